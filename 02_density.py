@@ -1,0 +1,144 @@
+"""Density estimation (section 4.3): Table 1, Table 2 (parameters) and Table 3 (time)."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+from tqdm import tqdm
+
+from common import cli, datasets, report, results
+from common.jobs import run_jobs
+
+EXAMPLES = """examples:
+  python 02_density.py                                 digits; trains what is missing
+  python 02_density.py --dataset mnist fashion_mnist omniglot --data-dir DATA --seeds 0 1 2 --jobs 2
+  python 02_density.py --dataset mnist --recipe paper --num-importance-samples 1024
+  python 02_density.py --dataset mnist --evaluate-on validation --summary set     (for choosing settings)
+
+Writes RESULTS_DIR/02_density/table1.csv (validation.csv for --evaluate-on validation), summary.csv, table2.csv,
+table3.csv, and RESULTS_DIR/README.md. What was measured before is not measured again."""
+
+TABLE1 = ["dataset", "model", "recipe", "summary", "seed", "neg_elbo", "reconstruction", "kl_z", "kl_u", "nll_is"]
+TABLE1 += ["num_importance_samples", "iterations", "images_seen", "seconds", "commit", "nll_num_images", "generator"]
+TABLE1 += ["tasks_per_step", "learning_rate", "schedule", "latent_dim", "hyper_latent_dim", "binarize", "evaluate_on"]
+TABLE1_KEYS = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "schedule"]
+TABLE1_KEYS += ["latent_dim", "hyper_latent_dim", "binarize", "iterations", "num_importance_samples", "seed"]
+TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total", "commit"]
+TABLE3 = ["model", "generator", "quantity", "milliseconds", "ratio_to_vae_total", "commit"]
+EVALUATION_SEED = 1
+
+
+def measure(job):
+    """Train one run if it is missing and measure it; its row of Table 1."""
+    from common import density
+    from common.training import fit_or_load
+
+    args, settings, name, num_images = job
+    options = {"seed": EVALUATION_SEED, "num_importance_samples": args.num_importance_samples, "num_images": num_images}
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+    stored = settings.folder(args.results_dir / "checkpoints") / f"density-{digest}.json"
+    if stored.exists():
+        return json.loads(stored.read_text())
+    data = datasets.load(name, args.data_dir, args.binarize, args.evaluate_on)
+    verbose = "auto" if args.jobs == 1 else 2
+    run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
+    label = f"{settings.dataset} {settings.model} {settings.recipe} seed {settings.seed}: measuring"
+    measures = density.evaluate(
+        run.model, data.x_test, data.y_test, progress=lambda tasks: tqdm(tasks, label, mininterval=5), **options
+    )
+    row = {key: value for key, value in dataclasses.asdict(settings).items() if key in TABLE1}
+    row |= {key: float(value) for key, value in measures.items()}
+    row |= {
+        "num_importance_samples": args.num_importance_samples,
+        "nll_num_images": int(measures["nll_num_images"]),
+        "images_seen": settings.iterations * settings.batch_size,
+        "seconds": round(run.seconds, 1),
+        "commit": run.commit,
+    }
+    results.write_atomically(stored, lambda temporary: temporary.write_text(json.dumps(row, indent=1) + "\n"))
+    return row
+
+
+def count_parameters(args, data):
+    """Table 2: trainable parameters of each model and generator."""
+    from common.training import build_model, commit
+
+    rows = []
+    for model, generator in (("vae", "none"), ("metavae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
+        settings = cli.settings_for(args, data, model, args.recipe[0], seed=0)
+        settings = dataclasses.replace(settings, generator=generator)
+        counts = build_model(settings, data.image_shape, data.num_classes).parameter_counts()
+        row = {"dataset": data.name, "model": model, "generator": generator, "total": sum(counts.values())}
+        rows.append(row | counts | {"commit": commit()})
+    return rows
+
+
+def measure_times(args, data):
+    """Table 3, with the paper's summary (u is inferred from one image)."""
+    from common.timing import table3
+    from common.training import build_model, commit
+
+    rows, vae_total = [], None
+    for model, generator in (("vae", "none"), ("metavae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
+        settings = cli.settings_for(args, data, model, "paper", seed=0)
+        settings = dataclasses.replace(settings, generator=generator)
+        times = table3(build_model(settings, data.image_shape, data.num_classes), generator)
+        vae_total = vae_total or times["total"]
+        for quantity, milliseconds in times.items():
+            row = {"model": model, "generator": generator, "quantity": quantity, "milliseconds": milliseconds}
+            rows.append(row | {"ratio_to_vae_total": milliseconds / vae_total, "commit": commit()})
+    return rows
+
+
+def main():
+    parser = cli.parser(__doc__, EXAMPLES)
+    parser.add_argument("--model", choices=(*cli.MODELS, "all"), default="all", help="which model (all)")
+    parser.add_argument(
+        "--num-importance-samples", type=int, default=1024, help="draws of z for the likelihood; 0 leaves it out (1024)"
+    )
+    parser.add_argument(
+        "--num-nll-images",
+        type=cli.positive_int,
+        default=2000,
+        help="images whose likelihood is importance-sampled, for all seeds but the first of recipe ours, which takes "
+        "the whole test set (2000)",
+    )
+    args = parser.parse_args()
+    models = cli.MODELS if args.model == "all" else (args.model,)
+    loaded = {name: datasets.load(name, args.data_dir, args.binarize, args.evaluate_on) for name in args.dataset}
+    jobs = [
+        (
+            args,
+            cli.settings_for(args, data, model, recipe, seed),
+            name,
+            None if seed == args.seeds[0] and recipe == "ours" else args.num_nll_images,
+        )
+        for seed in args.seeds
+        for recipe in args.recipe
+        for name, data in loaded.items()
+        for model in models
+    ]
+    folder = Path(args.results_dir) / "02_density"
+    test = args.evaluate_on == "test"
+    rows = None
+    for row in run_jobs(measure, jobs, args.jobs):
+        rows = results.put_rows(folder / ("table1.csv" if test else "validation.csv"), [row], TABLE1, TABLE1_KEYS)
+        line = "{dataset} {model} {recipe} {summary} seed {seed}: -ELBO {neg_elbo:.2f} = {reconstruction:.2f} + {kl_z:.2f}"
+        print((line + " + {kl_u:.2f}, NLL {nll_is:.2f}").format(**row), flush=True)
+    if test:
+        summary = report.summarise(rows)
+        results.write_atomically(
+            folder / "summary.csv", lambda temporary: summary.to_csv(temporary, index=False, float_format="%.6g")
+        )
+        for data in loaded.values():
+            counts = count_parameters(args, data)
+            results.put_rows(folder / "table2.csv", counts, TABLE2, ["dataset", "model", "generator"])
+        times = measure_times(args, next(iter(loaded.values())))
+        results.put_rows(folder / "table3.csv", times, TABLE3, ["model", "generator", "quantity"])
+    report.write_report(args.results_dir)
+    print(f"tables: {folder}; report: {Path(args.results_dir) / 'README.md'}")
+
+
+if __name__ == "__main__":
+    cli.run_script(main)

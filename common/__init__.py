@@ -1,0 +1,1 @@
+"""HyperVAE: variational hyper-encoding networks (Nguyen et al., ECML PKDD 2021)."""

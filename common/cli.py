@@ -1,0 +1,122 @@
+"""The options that all scripts share, and how scripts end on bad input."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from common.errors import InputError
+
+# The paper's recipe (section 4.2), and ours: chosen on a validation split of the training sets, the same
+# schedule and number of images for every model (results/ablation.csv shows what each change brings).
+MODELS = ("vae", "metavae", "hypervae")
+
+RECIPES = {
+    "paper": {"learning_rate": 3e-4, "schedule": "constant", "tasks_per_step": 1, "summary": "draw"},
+    "ours": {"learning_rate": 1e-3, "schedule": "cosine", "tasks_per_step": 10, "summary": "mean"},
+}
+
+
+def parser(description, epilog):
+    """An argument parser with the shared options; `epilog` holds examples."""
+    p = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = p.add_argument_group("data")
+    data.add_argument(
+        "--dataset",
+        nargs="+",
+        default=["digits"],
+        metavar="NAME",
+        help="digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz "
+        "with x (N, H, W) and y (N,), optionally x_test and y_test",
+    )
+    data.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("HYPERVAE_DATA", "data")),
+        help="folder with the named data sets (default $HYPERVAE_DATA, else data/)",
+    )
+    data.add_argument(
+        "--binarize",
+        choices=("bernoulli", "threshold"),
+        default="bernoulli",
+        help="draw each pixel once with its grey level as probability (default), or cut at one half",
+    )
+    data.add_argument(
+        "--evaluate-on",
+        choices=("test", "validation"),
+        default="test",
+        help="validation: a tenth of the training set takes the test part's place (for choosing settings)",
+    )
+    run = p.add_argument_group("runs")
+    run.add_argument("--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)")
+    run.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs="+", default=[0], help="one or more seeds (0)")
+    run.add_argument("--jobs", type=positive_int, default=1, help="runs trained side by side, cores shared (1)")
+    run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs beside the checkpoints")
+    train = p.add_argument_group("training (defaults come from the recipe)")
+    train.add_argument("--recipe", choices=tuple(RECIPES), nargs="+", default=["ours"], help="paper or ours (default)")
+    train.add_argument("--iterations", type=positive_int, default=10_000, help="gradient steps (10000)")
+    train.add_argument("--batch-size", type=positive_int, default=100, help="images a step, over all its tasks (100)")
+    train.add_argument("--learning-rate", type=positive_float, help="Adam's (paper 0.0003, ours 0.001)")
+    train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
+    train.add_argument("--tasks-per-step", type=positive_int, help="tasks a step (paper 1, ours 10)")
+    train.add_argument("--latent-dim", type=positive_int, default=10, help="dimensions of z (10)")
+    train.add_argument("--hyper-latent-dim", type=positive_int, default=10, help="dimensions of u (10)")
+    train.add_argument(
+        "--summary",
+        choices=("draw", "mean", "set"),
+        help="HyperVAE's s(D): one random image (paper), mean of the encoder's outputs, or a set encoder",
+    )
+    train.add_argument(
+        "--generator", choices=("layerwise", "block"), default="layerwise", help="how theta is generated (layerwise)"
+    )
+    return p
+
+
+def positive_int(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def positive_float(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def settings_for(args, data, model, recipe, seed):
+    """The Settings of one run; a recipe whose values were overridden on the command line is "custom"."""
+    from common.training import Settings
+
+    chosen = {name: getattr(args, name) or value for name, value in RECIPES[recipe].items()}
+    return Settings(
+        dataset=data.name,
+        fingerprint=data.fingerprint(),
+        model=model,
+        recipe=recipe if chosen == RECIPES[recipe] else "custom",
+        seed=seed,
+        iterations=args.iterations,
+        batch_size=args.batch_size,
+        latent_dim=args.latent_dim,
+        hyper_latent_dim=args.hyper_latent_dim,
+        generator=args.generator,
+        binarize=args.binarize,
+        evaluate_on=args.evaluate_on,
+        **chosen,
+    )
+
+
+def run_script(main):
+    """Call main(); bad input ends with one line on stderr and exit code 2, Ctrl-C with 130."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted: start the same command again to continue", file=sys.stderr)
+        sys.exit(130)

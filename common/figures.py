@@ -1,0 +1,105 @@
+"""Figures of training and of the family of models, written as PNG."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+
+from common.results import write_atomically
+
+NAMES = {"vae": "VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
+SEED = 0  # of every draw shown in a figure
+
+
+def _save(figure, path):
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120, bbox_inches="tight"))
+    plt.close(figure)
+
+
+def loss_curves(runs, path):
+    """The code length and its three terms over training, one line a run."""
+    figure, axes = plt.subplots(1, 4, figsize=(15, 3.4))
+    panels = (
+        ("neg_elbo", "objective (Eq. 9), nats per image"),
+        ("reconstruction", "reconstruction, nats per image"),
+        ("kl_z", "KL(z), nats per image"),
+        ("kl_u", "KL(u), nats per task"),
+    )
+    for axis, (column, title) in zip(axes, panels):
+        for run in runs:
+            if column != "kl_u" or run.settings.model == "hypervae":
+                axis.plot(run.log["iteration"], run.log[column], marker=".", label=NAMES[run.settings.model])
+        axis.set(title=title, xlabel="iteration")
+        axis.grid(alpha=0.3)
+    # The first epochs would hide the differences between the models.
+    lowest = min(run.log["neg_elbo"].min() for run in runs)
+    axes[0].set_ylim(lowest * 0.97, lowest * 1.3)
+    axes[0].legend()
+    _save(figure, path)
+
+
+def _grid(rows, path, title, row_names=None, column_names=None):
+    """rows: a list of arrays (columns, H, W, 1) in [0, 1], drawn dark on white."""
+    columns = len(rows[0])
+    figure, axes = plt.subplots(len(rows), columns, figsize=(0.62 * columns + 1.2, 0.62 * len(rows) + 0.7), squeeze=False)
+    for r, images in enumerate(rows):
+        for c, image in enumerate(images):
+            axis = axes[r, c]
+            axis.imshow(np.asarray(image)[..., 0], cmap="gray_r", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            if row_names and c == 0:
+                axis.set_ylabel(row_names[r], rotation=0, ha="right", va="center", fontsize=8)
+            if column_names and r == 0:
+                axis.set_title(column_names[c], fontsize=8)
+    figure.suptitle(title, fontsize=10, y=1.0)
+    figure.subplots_adjust(wspace=0.06, hspace=0.06, top=1 - 0.45 / (0.62 * len(rows) + 0.7))
+    _save(figure, path)
+
+
+def reconstructions(runs, data, path, images_per_class=2, num_classes=6):
+    """Test images above each model's reconstruction (decoder mean at the posterior mean of z).
+
+    MetaVAE and HyperVAE see the images of one class as one task of 100, as in Table 1.
+    """
+    classes = np.unique(data.y_test)[:num_classes]
+    rows, names = [[]], ["test image"]
+    for run in runs:
+        rows.append([])
+        names.append(NAMES[run.settings.model])
+    for label in classes:
+        task = tf.cast(data.x_test[data.y_test == label][:100], tf.float32)
+        rows[0] += list(task[:images_per_class])
+        for row, run in zip(rows[1:], runs):
+            theta, _ = run.model.weights_for(task[None], tf.constant([label], tf.int32))
+            shown = task[None, :images_per_class]
+            row += list(run.model.decode(run.model.encode(shown, theta).mean(), theta).mean()[0])
+    _grid(rows, path, f"{data.name}: reconstructions at the posterior mean", names)
+
+
+def generated_vaes(model, path, num_models=8, num_images=12):
+    """Each row a VAE of its own, generated from u ~ N(0, I); its images from the same draws of z."""
+    rng = np.random.default_rng(SEED)
+    u = rng.standard_normal((num_models, model.hyper_latent_dim)).astype(np.float32)
+    z = rng.standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
+    images = model.decode(tf.repeat(tf.constant(z), num_models, 0), model.generate(tf.constant(u))).mean()
+    names = [f"VAE {i + 1}" for i in range(num_models)]
+    _grid(list(images), path, "VAEs generated from u ~ N(0, I); columns share z ~ N(0, I)", names)
+
+
+def walk(model, data, path, steps=8, num_images=12):
+    """From the u of one test task to that of another: how the family of models changes on the way."""
+    first, second = np.unique(data.y_test)[:2] if data.num_classes < 4 else (1, 3)
+
+    def code(label):
+        task = tf.cast(data.x_test[data.y_test == label][:100], tf.float32)[None]
+        return model.infer_u(task).mean()
+
+    weight = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+    u = (1 - weight) * code(first) + weight * code(second)
+    z = np.random.default_rng(SEED).standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
+    images = model.decode(tf.repeat(tf.constant(z), steps, 0), model.generate(u)).mean()
+    name = data.class_names.__getitem__ if data.class_names else (lambda label: f"class {label}")
+    labels = [f"u of {name(first)}"] + [""] * (steps - 2) + [f"u of {name(second)}"]
+    _grid(list(images), path, f"{data.name}: a straight walk in u-space; columns share z", labels)

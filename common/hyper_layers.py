@@ -1,0 +1,140 @@
+"""Matrix hyper-layers: weights generated from a matrix H (section 3.4), layer by layer or in blocks."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from common.networks import FactoredKernel, initializer
+
+CHANGE_SCALE = 0.1  # std of U H V's right factor against the base weights': training starts near a plain VAE
+
+
+@keras.saving.register_keras_serializable(package="hypervae")
+class MatrixHyperLayer(keras.layers.Layer):
+    """W = sigma(U H V + B) for a weight of any shape.
+
+    A target of shape (..., n) is seen as a matrix of prod(...) rows and n columns; a bias (n,) as 1 x n.
+    With H of 20 x 20 and W of 400 x 400 this takes 400*20 + 20*400 + 400*400 = 176,000 parameters, where
+    a dense layer from 400 numbers takes 64.16 million.
+
+    Args:
+        target_shape: shape of W.
+        input_shape_of_h: (rows, columns) of H.
+        activation: sigma; the paper's last layer has none.
+        base_initializer: of B, where W starts.
+    """
+
+    def __init__(self, target_shape, input_shape_of_h=(20, 20), activation=None, base_initializer="zeros", **kwargs):
+        super().__init__(**kwargs)
+        self.target_shape = tuple(target_shape)
+        self.input_shape_of_h = tuple(input_shape_of_h)
+        self.activation = keras.activations.get(activation)
+        self.base_initializer = base_initializer
+        rows, columns = math.prod(self.target_shape[:-1]), self.target_shape[-1]
+        inner_rows, inner_columns = self.input_shape_of_h
+        self.left = self.add_weight(
+            shape=(rows, inner_rows), name="left", initializer=keras.initializers.RandomNormal(stddev=inner_rows**-0.5)
+        )
+        spread = CHANGE_SCALE / math.sqrt(inner_columns * (rows + columns))
+        self.right = self.add_weight(
+            shape=(inner_columns, columns), name="right", initializer=keras.initializers.RandomNormal(stddev=spread)
+        )
+        self.base = self.add_weight(shape=(rows, columns), name="base", initializer=base_initializer)
+
+    def factors(self, h):
+        """W for H (tasks, rows, columns) as B, U, H, V, not multiplied out; needs sigma = identity."""
+        if self.activation is not keras.activations.linear:
+            raise ValueError("only sigma = identity leaves W = B + U H V factored")
+        return FactoredKernel(self.base.value, self.left.value, h, self.right.value)
+
+    def call(self, h):
+        """H (..., rows, columns) to W (..., *target_shape)."""
+        w = tf.matmul(tf.matmul(self.left.value, h), self.right.value) + self.base.value
+        return tf.reshape(self.activation(w), tuple(h.shape[:-2]) + self.target_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "target_shape": self.target_shape,
+            "input_shape_of_h": self.input_shape_of_h,
+            "activation": keras.activations.serialize(self.activation),
+            "base_initializer": self.base_initializer,
+        }
+
+
+class LayerwiseGenerator(keras.layers.Layer):
+    """The paper's generator: one `MatrixHyperLayer` for each weight of the main VAE.
+
+    Kernels come out factored, so that a layer used on few images of many tasks never forms them.
+    """
+
+    def __init__(self, shapes, input_shape_of_h=(20, 20), **kwargs):
+        super().__init__(**kwargs)
+        self.names = list(shapes)
+        self.matrix_layers = [
+            MatrixHyperLayer(
+                shape,
+                input_shape_of_h,
+                base_initializer=initializer(name),
+                name=name.replace("/", "_"),
+            )
+            for name, shape in shapes.items()
+        ]
+
+    def call(self, h):
+        """H (tasks, rows, columns) to theta, a dictionary of weights for each task."""
+        return {
+            name: layer.factors(h) if name.endswith("kernel") else layer(h)
+            for name, layer in zip(self.names, self.matrix_layers)
+        }
+
+
+class BlockGenerator(keras.layers.Layer):
+    """All weights at once, in a depth that does not grow with the main network's (end of section 4.3).
+
+    theta is laid out as one vector, cut into `block` x `block` matrices that are stacked along a batch
+    dimension, and one batched matrix layer W_i = U_i H V_i + B_i generates the stack.
+    """
+
+    def __init__(self, shapes, input_shape_of_h=(20, 20), block=100, **kwargs):
+        super().__init__(**kwargs)
+        self.shapes, self.block = dict(shapes), block
+        inner_rows, inner_columns = input_shape_of_h
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        self.num_blocks = -(-sum(sizes) // block**2)
+        self.left = self.add_weight(
+            shape=(self.num_blocks, block, inner_rows),
+            name="left",
+            initializer=keras.initializers.RandomNormal(stddev=inner_rows**-0.5),
+        )
+        self.right = self.add_weight(
+            shape=(self.num_blocks, inner_columns, block),
+            name="right",
+            initializer=keras.initializers.RandomNormal(stddev=CHANGE_SCALE / math.sqrt(inner_columns * 2 * block)),
+        )
+        self.base = self.add_weight(
+            shape=(self.num_blocks, block, block), name="base", initializer=self._initial_base
+        )
+
+    def _initial_base(self, shape, dtype=None):
+        parts = [
+            tf.reshape(keras.initializers.get(initializer(name))(s, dtype=dtype), (-1,))
+            for name, s in self.shapes.items()
+        ]
+        flat = tf.concat(parts, 0)
+        return tf.reshape(tf.pad(flat, [[0, math.prod(shape) - flat.shape[0]]]), shape)
+
+    def call(self, h):
+        """H (tasks, rows, columns) to theta, a dictionary of weights for each task."""
+        blocks = tf.matmul(tf.matmul(self.left.value, h[:, None]), self.right.value) + self.base.value
+        flat = tf.reshape(blocks, (h.shape[0], -1))
+        theta, start = {}, 0
+        for name, shape in self.shapes.items():
+            size = math.prod(shape)
+            theta[name] = tf.reshape(flat[:, start : start + size], (h.shape[0],) + tuple(shape))
+            start += size
+        return theta
+
+
+GENERATORS = {"layerwise": LayerwiseGenerator, "block": BlockGenerator}

@@ -1,0 +1,195 @@
+"""The main VAE's networks as pure functions of their weights theta (section 4.2).
+
+A body holds no variables: `encode(theta, x)` and `decode(theta, z)` take a dictionary of weights, so a
+VAE's own variables, MetaVAE's decoders and HyperVAE's generated weights run through the same lines.
+A kernel is a matrix (inputs, outputs), one such matrix a task (tasks, inputs, outputs), or a
+`FactoredKernel`. Stride-2 convolutions are matrix products on 3x3 patches: that is what lets every
+task have its own kernel without a loop, and XLA runs it as fast as a library convolution on a CPU.
+"""
+
+import math
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class FactoredKernel:
+    """W = base + left core right, one `core` a task, not yet multiplied out (section 3.4)."""
+
+    base: tf.Tensor  # (inputs, outputs)
+    left: tf.Tensor  # (inputs, rank)
+    core: tf.Tensor  # (tasks, rank, rank)
+    right: tf.Tensor  # (rank, outputs)
+
+    def dense(self):
+        """The kernels themselves, (tasks, inputs, outputs)."""
+        return self.base + tf.matmul(tf.matmul(self.left, self.core), self.right)
+
+
+def dense_theta(theta):
+    """The same weights with every factored kernel multiplied out: for weights used many times."""
+    return {name: w.dense() if isinstance(w, FactoredKernel) else w for name, w in theta.items()}
+
+
+def single_theta(theta, shapes):
+    """theta of a batch of one task without its task axis: plain weights of the given shapes."""
+    return {name: w[0] if len(w.shape) > len(shapes[name]) else w for name, w in dense_theta(theta).items()}
+
+
+def apply_kernel(x, kernel):
+    """x (..., inputs) times a kernel; where kernels differ by task, x's first axis is the tasks."""
+    if isinstance(kernel, FactoredKernel):
+        inputs, outputs = kernel.base.shape
+        tasks, rows = kernel.core.shape[0], math.prod(x.shape[:-1])
+        if tasks == 1 or tasks * inputs * outputs <= rows * (inputs + outputs):
+            return apply_kernel(x, kernel.dense())
+        # x (B + U H V) = x B + ((x U) H) V: the kernels of the tasks are never formed.
+        low_rank = apply_kernel(apply_kernel(x, kernel.left), kernel.core)
+        return apply_kernel(x, kernel.base) + apply_kernel(low_rank, kernel.right)
+    if len(kernel.shape) == 3 and kernel.shape[0] == 1:
+        kernel = kernel[0]
+    if len(kernel.shape) == 2:
+        flat = tf.reshape(x, (-1, x.shape[-1]))
+    else:
+        flat = tf.reshape(x, (kernel.shape[0], -1, x.shape[-1]))
+    return tf.reshape(tf.matmul(flat, kernel), tuple(x.shape[:-1]) + (kernel.shape[-1],))
+
+
+def add_bias(x, bias):
+    """Add a bias (outputs,) or one a task (tasks, outputs) to x (..., outputs)."""
+    if len(bias.shape) == 2:
+        bias = tf.reshape(bias, (bias.shape[0],) + (1,) * (len(x.shape) - 2) + (bias.shape[1],))
+    return x + bias
+
+
+def patches_3x3(x):
+    """Patches of a stride-2 "same" 3x3 convolution: (..., 2h, 2w, c) to (..., h, w, 9c)."""
+    lead, (height, width, channels) = tuple(x.shape[:-3]), x.shape[-3:]
+    x = tf.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
+    even_even, even_odd = x[:, :, 0, :, 0], x[:, :, 0, :, 1]
+    odd_even, odd_odd = x[:, :, 1, :, 0], x[:, :, 1, :, 1]
+
+    def below(t):
+        return tf.pad(t[:, 1:], [[0, 0], [0, 1], [0, 0], [0, 0]])
+
+    def right(t):
+        return tf.pad(t[:, :, 1:], [[0, 0], [0, 0], [0, 1], [0, 0]])
+
+    taps = [even_even, even_odd, right(even_even), odd_even, odd_odd, right(odd_even)]
+    taps += [below(even_even), below(even_odd), below(right(even_even))]
+    return tf.reshape(tf.concat(taps, -1), lead + (height // 2, width // 2, 9 * channels))
+
+
+def scatter_3x3(x):
+    """The transpose of `patches_3x3`: (..., h, w, 9c) to (..., 2h, 2w, c), overlaps summed."""
+    lead, (height, width, channels) = tuple(x.shape[:-3]), x.shape[-3:]
+    channels //= 9
+    x = tf.reshape(x, (-1, height, width, 3, 3, channels))
+    from_above = tf.pad(x[:, :-1, :, 2], [[0, 0], [1, 0], [0, 0], [0, 0], [0, 0]])
+    x = tf.stack([x[:, :, :, 0] + from_above, x[:, :, :, 1]], 2)
+    x = tf.reshape(x, (-1, 2 * height, width, 3, channels))
+    from_left = tf.pad(x[:, :, :-1, 2], [[0, 0], [0, 0], [1, 0], [0, 0]])
+    x = tf.stack([x[:, :, :, 0] + from_left, x[:, :, :, 1]], 3)
+    return tf.reshape(x, lead + (2 * height, 2 * width, channels))
+
+
+class ConvBody:
+    """Section 4.2: two 3x3 convolutions (32 and 64 filters, stride 2), dense 100, heads; and its mirror.
+
+    Image sides that are no multiple of 4 are padded with zeros inside and cropped again, so the
+    public shapes are always the data's.
+    """
+
+    filters = (32, 64)
+    hidden = 100
+
+    def __init__(self, image_shape, latent_dim):
+        self.image_shape, self.latent_dim = tuple(image_shape), latent_dim
+        height, width, _ = self.image_shape
+        self._grid = (-(-height // 4), -(-width // 4))
+
+    def encoder_shapes(self, latent_dim=None):
+        """Weight shapes of the encoder; `latent_dim` other than z's gives the hyper-encoder's."""
+        latent_dim = self.latent_dim if latent_dim is None else latent_dim
+        first, second = self.filters
+        flat = self._grid[0] * self._grid[1] * second
+        return {
+            "encoder/conv1/kernel": (9 * self.image_shape[-1], first),
+            "encoder/conv1/bias": (first,),
+            "encoder/conv2/kernel": (9 * first, second),
+            "encoder/conv2/bias": (second,),
+            "encoder/dense/kernel": (flat, self.hidden),
+            "encoder/dense/bias": (self.hidden,),
+            "encoder/mean/kernel": (self.hidden, latent_dim),
+            "encoder/mean/bias": (latent_dim,),
+            "encoder/log_var/kernel": (self.hidden, latent_dim),
+            "encoder/log_var/bias": (latent_dim,),
+        }
+
+    def decoder_shapes(self):
+        first, second = self.filters
+        flat, channels = self._grid[0] * self._grid[1] * second, self.image_shape[-1]
+        return {
+            "decoder/dense/kernel": (self.latent_dim, self.hidden),
+            "decoder/dense/bias": (self.hidden,),
+            "decoder/unflatten/kernel": (self.hidden, flat),
+            "decoder/unflatten/bias": (flat,),
+            "decoder/conv1/kernel": (second, 9 * first),
+            "decoder/conv1/bias": (first,),
+            "decoder/conv2/kernel": (first, 9 * channels),
+            "decoder/conv2/bias": (channels,),
+        }
+
+    def shapes(self):
+        """Shapes of all of theta, encoder first."""
+        return {**self.encoder_shapes(), **self.decoder_shapes()}
+
+    def features(self, theta, x):
+        """Images (..., H, W, 1) to the encoder's last hidden layer (..., 100)."""
+        height, width, _ = self.image_shape
+        pad = [[0, 0]] * (len(x.shape) - 3) + [[0, 4 * self._grid[0] - height], [0, 4 * self._grid[1] - width], [0, 0]]
+        x = tf.pad(x, pad)
+        for name in ("encoder/conv1", "encoder/conv2"):
+            x = tf.nn.relu(_linear(theta, name, patches_3x3(x)))
+        x = tf.reshape(x, tuple(x.shape[:-3]) + (-1,))
+        return tf.nn.relu(_linear(theta, "encoder/dense", x))
+
+    def heads(self, theta, features):
+        """Mean and log variance of the posterior, each (..., latent_dim)."""
+        return _linear(theta, "encoder/mean", features), _linear(theta, "encoder/log_var", features)
+
+    def encode(self, theta, x):
+        return self.heads(theta, self.features(theta, x))
+
+    def decode(self, theta, z):
+        """Codes (..., latent_dim) to Bernoulli logits (..., H, W, 1)."""
+        x = tf.nn.relu(_linear(theta, "decoder/dense", z))
+        x = tf.nn.relu(_linear(theta, "decoder/unflatten", x))
+        x = tf.reshape(x, tuple(x.shape[:-1]) + self._grid + (self.filters[1],))
+        x = scatter_3x3(apply_kernel(x, theta["decoder/conv1/kernel"]))
+        x = tf.nn.relu(add_bias(x, theta["decoder/conv1/bias"]))
+        x = scatter_3x3(apply_kernel(x, theta["decoder/conv2/kernel"]))
+        x = add_bias(x, theta["decoder/conv2/bias"])
+        return x[..., : self.image_shape[0], : self.image_shape[1], :]
+
+
+def _linear(theta, name, x):
+    return add_bias(apply_kernel(x, theta[f"{name}/kernel"]), theta[f"{name}/bias"])
+
+
+def initializer(name):
+    """Keras' defaults: Glorot uniform kernels, zero biases. Convolutions keep the fans of their 3x3 form."""
+    if name.endswith("bias"):
+        return "zeros"
+    if "conv" not in name:
+        return "glorot_uniform"
+
+    def glorot_3x3(shape, dtype=None):
+        rows, columns = shape[-2:]
+        inputs, outputs = (rows // 9, columns) if name.startswith("encoder") else (rows, columns // 9)
+        limit = math.sqrt(6 / (9 * (inputs + outputs)))
+        return keras.random.uniform(shape, -limit, limit, dtype)
+
+    return glorot_3x3

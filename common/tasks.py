@@ -1,0 +1,56 @@
+"""Tasks: mini-batches of one class (section 3.3, "mini-batches as tasks")."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def training_batches(x, y, tasks_per_step, images_per_task, seed, start, stop, mixed):
+    """tf.data pipeline of the gradient steps start, start + 1, ..., stop - 1.
+
+    A batch is a pure function of (seed, step), so a resumed run sees what an uninterrupted one sees.
+    Classes are drawn in proportion to their size: over time every model sees every image alike often.
+
+    Args:
+        x, y: images (N, H, W, 1) uint8 and labels (N,).
+        mixed: draw all images from the whole set (the plain VAE's batches) instead of one class a task.
+
+    Returns:
+        A dataset of (images (tasks, images, H, W, 1) uint8, labels (tasks,) int32).
+    """
+    by_class = tf.constant(np.argsort(y, kind="stable"), tf.int32)
+    counts = np.bincount(y)
+    counts_t = tf.constant(counts, tf.int32)
+    offsets = tf.constant(np.concatenate([[0], np.cumsum(counts)[:-1]]), tf.int32)
+    images, labels = tf.constant(x), tf.constant(y, tf.int32)
+    shape = (tasks_per_step, images_per_task)
+
+    def batch(step):
+        step = tf.cast(step, tf.int32)
+        first = tf.random.stateless_uniform(shape[:1], (seed, 2 * step), 0, len(y), tf.int32)
+        label = tf.gather(labels, first)
+        draw = tf.random.stateless_uniform(shape, (seed, 2 * step + 1))
+        if mixed:
+            index = tf.cast(draw * len(y), tf.int32)
+        else:
+            within = tf.cast(draw * tf.cast(tf.gather(counts_t, label), tf.float32)[:, None], tf.int32)
+            index = tf.gather(by_class, tf.gather(offsets, label)[:, None] + within)
+        return tf.ensure_shape(tf.gather(images, index), shape + x.shape[1:]), label
+
+    return tf.data.Dataset.range(start, stop).map(batch, num_parallel_calls=1).prefetch(8)
+
+
+def evaluation_tasks(y, size, seed):
+    """Same-class index batches over a test part (section 4.3), each image in exactly one.
+
+    Returns:
+        A list of (label, indices (size,), mask (size,) bool). Short batches are filled up with images
+        of their own and masked, so that every batch has one shape and compiles once.
+    """
+    rng = np.random.default_rng(seed)
+    batches = []
+    for label in np.unique(y):
+        members = rng.permutation(np.flatnonzero(y == label))
+        for first in range(0, len(members), size):
+            part = members[first : first + size]
+            batches.append((int(label), np.resize(part, size), np.arange(size) < len(part)))
+    return batches

@@ -1,0 +1,46 @@
+"""Table 3: what generating x and theta, and inferring z and u, cost for a batch of images."""
+
+import statistics
+import time
+
+import tensorflow as tf
+
+from common.networks import dense_theta, single_theta
+
+BATCH = 100  # images, the paper's
+
+
+def median_milliseconds(function, *arguments, repeats=200, warm_up=10):
+    """Median wall time of one call, after warm-up, the result waited for."""
+    for _ in range(warm_up):
+        function(*arguments)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        tf.nest.map_structure(lambda t: t.numpy() if len(t.shape) == 0 else t, function(*arguments))
+        times.append(time.perf_counter() - started)
+    return 1e3 * statistics.median(times)
+
+
+def table3(model, generator="none"):
+    """Rows (model kind left to the caller) of quantity -> milliseconds for a batch of 100 images.
+
+    x: decode 100 codes with given weights. z: q(z|x) of 100 images with given weights. u: q(u|d) of one task.
+    theta: from u to all weights of the main VAE. total: their sum, as the paper has it.
+    """
+    body = model.body
+    images = tf.cast(tf.random.stateless_uniform((1, BATCH) + body.image_shape, (0, 1)) < 0.2, tf.float32)
+    codes = tf.random.stateless_normal((1, BATCH, body.latent_dim), (0, 2))
+    labels = tf.zeros(1, tf.int32)
+
+    theta = single_theta(model.weights_for(images, labels)[0], body.shapes())
+    compiled = tf.function(jit_compile=True)
+    times = {
+        "x": median_milliseconds(compiled(lambda z, weights: body.decode(weights, z)), codes, theta),
+        "z": median_milliseconds(compiled(lambda x, weights: body.encode(weights, x)), images, theta),
+    }
+    if generator != "none":
+        u = model.infer_u(images).mean()
+        times["theta"] = median_milliseconds(compiled(lambda code: dense_theta(model.generate(code))), u)
+        times["u"] = median_milliseconds(compiled(lambda x: model.infer_u(x).mean()), images)
+    return {**times, "total": sum(times.values())}
