@@ -266,20 +266,20 @@ def _read_tfds(name, data_dir):
     try:
         import tensorflow_datasets as tfds
 
-        parts = tfds.load(
-            name, split=["train", "test"], data_dir=os.fspath(data_dir / "tfds"), batch_size=-1, try_gcs=False
-        )
+        parts = tfds.load(name, split=["train", "test"], data_dir=os.fspath(data_dir / "tfds"), try_gcs=False)
     except Exception as error:  # tfds raises whatever its downloader raised; the cause stays chained
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise InputError(
             f"{name} is not in {data_dir / name} and could not be downloaded ({reason}): put {expected} into {data_dir / name}"
         ) from error
     arrays = []
-    for part in tfds.as_numpy(parts):
-        images = part["image"]
+    for part in parts:
+        examples = list(tfds.as_numpy(part))
+        images = [e["image"] for e in examples]
         if name == "omniglot":
-            images = np.stack([_shrink_to_28(image[..., 0]) for image in images])[..., None]
-        arrays += [images, np.asarray(part["alphabet" if name == "omniglot" else "label"], np.int64)]
+            images = [_shrink_to_28(image[..., 0])[..., None] for image in images]
+        labels = [e["alphabet" if name == "omniglot" else "label"] for e in examples]
+        arrays += [np.stack(images), np.asarray(labels, np.int64)]
     if name != "omniglot":
         return Dataset(name, *arrays)
     # tfds splits by alphabet, so no test task would be known to MetaVAE: pool and split each alphabet.

@@ -41,6 +41,7 @@ class MatrixHyperLayer(keras.layers.Layer):
             shape=(inner_columns, columns), name="right", initializer=keras.initializers.RandomNormal(stddev=spread)
         )
         self.base = self.add_weight(shape=(rows, columns), name="base", initializer=base_initializer)
+        self.built = True
 
     def factors(self, h):
         """W for H (tasks, rows, columns) as B, U, H, V, not multiplied out; needs sigma = identity."""
@@ -81,6 +82,7 @@ class LayerwiseGenerator(keras.layers.Layer):
             )
             for name, shape in shapes.items()
         ]
+        self.built = True
 
     def call(self, h):
         """H (tasks, rows, columns) to theta, a dictionary of weights for each task."""
@@ -116,6 +118,7 @@ class BlockGenerator(keras.layers.Layer):
         self.base = self.add_weight(
             shape=(self.num_blocks, block, block), name="base", initializer=self._initial_base
         )
+        self.built = True
 
     def _initial_base(self, shape, dtype=None):
         parts = [

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import subprocess
 import time
@@ -119,7 +120,7 @@ def build_model(settings, image_shape, num_classes):
     model.compile(
         optimizer=keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999),
         jit_compile=True,
-        steps_per_execution=min(50, settings.iterations),
+        steps_per_execution=math.gcd(50, settings.iterations),
     )
     model.optimizer.build(model.trainable_variables)
     return model

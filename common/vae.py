@@ -76,7 +76,9 @@ class VAE(keras.Model):
         seed_u, seed_z = tf.unstack(tf.random.split(step, 2))
         with tf.GradientTape() as tape:
             theta, kl_u = self.weights_for(x, labels, seed_u)
-            lengths = density.code_length(self.body, theta, x, seed_z, kl_u[:, None] / x.shape[1])
+            # |D| of Eq. 9 is the mini-batch: a task's few images here stand for one of that size.
+            share = kl_u[:, None] / (x.shape[0] * x.shape[1])
+            lengths = density.code_length(self.body, theta, x, seed_z, share)
             loss = tf.reduce_mean(lengths.neg_elbo)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
