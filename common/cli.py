@@ -13,7 +13,7 @@ MODELS = ("vae", "metavae", "hypervae")
 
 RECIPES = {
     "paper": {"learning_rate": 3e-4, "schedule": "constant", "tasks_per_step": 1, "summary": "draw"},
-    "ours": {"learning_rate": 1e-3, "schedule": "cosine", "tasks_per_step": 10, "summary": "mean"},
+    "ours": {"learning_rate": 1e-3, "schedule": "cosine", "tasks_per_step": 20, "summary": "mean"},
 }
 
 
@@ -60,7 +60,7 @@ def parser(description, epilog):
     train.add_argument("--batch-size", type=positive_int, default=100, help="images a step, over all its tasks (100)")
     train.add_argument("--learning-rate", type=positive_float, help="Adam's (paper 0.0003, ours 0.001)")
     train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
-    train.add_argument("--tasks-per-step", type=positive_int, help="tasks a step (paper 1, ours 10)")
+    train.add_argument("--tasks-per-step", type=positive_int, help="tasks a step (paper 1, ours 20)")
     train.add_argument("--latent-dim", type=positive_int, default=10, help="dimensions of z (10)")
     train.add_argument("--hyper-latent-dim", type=positive_int, default=10, help="dimensions of u (10)")
     train.add_argument(
