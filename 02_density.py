@@ -95,7 +95,10 @@ def main():
     parser = cli.parser(__doc__, EXAMPLES)
     parser.add_argument("--model", choices=(*cli.MODELS, "all"), default="all", help="which model (all)")
     parser.add_argument(
-        "--num-importance-samples", type=int, default=1024, help="draws of z for the likelihood; 0 leaves it out (1024)"
+        "--num-importance-samples",
+        type=cli.whole_number,
+        default=1024,
+        help="draws of z for the likelihood; 0 leaves it out (1024)",
     )
     parser.add_argument(
         "--num-nll-images",

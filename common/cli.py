@@ -51,7 +51,7 @@ def parser(description, epilog):
     )
     run = p.add_argument_group("runs")
     run.add_argument("--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)")
-    run.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs="+", default=[0], help="one or more seeds (0)")
+    run.add_argument("--seed", "--seeds", dest="seeds", type=whole_number, nargs="+", default=[0], help="one or more seeds (0)")
     run.add_argument("--jobs", type=positive_int, default=1, help="runs trained side by side, cores shared (1)")
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs beside the checkpoints")
     train = p.add_argument_group("training (defaults come from the recipe)")
@@ -74,15 +74,21 @@ def parser(description, epilog):
     return p
 
 
+def whole_number(text, smallest=0):
+    if not text.isdecimal() or int(text) < smallest:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from {smallest} up")
+    return int(text)
+
+
 def positive_int(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return value
+    return whole_number(text, smallest=1)
 
 
 def positive_float(text):
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value

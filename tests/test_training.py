@@ -37,7 +37,7 @@ SETTINGS = Settings(
     latent_dim=2,
     hyper_latent_dim=2,
     summary="set",
-    generator="layerwise",
+    generator="block",  # compiles fastest
     binarize="threshold",
     evaluate_on="test",
 )
@@ -112,7 +112,7 @@ from common import training
 training.CHECKPOINT_EVERY = 10
 from test_training import DATA, SETTINGS
 import dataclasses
-run = training.fit_or_load(dataclasses.replace(SETTINGS, iterations=600), DATA, {folder!r}, verbose=0)
+run = training.fit_or_load(dataclasses.replace(SETTINGS, iterations=300), DATA, {folder!r}, verbose=0)
 print("finished")
 """
 
@@ -120,7 +120,7 @@ print("finished")
 def test_killed_at_random_moments_ends_as_if_never_killed(tmp_path, monkeypatch):
     """A real process, SIGKILL at random moments, started again until it finishes."""
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
-    settings = dataclasses.replace(SETTINGS, iterations=600)
+    settings = dataclasses.replace(SETTINGS, iterations=300)
     whole = fit_or_load(settings, DATA, tmp_path / "whole", verbose=0)
     script = CHILD.format(root=str(ROOT), tests=str(ROOT / "tests"), folder=str(tmp_path / "killed"))
     log = settings.folder(tmp_path / "killed") / "training_log.csv"
@@ -131,7 +131,7 @@ def test_killed_at_random_moments_ends_as_if_never_killed(tmp_path, monkeypatch)
         child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 240
         # Wait until training is under way, then let it go on for a random while.
-        while child.poll() is None and time.monotonic() < deadline and kills < 3:
+        while child.poll() is None and time.monotonic() < deadline and kills < 2:
             if log.exists() and log.stat().st_size > start:
                 time.sleep(rng.uniform(0, 0.3))
                 child.send_signal(signal.SIGKILL)

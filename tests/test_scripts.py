@@ -1,0 +1,124 @@
+"""The scripts as a user calls them: end to end on small real images, and on bad input."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+
+from conftest import ROOT
+
+
+def run(script, *options, cwd=None):
+    command = [sys.executable, str(ROOT / script), *map(str, options)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def digits_8x8(tmp_path_factory):
+    """scikit-learn's digits as a user's own file, at their own 8 x 8."""
+    bunch = load_digits()
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(path, x=bunch.images / 16, y=bunch.target)
+    return path
+
+
+@pytest.fixture(scope="module")
+def density_run(digits_8x8):
+    """One run of 02 that trains all three models from nothing, in two worker processes."""
+    results = digits_8x8.parent / "results"
+    options = ["--dataset", digits_8x8, "--results-dir", results, "--iterations", 300]
+    options += ["--num-importance-samples", 64, "--num-nll-images", 150, "--jobs", 2]
+    return results, options, run("02_density.py", *options)
+
+
+def test_density_trains_and_measures_every_model(density_run):
+    results, _, done = density_run
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(results / "02_density" / "table1.csv").set_index("model")
+    assert list(table.reset_index().columns[1:2]) == ["dataset"] and set(table.index) == {"vae", "metavae", "hypervae"}
+    expected = ["recipe", "summary", "seed", "neg_elbo", "reconstruction", "kl_z", "kl_u", "nll_is"]
+    expected += ["num_importance_samples", "iterations", "images_seen", "seconds", "commit"]
+    assert list(pd.read_csv(results / "02_density" / "table1.csv", nrows=0).columns[:15]) == ["dataset", "model"] + expected
+    np.testing.assert_allclose(table["neg_elbo"], table["reconstruction"] + table["kl_z"] + table["kl_u"], rtol=1e-4)
+    assert (table["nll_is"] < table["neg_elbo"]).all()
+    assert table.loc["hypervae", "kl_u"] > 0 and table.loc["vae", "kl_u"] == 0
+    # Training did something: 64 pixels at a coin's cost each are 44.4 nats.
+    assert table["neg_elbo"].max() < 40
+    assert set(pd.read_csv(results / "02_density" / "table2.csv")["model"]) == {"vae", "metavae", "hypervae"}
+    times = pd.read_csv(results / "02_density" / "table3.csv").set_index(["model", "generator", "quantity"])
+    assert (times["milliseconds"] > 0).all()
+    for model, generator in (("vae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
+        parts = times.loc[(model, generator), "milliseconds"]
+        assert np.isclose(parts["total"], parts.drop("total").sum(), rtol=1e-4)
+    text = (results / "README.md").read_text()
+    assert "## Table 1" in text and "## Table 2" in text and "## Table 3" in text
+
+
+def test_a_second_call_repeats_nothing(density_run):
+    results, options, _ = density_run
+    states = {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/**/*.h5")}
+    table = (results / "02_density" / "table1.csv").read_bytes()
+    done = run("02_density.py", *options)
+    assert done.returncode == 0 and len(states) == 3
+    assert {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/**/*.h5")} == states
+    assert (results / "02_density" / "table1.csv").read_bytes() == table
+
+
+def test_train_draws_its_figures_from_the_same_checkpoints(density_run, digits_8x8):
+    results, options, _ = density_run
+    done = run("01_train.py", "--dataset", digits_8x8, "--results-dir", results, "--iterations", 300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(list(results.glob("checkpoints/**/*.h5"))) == 3
+    folder = results / "01_train" / "small"
+    for name in ("loss_curves", "reconstructions", "generated_vaes", "walk"):
+        assert (folder / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(pd.read_csv(results / "01_train" / "training.csv")) == 3
+    assert not list(results.rglob(".*"))  # no temporary file is left behind
+
+
+@pytest.mark.parametrize("script", ["01_train.py", "02_density.py"])
+def test_help_has_examples(script):
+    done = run(script, "--help")
+    assert done.returncode == 0 and "examples:" in done.stdout and "--summary" in done.stdout
+
+
+def bad_inputs(folder):
+    x, y = np.random.default_rng(0).random((20, 8, 8)), np.arange(20) % 2
+    np.savez(folder / "nan.npz", x=np.where(x > 0.9, np.nan, x), y=y)
+    np.savez(folder / "shape.npz", x=x.reshape(20, 64), y=y)
+    np.savez(folder / "good.npz", x=x, y=y)
+    (folder / "cut.npz").write_bytes((folder / "good.npz").read_bytes()[:700])
+    (folder / "file").write_text("not a folder")
+    return {
+        "unknown set": ["--dataset", "imagenet"],
+        "missing file": ["--dataset", folder / "none.npz"],
+        "truncated file": ["--dataset", folder / "cut.npz"],
+        "NaN": ["--dataset", folder / "nan.npz"],
+        "wrong shape": ["--dataset", folder / "shape.npz"],
+        "unwritable": ["--dataset", folder / "good.npz", "--results-dir", folder / "file" / "results", "--iterations", 1],
+        "batch": ["--dataset", folder / "good.npz", "--batch-size", 7, "--model", "hypervae", "--results-dir", folder],
+    }
+
+
+@pytest.mark.parametrize(
+    "case", ["unknown set", "missing file", "truncated file", "NaN", "wrong shape", "unwritable", "batch"]
+)
+@pytest.mark.parametrize("script", ["01_train.py", "02_density.py"])
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, script, case):
+    options = bad_inputs(tmp_path)[case]
+    done = run(script, *options, cwd=tmp_path)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.csv"))
+
+
+@pytest.mark.parametrize("option", [["--iterations", "0"], ["--learning-rate", "-1"], ["--seeds", "x"], ["--summary", "max"]])
+def test_bad_options_are_refused_by_name(option):
+    done = run("01_train.py", *option)
+    assert done.returncode == 2 and option[0].split("s")[0] in done.stderr and "Traceback" not in done.stderr
