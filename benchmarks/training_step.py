@@ -160,10 +160,12 @@ def pytorch(threads, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=100, help="timed steps of each case in a round")
+    parser.add_argument("--steps", type=int, default=100, help="timed steps of each case in a round, a multiple of 50")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=("ours", "pytorch"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.steps % 50:
+        parser.error("--steps is no multiple of 50 (steps of one compiled execution)")
     if args.only:
         function = ours if args.only == "ours" else pytorch
         print("RESULT " + json.dumps(function(args.threads, args.steps)))

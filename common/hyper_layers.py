@@ -103,8 +103,9 @@ class BlockGenerator(keras.layers.Layer):
         super().__init__(**kwargs)
         self.shapes, self.block = dict(shapes), block
         inner_rows, inner_columns = input_shape_of_h
-        sizes = [math.prod(shape) for shape in self.shapes.values()]
-        self.num_blocks = -(-sum(sizes) // block**2)
+        # Weights start at multiples of 16 numbers: an aligned slice of one task's vector is not copied.
+        self.sizes = [-(-math.prod(shape) // 16) * 16 for shape in self.shapes.values()]
+        self.num_blocks = -(-sum(self.sizes) // block**2)
         self.left = self.add_weight(
             shape=(self.num_blocks, block, inner_rows),
             name="left",
@@ -121,21 +122,23 @@ class BlockGenerator(keras.layers.Layer):
         self.built = True
 
     def _initial_base(self, shape, dtype=None):
-        parts = [
-            tf.reshape(keras.initializers.get(initializer(name))(s, dtype=dtype), (-1,))
-            for name, s in self.shapes.items()
-        ]
+        parts = []
+        for (name, weight_shape), size in zip(self.shapes.items(), self.sizes):
+            weight = keras.initializers.get(initializer(name))(weight_shape, dtype=dtype)
+            parts.append(tf.pad(tf.reshape(weight, (-1,)), [[0, size - math.prod(weight_shape)]]))
         flat = tf.concat(parts, 0)
         return tf.reshape(tf.pad(flat, [[0, math.prod(shape) - flat.shape[0]]]), shape)
 
     def call(self, h):
         """H (tasks, rows, columns) to theta, a dictionary of weights for each task."""
+        tasks = h.shape[0]
         blocks = tf.matmul(tf.matmul(self.left.value, h[:, None]), self.right.value) + self.base.value
-        flat = tf.reshape(blocks, (h.shape[0], -1))
+        # One task needs no task axis while it is cut up, and without one the slices are views.
+        flat = tf.reshape(blocks, (-1,) if tasks == 1 else (tasks, -1))
         theta, start = {}, 0
-        for name, shape in self.shapes.items():
-            size = math.prod(shape)
-            theta[name] = tf.reshape(flat[:, start : start + size], (h.shape[0],) + tuple(shape))
+        for (name, shape), size in zip(self.shapes.items(), self.sizes):
+            weight = flat[..., start : start + math.prod(shape)]
+            theta[name] = tf.reshape(weight, (tasks,) + tuple(shape))
             start += size
         return theta
 
