@@ -34,8 +34,9 @@ def measure(job):
     from common import density
     from common.training import fit_or_load
 
-    args, settings, name, num_images = job
-    options = {"seed": EVALUATION_SEED, "num_importance_samples": args.num_importance_samples, "num_images": num_images}
+    args, settings, name = job
+    options = {"seed": EVALUATION_SEED, "num_importance_samples": args.num_importance_samples}
+    options["num_images"] = args.num_nll_images or None
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
     stored = settings.folder(args.results_dir / "checkpoints") / f"density-{digest}.json"
     if stored.exists():
@@ -102,21 +103,15 @@ def main():
     )
     parser.add_argument(
         "--num-nll-images",
-        type=cli.positive_int,
+        type=cli.whole_number,
         default=2000,
-        help="images whose likelihood is importance-sampled, for all seeds but the first of recipe ours, which takes "
-        "the whole test set (2000)",
+        help="test images whose likelihood is importance-sampled, whole tasks drawn at random; 0 takes all (2000)",
     )
     args = parser.parse_args()
     models = cli.MODELS if args.model == "all" else (args.model,)
     loaded = {name: datasets.load(name, args.data_dir, args.binarize, args.evaluate_on) for name in args.dataset}
     jobs = [
-        (
-            args,
-            cli.settings_for(args, data, model, recipe, seed),
-            name,
-            None if seed == args.seeds[0] and recipe == "ours" else args.num_nll_images,
-        )
+        (args, cli.settings_for(args, data, model, recipe, seed), name)
         for seed in args.seeds
         for recipe in args.recipe
         for name, data in loaded.items()

@@ -1,11 +1,11 @@
-# make demo | make test | make reproduce DATA_DIR=... | make bench
+# make demo | make test | make reproduce DATA_DIR=... | make ablation DATA_DIR=... | make bench
 PYTHON ?= python3.11
 DATA_DIR ?= $(or $(HYPERVAE_DATA),data)
 JOBS ?= 2
 BIN = .venv/bin
-RUN = TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python
+RUN = $(BIN)/python
 
-.PHONY: demo test reproduce bench clean
+.PHONY: demo test reproduce ablation bench clean
 
 .venv/.installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -19,12 +19,29 @@ demo: .venv/.installed
 test: .venv/.installed
 	$(RUN) -m pytest -q tests
 
+FULL = --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --jobs $(JOBS)
+
 reproduce: .venv/.installed
-	$(RUN) 01_train.py --model all --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --jobs $(JOBS)
-	$(RUN) 02_density.py --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --seeds 0 1 2 --jobs $(JOBS)
-	$(RUN) 02_density.py --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --recipe paper --jobs $(JOBS)
+	$(RUN) 01_train.py $(FULL)
+	$(RUN) 02_density.py $(FULL) --seeds 0 --num-nll-images 0
+	$(RUN) 02_density.py $(FULL) --seeds 1 2
+	$(RUN) 02_density.py $(FULL) --recipe paper
+	$(MAKE) ablation
+
+# HyperVAE on a tenth of MNIST's training set: tasks per step x summary, and the block generator.
+ABLATE = $(RUN) 02_density.py --dataset mnist --data-dir $(DATA_DIR) --evaluate-on validation --iterations 2000
+ABLATE += --learning-rate 0.001 --schedule cosine --num-importance-samples 0
+
+ablation: .venv/.installed
+	$(ABLATE) --model vae
+	$(ABLATE) --model metavae --tasks-per-step 20
+	for tasks in 1 10 20 50; do for summary in draw mean set; do \
+	  $(ABLATE) --model hypervae --tasks-per-step $$tasks --summary $$summary || exit; done; done
+	for generator in layerwise block; do \
+	  $(ABLATE) --model hypervae --tasks-per-step 4 --summary mean --generator $$generator || exit; done
 
 bench: .venv/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	$(RUN) benchmarks/training_step.py
 
 clean:

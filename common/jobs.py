@@ -17,7 +17,6 @@ def run_jobs(function, items, jobs):
 
 
 def _with_threads(function, item, threads):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from common.training import limit_threads
 
     limit_threads(threads)

@@ -120,7 +120,8 @@ def build_model(settings, image_shape, num_classes):
     model.compile(
         optimizer=keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999),
         jit_compile=True,
-        steps_per_execution=math.gcd(50, settings.iterations),
+        # An epoch must be a whole number of executions, or Keras runs past its end.
+        steps_per_execution=math.gcd(50, CHECKPOINT_EVERY, settings.iterations),
     )
     model.optimizer.build(model.trainable_variables)
     return model
@@ -206,7 +207,8 @@ def _trim_log(path, done):
     """Drop log rows written after the last saved state: those iterations are run again."""
     if path.exists():
         log = pd.read_csv(path, on_bad_lines="skip")
-        kept = log[log["iteration"] <= done].dropna() if "iteration" in log else log.iloc[:0]
+        # CSVLogger has columns for validation too, always empty here; the others are whole in a whole row.
+        kept = log[log["iteration"] <= done].dropna(subset=["seconds"]) if "iteration" in log else log.iloc[:0]
         if len(kept):
             write_atomically(path, lambda temporary: kept.to_csv(temporary, index=False))
         else:

@@ -142,4 +142,5 @@ def test_killed_at_random_moments_ends_as_if_never_killed(tmp_path, monkeypatch)
             break
     assert kills >= 1
     resumed = fit_or_load(settings, DATA, tmp_path / "killed", verbose=0)
+    assert list(resumed.log["iteration"]) == list(range(10, 301, 10))
     assert_equal_runs(whole, resumed)
