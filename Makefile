@@ -12,9 +12,11 @@ RUN = $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
+DEMO = --dataset digits --iterations 600 --results-dir results/demo
+
 demo: .venv/.installed
-	$(RUN) 01_train.py --dataset digits --model all --iterations 1000 --results-dir results/demo
-	$(RUN) 02_density.py --dataset digits --iterations 1000 --results-dir results/demo
+	$(RUN) 01_train.py $(DEMO)
+	$(RUN) 02_density.py $(DEMO) --num-importance-samples 256 --num-nll-images 150
 
 test: .venv/.installed
 	$(RUN) -m pytest -q tests

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.errors import InputError
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes; errors still show
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes; errors still show
 
 # The paper's recipe (section 4.2), and ours: chosen on a validation split of the training sets, the same
 # schedule and number of images for every model (results/02_density/validation.csv shows what each change brings).

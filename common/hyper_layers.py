@@ -132,7 +132,10 @@ class BlockGenerator(keras.layers.Layer):
     def call(self, h):
         """H (tasks, rows, columns) to theta, a dictionary of weights for each task."""
         tasks = h.shape[0]
-        blocks = tf.matmul(tf.matmul(self.left.value, h[:, None]), self.right.value) + self.base.value
+        # U_i H of all blocks is one product: the U_i stand below one another.
+        left = tf.matmul(tf.reshape(self.left.value, (-1, h.shape[1])), h)
+        left = tf.reshape(left, (tasks,) + tuple(self.left.shape))
+        blocks = tf.matmul(left, self.right.value) + self.base.value
         # One task needs no task axis while it is cut up, and without one the slices are views.
         flat = tf.reshape(blocks, (-1,) if tasks == 1 else (tasks, -1))
         theta, start = {}, 0
