@@ -10,6 +10,7 @@ import tensorflow as tf
 from common.results import write_atomically
 
 NAMES = {"vae": "VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
+COLOURS = {"vae": "tab:blue", "metavae": "tab:orange", "hypervae": "tab:green"}
 SEED = 0  # of every draw shown in a figure
 
 
@@ -29,8 +30,9 @@ def loss_curves(runs, path):
     )
     for axis, (column, title) in zip(axes, panels):
         for run in runs:
-            if column != "kl_u" or run.settings.model == "hypervae":
-                axis.plot(run.log["iteration"], run.log[column], marker=".", label=NAMES[run.settings.model])
+            model = run.settings.model
+            if column != "kl_u" or model == "hypervae":
+                axis.plot(run.log["iteration"], run.log[column], ".-", color=COLOURS[model], label=NAMES[model])
         axis.set(title=title, xlabel="iteration")
         axis.grid(alpha=0.3)
     # The first epochs would hide the differences between the models.
