@@ -36,7 +36,7 @@ def measure(job):
 
     args, settings, name = job
     options = {"seed": EVALUATION_SEED, "num_importance_samples": args.num_importance_samples}
-    options["num_images"] = args.num_nll_images or None
+    options["num_nll_images"] = args.num_nll_images or None
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
     stored = settings.folder(args.results_dir / "checkpoints") / f"density-{digest}.json"
     if stored.exists():
@@ -105,7 +105,7 @@ def main():
         "--num-nll-images",
         type=cli.whole_number,
         default=2000,
-        help="test images whose likelihood is importance-sampled, whole tasks drawn at random; 0 takes all (2000)",
+        help="test images whose likelihood is importance-sampled, spread over all tasks; 0 takes all (2000)",
     )
     args = parser.parse_args()
     models = cli.MODELS if args.model == "all" else (args.model,)

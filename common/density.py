@@ -78,7 +78,17 @@ def importance_sampled_nll(log_weights):
     return math.log(log_weights.shape[0]) - tf.reduce_logsumexp(log_weights, 0)
 
 
-def evaluate(model, x, y, seed=0, task_size=100, num_samples=4, num_importance_samples=1024, num_images=None, progress=iter):
+def evaluate(
+    model,
+    x,
+    y,
+    seed=0,
+    task_size=100,
+    num_samples=4,
+    num_importance_samples=1024,
+    num_nll_images=None,
+    progress=iter,
+):
     """Table 1's measures: means over a test part, in nats per image.
 
     Tasks are same-class batches of `task_size`; each one's theta comes from the batch itself (section 3.5),
@@ -90,7 +100,8 @@ def evaluate(model, x, y, seed=0, task_size=100, num_samples=4, num_importance_s
         seed: of the evaluation, apart from any training seed.
         num_samples: draws of z for the reconstruction term.
         num_importance_samples: draws of z for the likelihood; 0 leaves it out.
-        num_images: importance-sample only about so many images, whole tasks drawn at random; None means all.
+        num_nll_images: importance-sample about so many images, equally many of each task, drawn at random
+            (smaller tasks have fewer); None means all.
         progress: wraps the list of tasks, e.g. tqdm.
 
     Returns:
@@ -110,18 +121,19 @@ def evaluate(model, x, y, seed=0, task_size=100, num_samples=4, num_importance_s
         return log_importance_weights(model.body, theta, images, chunk_seed, chunk)
 
     tasks = evaluation_tasks(y, task_size, seed)
-    chosen = _tasks_with(tasks, num_images, seed)
-    chunk = math.gcd(num_importance_samples, 16) or 1  # bounds memory: 16 x 100 decoded images at a time
+    first = task_size if num_nll_images is None else min(task_size, -(-num_nll_images // len(tasks)))
+    # A power of two of draws at a time, about 1,600 decoded images: they stay in the processor's cache.
+    chunk = math.gcd(num_importance_samples, 2 ** int(math.log2(max(1, 1600 // first)))) or 1
     terms, nll = [], []
     for number, (label, index, mask) in enumerate(progress(tasks)):
         images = tf.cast(x[index], tf.float32)
         task_seed = tf.constant([seed, number])
         theta, length = lengths_of(images[None], tf.constant([label]), tf.constant(mask[None]), task_seed)
         terms.append(length.numpy()[mask])
-        if num_importance_samples and number in chosen:
+        if num_importance_samples:
             chunk_seeds = tf.random.split(task_seed, num_importance_samples // chunk + 1)[1:]
-            log_weights = tf.concat([log_weights_of(theta, images, s) for s in chunk_seeds], 0)
-            nll.append(importance_sampled_nll(log_weights).numpy()[mask])
+            log_weights = tf.concat([log_weights_of(theta, images[:first], s) for s in chunk_seeds], 0)
+            nll.append(importance_sampled_nll(log_weights).numpy()[mask[:first]])
     reconstruction, kl_z, kl_u = np.concatenate(terms).mean(0, dtype=np.float64)
     nll = np.concatenate(nll) if nll else np.array([np.nan])
     return {
@@ -133,11 +145,3 @@ def evaluate(model, x, y, seed=0, task_size=100, num_samples=4, num_importance_s
         "nll_num_images": len(nll) if num_importance_samples else 0,
     }
 
-
-def _tasks_with(tasks, num_images, seed):
-    """Numbers of the tasks that are importance-sampled: random ones until num_images is reached."""
-    if num_images is None:
-        return set(range(len(tasks)))
-    order = np.random.default_rng(seed).permutation(len(tasks))
-    reached = np.cumsum([tasks[i][2].sum() for i in order])
-    return set(order[: int(np.searchsorted(reached, num_images)) + 1].tolist())

@@ -114,9 +114,9 @@ def test_evaluate_equals_its_parts(model):
     assert np.isclose(result["kl_z"], kl_z, rtol=1e-4) and np.isclose(result["kl_u"], kl_u, rtol=1e-4)
     assert np.isclose(result["reconstruction"], reconstruction, rtol=2e-2)
     assert np.isclose(result["neg_elbo"], reconstruction + kl_z + kl_u, rtol=2e-2)
-    assert result["nll_is"] < result["reconstruction"] + result["kl_z"] and result["nll_num_images"] == 20
-    part = density.evaluate(model, x, y, seed=2, task_size=5, num_importance_samples=8, num_images=6)
-    assert 6 <= part["nll_num_images"] <= 11
+    assert result["nll_is"] < result["reconstruction"] + result["kl_z"] + 0.1 and result["nll_num_images"] == 20
+    part = density.evaluate(model, x, y, seed=2, task_size=5, num_importance_samples=8, num_nll_images=10)
+    assert part["nll_num_images"] == 5 + 5  # of tasks of 5, 5, 3, 5 and 2 images, two of each
 
 
 def test_evaluation_depends_on_its_own_seed_only():
