@@ -92,7 +92,10 @@ def commit():
     def git(*arguments):
         return subprocess.run(["git", "-C", os.fspath(top), *arguments], capture_output=True, text=True)
 
-    head = git("rev-parse", "--short=10", "HEAD")
+    try:
+        head = git("rev-parse", "--short=10", "HEAD")
+    except FileNotFoundError:  # no git on this machine
+        return "unknown"
     if head.returncode:
         return "unknown"
     changed = git("status", "--porcelain", "--", "*.py", "requirements.txt").stdout.strip()
