@@ -53,25 +53,16 @@ def draw(args, data, all_settings, folder):
 
 def main():
     parser = cli.parser(__doc__, EXAMPLES)
-    parser.add_argument("--model", choices=(*cli.MODELS, "all"), default="all", help="which model (all)")
     args = parser.parse_args()
-    models = cli.MODELS if args.model == "all" else (args.model,)
-    loaded = {name: datasets.load(name, args.data_dir, args.binarize, args.evaluate_on) for name in args.dataset}
-    jobs = [
-        (args, cli.settings_for(args, data, model, recipe, seed), name)
-        for seed in args.seeds
-        for recipe in args.recipe
-        for name, data in loaded.items()
-        for model in models
-    ]
+    loaded, jobs = cli.planned_runs(args)
     table = Path(args.results_dir) / "01_train" / "training.csv"
     for row in run_jobs(train, jobs, args.jobs):
         results.put_rows(table, [row], COLUMNS, KEYS)
         print("{dataset} {model} {recipe} seed {seed}: training -ELBO {neg_elbo:.2f} nats, {seconds:.0f} s".format(**row))
     for name, data in loaded.items():
-        first = [cli.settings_for(args, data, model, args.recipe[0], args.seeds[0]) for model in models]
+        own = [settings for _, settings, job_name in jobs if job_name == name]
         folder = Path(args.results_dir) / "01_train" / data.name
-        draw(args, data, first, folder)
+        draw(args, data, own[: len({settings.model for settings in own})], folder)
         print(f"figures: {folder}")
 
 

@@ -94,7 +94,6 @@ def measure_times(args, data):
 
 def main():
     parser = cli.parser(__doc__, EXAMPLES)
-    parser.add_argument("--model", choices=(*cli.MODELS, "all"), default="all", help="which model (all)")
     parser.add_argument(
         "--num-importance-samples",
         type=cli.whole_number,
@@ -108,15 +107,7 @@ def main():
         help="test images whose likelihood is importance-sampled, spread over all tasks; 0 takes all (2000)",
     )
     args = parser.parse_args()
-    models = cli.MODELS if args.model == "all" else (args.model,)
-    loaded = {name: datasets.load(name, args.data_dir, args.binarize, args.evaluate_on) for name in args.dataset}
-    jobs = [
-        (args, cli.settings_for(args, data, model, recipe, seed), name)
-        for seed in args.seeds
-        for recipe in args.recipe
-        for name, data in loaded.items()
-        for model in models
-    ]
+    loaded, jobs = cli.planned_runs(args)
     folder = Path(args.results_dir) / "02_density"
     test = args.evaluate_on == "test"
     rows = None

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from common import datasets
 from common.errors import InputError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes; errors still show
@@ -52,6 +53,7 @@ def parser(description, epilog):
         help="validation: a tenth of the training set takes the test part's place (for choosing settings)",
     )
     run = p.add_argument_group("runs")
+    run.add_argument("--model", choices=(*MODELS, "all"), default="all", help="which model (all)")
     run.add_argument("--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)")
     run.add_argument("--seed", "--seeds", dest="seeds", type=whole_number, nargs="+", default=[0], help="one or more seeds (0)")
     run.add_argument("--jobs", type=positive_int, default=1, help="runs trained side by side, cores shared (1)")
@@ -116,6 +118,20 @@ def settings_for(args, data, model, recipe, seed):
         evaluate_on=args.evaluate_on,
         **chosen,
     )
+
+
+def planned_runs(args):
+    """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
+    models = MODELS if args.model == "all" else (args.model,)
+    loaded = {name: datasets.load(name, args.data_dir, args.binarize, args.evaluate_on) for name in args.dataset}
+    jobs = [
+        (args, settings_for(args, data, model, recipe, seed), name)
+        for seed in args.seeds
+        for recipe in args.recipe
+        for name, data in loaded.items()
+        for model in models
+    ]
+    return loaded, jobs
 
 
 def run_script(main):

@@ -96,7 +96,7 @@ def _table1(rows):
     return (
         "## Table 1: density\n\n"
         "-ELBO = reconstruction + KL(z) + KL(u)/n, where n is the number of images in the test task (100, or what is "
-        "left of a class); NLL (IS) is importance-sampled with the number of draws that the CSV names. MetaVAE is told "
+        "left of a class); NLL (IS) is importance-sampled, with the draws and the number of test images that the CSV names. MetaVAE is told "
         'the class of each test image; VAE and HyperVAE are not. The paper\'s "-LL" is its reconstruction term '
         "(-EL minus KL(z)). Omniglot is the rebuilt 28x28 set, another split than the paper's.\n\n"
         + markdown_table(header, body)
