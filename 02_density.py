@@ -61,15 +61,22 @@ def measure(job):
     return row
 
 
+def untrained_variants(args, data, recipe):
+    """Yield (model, generator, untrained Keras model) for the rows of Tables 2 and 3."""
+    from common.training import build_model
+
+    for model, generator in (("vae", "none"), ("metavae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
+        settings = dataclasses.replace(cli.settings_for(args, data, model, recipe, seed=0), generator=generator)
+        yield model, generator, build_model(settings, data.image_shape, data.num_classes)
+
+
 def count_parameters(args, data):
     """Table 2: trainable parameters of each model and generator."""
-    from common.training import build_model, commit
+    from common.training import commit
 
     rows = []
-    for model, generator in (("vae", "none"), ("metavae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
-        settings = cli.settings_for(args, data, model, args.recipe[0], seed=0)
-        settings = dataclasses.replace(settings, generator=generator)
-        counts = build_model(settings, data.image_shape, data.num_classes).parameter_counts()
+    for model, generator, built in untrained_variants(args, data, args.recipe[0]):
+        counts = built.parameter_counts()
         row = {"dataset": data.name, "model": model, "generator": generator, "total": sum(counts.values())}
         rows.append(row | counts | {"commit": commit()})
     return rows
@@ -78,13 +85,11 @@ def count_parameters(args, data):
 def measure_times(args, data):
     """Table 3, with the paper's summary (u is inferred from one image)."""
     from common.timing import table3
-    from common.training import build_model, commit
+    from common.training import commit
 
     rows, vae_total = [], None
-    for model, generator in (("vae", "none"), ("metavae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
-        settings = cli.settings_for(args, data, model, "paper", seed=0)
-        settings = dataclasses.replace(settings, generator=generator)
-        times = table3(build_model(settings, data.image_shape, data.num_classes), generator)
+    for model, generator, built in untrained_variants(args, data, "paper"):
+        times = table3(built, generator)
         vae_total = vae_total or times["total"]
         for quantity, milliseconds in times.items():
             row = {"model": model, "generator": generator, "quantity": quantity, "milliseconds": milliseconds}
