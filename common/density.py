@@ -66,11 +66,16 @@ def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1):
 def log_importance_weights(body, theta, x, seed, num_samples):
     """log p(x|z_i) p(z_i) / q(z_i|x, theta) for draws z_i ~ q: (num_samples, *leading axes of x).
 
-    theta must be one set of weights shared by all images.
+    theta must be one set of weights shared by all images. One draw of every image is decoded at a time:
+    memory does not grow with num_samples, and what is decoded stays in the processor's cache.
     """
     q_z = posterior(*body.encode(theta, x))
-    z = q_z.sample(num_samples, seed=seed)
-    return likelihood(body.decode(theta, z)).log_prob(x) + standard_normal(z).log_prob(z) - q_z.log_prob(z)
+
+    def log_weights(draw_seed):
+        z = q_z.sample(seed=draw_seed)
+        return likelihood(body.decode(theta, z)).log_prob(x) + standard_normal(z).log_prob(z) - q_z.log_prob(z)
+
+    return tf.map_fn(log_weights, tf.random.split(seed, num_samples), fn_output_signature=x.dtype)
 
 
 def importance_sampled_nll(log_weights):
@@ -117,13 +122,13 @@ def evaluate(
         return single_theta(theta, model.body.shapes()), tf.stack([tf.broadcast_to(term, mask.shape)[0] for term in length], -1)
 
     @tf.function(jit_compile=True)
-    def log_weights_of(theta, images, chunk_seed):
-        return log_importance_weights(model.body, theta, images, chunk_seed, chunk)
+    def nll_of(theta, images, task_seed):
+        own_seed = tf.random.fold_in(task_seed, 1)  # other draws than the description length's
+        log_weights = log_importance_weights(model.body, theta, images, own_seed, num_importance_samples)
+        return importance_sampled_nll(log_weights)
 
     tasks = evaluation_tasks(y, task_size, seed)
     first = task_size if num_nll_images is None else min(task_size, -(-num_nll_images // len(tasks)))
-    # A power of two of draws at a time, about 1,600 decoded images: they stay in the processor's cache.
-    chunk = math.gcd(num_importance_samples, 2 ** int(math.log2(max(1, 1600 // first)))) or 1
     terms, nll = [], []
     for number, (label, index, mask) in enumerate(progress(tasks)):
         images = tf.cast(x[index], tf.float32)
@@ -131,9 +136,7 @@ def evaluate(
         theta, length = lengths_of(images[None], tf.constant([label]), tf.constant(mask[None]), task_seed)
         terms.append(length.numpy()[mask])
         if num_importance_samples:
-            chunk_seeds = tf.random.split(task_seed, num_importance_samples // chunk + 1)[1:]
-            log_weights = tf.concat([log_weights_of(theta, images[:first], s) for s in chunk_seeds], 0)
-            nll.append(importance_sampled_nll(log_weights).numpy()[mask[:first]])
+            nll.append(nll_of(theta, images[:first], task_seed).numpy()[mask[:first]])
     reconstruction, kl_z, kl_u = np.concatenate(terms).mean(0, dtype=np.float64)
     nll = np.concatenate(nll) if nll else np.array([np.nan])
     return {

@@ -55,6 +55,11 @@ def log_joint(model, z):
     return (x * logits - np.logaddexp(0, logits)).sum(-1) + norm.logpdf(z).sum(-1)
 
 
+def log_weights(model, seed, num_samples):
+    draw = tf.function(density.log_importance_weights, jit_compile=True)
+    return draw(model.body, own_theta(model), X, tf.constant(seed), num_samples).numpy()
+
+
 @pytest.mark.parametrize("latent_dim, points", [(1, 4001), (2, 301)])
 def test_importance_sampling_agrees_with_quadrature(latent_dim, points):
     model = tiny_vae(latent_dim)
@@ -62,7 +67,7 @@ def test_importance_sampling_agrees_with_quadrature(latent_dim, points):
     grid = np.stack(np.meshgrid(*[axis] * latent_dim), -1).reshape(-1, latent_dim)
     cell = (axis[1] - axis[0]) ** latent_dim
     exact = -logsumexp(log_joint(model, grid), axis=1) - np.log(cell)
-    log_w = density.log_importance_weights(model.body, own_theta(model), X, tf.constant([0, 9]), 4096)
+    log_w = log_weights(model, [0, 9], 4096)
     estimate = density.importance_sampled_nll(log_w).numpy()
     w = np.exp(log_w - np.max(log_w, 0)).astype(np.float64)
     error = np.std(w, axis=0) / np.mean(w, axis=0) / np.sqrt(len(w))
@@ -73,7 +78,7 @@ def test_importance_sampling_agrees_with_quadrature(latent_dim, points):
 def test_more_samples_tighten_the_bound():
     """-ELBO >= NLL_1 = -ELBO in expectation >= NLL_64 >= NLL_1024 >= exact."""
     model = tiny_vae(2)
-    log_w = density.log_importance_weights(model.body, own_theta(model), X, tf.constant([1, 1]), 8192).numpy()
+    log_w = log_weights(model, [1, 1], 8192)
     neg_elbo = density.code_length(model.body, own_theta(model), X, tf.constant([1, 2]), num_samples=16).neg_elbo.numpy()
 
     def mean_bound(k):
