@@ -14,9 +14,9 @@ EXAMPLES = """examples:
 A run that was cut off goes on where it was; a finished one is loaded, not repeated."""
 
 COLUMNS = ["dataset", "model", "recipe", "summary", "generator", "tasks_per_step", "learning_rate", "schedule", "seed"]
-COLUMNS += ["binarize", "evaluate_on", "iterations", "images_seen", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
+COLUMNS += ["binarize", "iterations", "images_seen", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
 COLUMNS += ["seconds", "commit"]
-KEYS = COLUMNS[:12]
+KEYS = COLUMNS[:11]
 
 
 def train(job):
@@ -24,7 +24,7 @@ def train(job):
     from common.training import fit_or_load
 
     args, settings, name = job
-    data = datasets.load(name, args.data_dir, args.binarize, args.evaluate_on)
+    data = datasets.load(name, args.data_dir, args.binarize)
     verbose = "auto" if args.jobs == 1 else 2
     run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
     last = run.log.iloc[-1]

@@ -36,21 +36,21 @@ def measure(job):
 
     args, settings, name = job
     options = {"seed": EVALUATION_SEED, "num_importance_samples": args.num_importance_samples}
-    options["num_nll_images"] = args.num_nll_images or None
+    options |= {"num_nll_images": args.num_nll_images or None, "evaluate_on": args.evaluate_on}
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
     stored = settings.folder(args.results_dir / "checkpoints") / f"density-{digest}.json"
     if stored.exists():
         return json.loads(stored.read_text())
-    data = datasets.load(name, args.data_dir, args.binarize, args.evaluate_on)
+    data = datasets.load(name, args.data_dir, args.binarize)
     verbose = "auto" if args.jobs == 1 else 2
     run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
     label = f"{settings.dataset} {settings.model} {settings.recipe} seed {settings.seed}: measuring"
-    measures = density.evaluate(
-        run.model, data.x_test, data.y_test, progress=lambda tasks: tqdm(tasks, label, mininterval=5), **options
-    )
+    x, y = data.part(options.pop("evaluate_on"))
+    measures = density.evaluate(run.model, x, y, progress=lambda tasks: tqdm(tasks, label, mininterval=5), **options)
     row = {key: value for key, value in dataclasses.asdict(settings).items() if key in TABLE1}
     row |= {key: float(value) for key, value in measures.items()}
     row |= {
+        "evaluate_on": args.evaluate_on,
         "num_importance_samples": args.num_importance_samples,
         "nll_num_images": int(measures["nll_num_images"]),
         "images_seen": settings.iterations * settings.batch_size,
@@ -110,6 +110,12 @@ def main():
         type=cli.whole_number,
         default=2000,
         help="test images whose likelihood is importance-sampled, spread over all tasks; 0 takes all (2000)",
+    )
+    parser.add_argument(
+        "--evaluate-on",
+        choices=("test", "validation"),
+        default="test",
+        help="validation: the tenth of the training set that no model trains on, for choosing settings (test)",
     )
     args = parser.parse_args()
     loaded, jobs = cli.planned_runs(args)

@@ -46,12 +46,6 @@ def parser(description, epilog):
         default="bernoulli",
         help="draw each pixel once with its grey level as probability (default), or cut at one half",
     )
-    data.add_argument(
-        "--evaluate-on",
-        choices=("test", "validation"),
-        default="test",
-        help="validation: a tenth of the training set takes the test part's place (for choosing settings)",
-    )
     run = p.add_argument_group("runs")
     run.add_argument("--model", choices=(*MODELS, "all"), default="all", help="which model (all)")
     run.add_argument("--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)")
@@ -115,7 +109,6 @@ def settings_for(args, data, model, recipe, seed):
         hyper_latent_dim=args.hyper_latent_dim,
         generator=args.generator,
         binarize=args.binarize,
-        evaluate_on=args.evaluate_on,
         **chosen,
     )
 
@@ -123,7 +116,7 @@ def settings_for(args, data, model, recipe, seed):
 def planned_runs(args):
     """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
     models = MODELS if args.model == "all" else (args.model,)
-    loaded = {name: datasets.load(name, args.data_dir, args.binarize, args.evaluate_on) for name in args.dataset}
+    loaded = {name: datasets.load(name, args.data_dir, args.binarize) for name in args.dataset}
     jobs = [
         (args, settings_for(args, data, model, recipe, seed), name)
         for seed in args.seeds

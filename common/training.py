@@ -44,7 +44,6 @@ class Settings:
     summary: str
     generator: str
     binarize: str
-    evaluate_on: str
 
     def __post_init__(self):
         """What a model does not use must not split its checkpoints."""

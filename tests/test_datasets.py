@@ -31,7 +31,7 @@ def idx_folder(tmp_path):
 
 def test_idx_files_are_read_whole(idx_folder):
     data = datasets.load("mnist", idx_folder)
-    assert data.x.shape == (40, 28, 28, 1) and data.x_test.shape == (20, 28, 28, 1)
+    assert len(data.x) + len(data.x_validation) == 40 and data.x.shape[1:] == (28, 28, 1) and data.x_test.shape == (20, 28, 28, 1)
     assert data.num_classes == 3 and set(np.unique(data.x)) == {0, 1}
 
 
@@ -91,7 +91,7 @@ def omniglot(tmp_path, **changes):
 
 def test_omniglot_columns_become_upright_images(tmp_path):
     data = datasets.load("omniglot", omniglot(tmp_path), binarize="threshold")
-    assert data.x.shape == (12, 28, 28, 1) and data.num_classes == 3
+    assert data.x.shape == (9, 28, 28, 1) and data.x_validation.shape == (3, 28, 28, 1) and data.num_classes == 3
     assert data.x[0, 3, 20, 0] == 1 and data.x[0].sum() == 1
 
 
@@ -129,9 +129,9 @@ X, Y = np.random.default_rng(2).random((30, 9, 7)), np.arange(30) % 3
 
 def test_npz_with_and_without_a_test_part(tmp_path):
     data = datasets.load(npz(tmp_path, x=X, y=Y), tmp_path)
-    assert data.x.shape == (24, 9, 7, 1) and data.x_test.shape == (6, 9, 7, 1) and data.name == "mine"
+    assert data.x.shape == (21, 9, 7, 1) and len(data.x_validation) == 3 and data.x_test.shape == (6, 9, 7, 1) and data.name == "mine"
     given = datasets.load(npz(tmp_path, x=X[..., None], y=Y, x_test=X[:9], y_test=Y[:9]), tmp_path)
-    assert len(given.x) == 30 and len(given.x_test) == 9
+    assert len(given.x) == 27 and len(given.x_test) == 9
 
 
 def test_grey_scales_agree(tmp_path):
@@ -189,7 +189,7 @@ def test_binarization_is_static_and_keeps_grey_levels(tmp_path):
 
 def test_digits_ship_with_scikit_learn():
     data = datasets.load("digits", "nowhere")
-    assert data.image_shape == (28, 28, 1) and len(data.x) + len(data.x_test) == 1797
+    assert data.image_shape == (28, 28, 1) and len(data.x) + len(data.x_validation) + len(data.x_test) == 1797
     assert np.bincount(data.y_test).min() > 30
 
 
@@ -200,8 +200,9 @@ def test_validation_part_comes_from_the_training_part_alone(tmp_path):
     raw = datasets._read(path, tmp_path)
     x, y, held, _ = datasets.stratified_split(raw.x, raw.y, datasets.VALIDATION_FRACTION)
     assert len(held) == 4 and held.max() < 40 and not set(held[:, 0, 0, 0]) & set(x[:, 0, 0, 0])
-    validation = datasets.load(path, tmp_path, evaluate_on="validation")
-    assert len(validation.x) == 36 and len(validation.x_test) == 4
+    data = datasets.load(path, tmp_path)
+    assert [len(data.x), len(data.x_validation), len(data.x_test)] == [36, 4, 20]
+    assert data.part("validation")[0] is data.x_validation and data.part("test")[1] is data.y_test
 
 
 def test_area_average_keeps_ink():

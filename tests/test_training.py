@@ -22,7 +22,7 @@ Y = np.arange(60) % 3
 # Three classes that a network tells apart: a bar at another place, with noise.
 X = (RNG.random((60, 8, 8, 1)) < 0.1).astype(np.uint8)
 X[np.arange(60), :, 2 * Y + 1] = 1
-DATA = Dataset("bars", X, Y, X[:30], Y[:30])
+DATA = Dataset("bars", X, Y, X[:30], Y[:30], (), X[30:], Y[30:])
 SETTINGS = Settings(
     dataset="bars",
     fingerprint=DATA.fingerprint(),
@@ -39,7 +39,6 @@ SETTINGS = Settings(
     summary="set",
     generator="block",  # compiles fastest
     binarize="threshold",
-    evaluate_on="test",
 )
 
 
