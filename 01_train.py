@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common import cli, datasets, results
+from common import cli, results
 from common.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -13,10 +13,10 @@ EXAMPLES = """examples:
 
 A run that was cut off goes on where it was; a finished one is loaded, not repeated."""
 
-COLUMNS = ["dataset", "model", "recipe", "summary", "generator", "tasks_per_step", "learning_rate", "schedule", "seed"]
+COLUMNS = ["dataset", "model", "recipe", "summary", "generator", "tasks_per_step", "learning_rate", "schedule", "kl_warmup", "seed"]
 COLUMNS += ["binarize", "iterations", "images_seen", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
 COLUMNS += ["seconds", "commit"]
-KEYS = COLUMNS[:11]
+KEYS = COLUMNS[:12]
 
 
 def train(job):
@@ -24,7 +24,7 @@ def train(job):
     from common.training import fit_or_load
 
     args, settings, name = job
-    data = datasets.load(name, args.data_dir, args.binarize)
+    data = cli.load_data(args, name)
     verbose = "auto" if args.jobs == 1 else 2
     run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
     last = run.log.iloc[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from common import cli, datasets, report, results
+from common import cli, report, results
 from common.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -21,8 +21,8 @@ table3.csv, and RESULTS_DIR/README.md. What was measured before is not measured 
 
 TABLE1 = ["dataset", "model", "recipe", "summary", "seed", "neg_elbo", "reconstruction", "kl_z", "kl_u", "nll_is"]
 TABLE1 += ["num_importance_samples", "iterations", "images_seen", "seconds", "commit", "nll_num_images", "generator"]
-TABLE1 += ["tasks_per_step", "learning_rate", "schedule", "latent_dim", "hyper_latent_dim", "binarize", "evaluate_on"]
-TABLE1_KEYS = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "schedule"]
+TABLE1 += ["tasks_per_step", "learning_rate", "schedule", "kl_warmup", "latent_dim", "hyper_latent_dim", "binarize", "evaluate_on"]
+TABLE1_KEYS = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "schedule", "kl_warmup"]
 TABLE1_KEYS += ["latent_dim", "hyper_latent_dim", "binarize", "iterations", "num_importance_samples", "seed"]
 TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total", "commit"]
 TABLE3 = ["model", "generator", "quantity", "milliseconds", "ratio_to_vae_total", "commit"]
@@ -41,7 +41,7 @@ def measure(job):
     stored = settings.folder(args.results_dir / "checkpoints") / f"density-{digest}.json"
     if stored.exists():
         return json.loads(stored.read_text())
-    data = datasets.load(name, args.data_dir, args.binarize)
+    data = cli.load_data(args, name)
     verbose = "auto" if args.jobs == 1 else 2
     run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
     label = f"{settings.dataset} {settings.model} {settings.recipe} seed {settings.seed}: measuring"

@@ -32,7 +32,7 @@ def ours(threads, steps):
     data = datasets.load("digits", "data")
     base = dict(dataset="digits", fingerprint="", recipe="benchmark", seed=0, iterations=1000, batch_size=100)
     base |= dict(learning_rate=1e-3, schedule="constant", latent_dim=10, hyper_latent_dim=10, generator="layerwise")
-    base |= dict(binarize="bernoulli")
+    base |= dict(binarize="bernoulli", kl_warmup=0)
     chosen = {
         "vae": dict(model="vae", tasks_per_step=1, summary="draw"),
         "metavae": dict(model="metavae", tasks_per_step=1, summary="draw"),

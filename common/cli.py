@@ -15,19 +15,23 @@ MODELS = ("vae", "metavae", "hypervae")
 # The paper's recipe (section 4.2), and ours: chosen on images held out of MNIST's training set, the same schedule and
 # number of images for every model (`make ablation` shows what each change brings).
 RECIPES = {
-    "paper": {"learning_rate": 3e-4, "schedule": "constant", "tasks_per_step": 1, "summary": "draw"},
-    "ours": {"learning_rate": 1e-3, "schedule": "cosine", "tasks_per_step": 20, "summary": "mean"},
+    "paper": {"learning_rate": 3e-4, "schedule": "constant", "kl_warmup": 0, "tasks_per_step": 1, "summary": "draw"},
+    "ours": {"learning_rate": 1e-3, "schedule": "cosine", "kl_warmup": 0.2, "tasks_per_step": 20, "summary": "mean"},
 }
 
 
-def parser(description, epilog):
-    """An argument parser with the shared options; `epilog` holds examples."""
+def parser(description, epilog, data_option="--dataset"):
+    """An argument parser with the shared options; `epilog` holds examples.
+
+    `data_option` is the name under which this script's users give the data sets to train on (args.dataset).
+    """
     p = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     data = p.add_argument_group("data")
     data.add_argument(
-        "--dataset",
+        data_option,
+        dest="dataset",
         nargs="+",
         default=["digits"],
         metavar="NAME",
@@ -58,6 +62,9 @@ def parser(description, epilog):
     train.add_argument("--batch-size", type=positive_int, default=100, help="images a step, over all its tasks (100)")
     train.add_argument("--learning-rate", type=positive_float, help="Adam's (paper 0.0003, ours 0.001)")
     train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
+    train.add_argument(
+        "--kl-warmup", type=fraction, help="fraction of the iterations in which KL(z)'s weight rises to 1 (paper 0, ours 0.2)"
+    )
     train.add_argument("--tasks-per-step", type=positive_int, help="tasks a step (paper 1, ours 20)")
     train.add_argument("--latent-dim", type=positive_int, default=10, help="dimensions of z (10)")
     train.add_argument("--hyper-latent-dim", type=positive_int, default=10, help="dimensions of u (10)")
@@ -82,6 +89,16 @@ def positive_int(text):
     return whole_number(text, smallest=1)
 
 
+def fraction(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a fraction from 0 to 1")
+    return value
+
+
 def positive_float(text):
     try:
         value = float(text)
@@ -96,7 +113,8 @@ def settings_for(args, data, model, recipe, seed):
     """The Settings of one run; a recipe whose values were overridden on the command line is "custom"."""
     from common.training import Settings
 
-    chosen = {name: getattr(args, name) or value for name, value in RECIPES[recipe].items()}
+    given = {name: getattr(args, name) for name in RECIPES[recipe] if getattr(args, name) is not None}
+    chosen = RECIPES[recipe] | given
     return Settings(
         dataset=data.name,
         fingerprint=data.fingerprint(),
@@ -113,10 +131,15 @@ def settings_for(args, data, model, recipe, seed):
     )
 
 
-def planned_runs(args):
+def load_data(args, name):
+    """The data set of a name or path, as the options ask for it."""
+    return datasets.load(name, args.data_dir, args.binarize)
+
+
+def planned_runs(args, load=load_data):
     """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
     models = MODELS if args.model == "all" else (args.model,)
-    loaded = {name: datasets.load(name, args.data_dir, args.binarize) for name in args.dataset}
+    loaded = {name: load(args, name) for name in args.dataset}
     jobs = [
         (args, settings_for(args, data, model, recipe, seed), name)
         for seed in args.seeds

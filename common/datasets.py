@@ -87,6 +87,28 @@ def load(name, data_dir, binarize="bernoulli"):
     return Dataset(data.name, x, y, binary_test, data.y_test, data.class_names, x_validation, y_validation)
 
 
+def restrict(data, classes):
+    """The same data set with some of its classes only, numbered anew from 0 up.
+
+    Raises:
+        InputError: a class that the set does not have, or none at all.
+    """
+    classes = sorted(set(classes))
+    unknown = sorted(set(classes) - set(range(data.num_classes)))
+    if unknown or not classes:
+        raise InputError(f"{data.name} has classes 0 to {data.num_classes - 1}, not {unknown or 'an empty list'}: choose among them")
+
+    def part(x, y):
+        chosen = np.isin(y, classes)
+        return x[chosen], np.searchsorted(classes, y[chosen])
+
+    x, y = part(data.x, data.y)
+    x_validation, y_validation = part(data.x_validation, data.y_validation)
+    names = tuple(data.class_names[c] for c in classes) if data.class_names else ()
+    name = f"{data.name}-{'-'.join(map(str, classes))}"
+    return Dataset(name, x, y, *part(data.x_test, data.y_test), names, x_validation, y_validation)
+
+
 def stratified_split(x, y, fraction):
     """Set aside `fraction` of each class (at least one image of it), drawn from a fixed seed."""
     rng = np.random.default_rng(SPLIT_SEED)

@@ -56,11 +56,10 @@ def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1):
         num_samples: draws of z to average the reconstruction term over.
     """
     q_z = posterior(*body.encode(theta, x))
-    draws = [
-        -likelihood(body.decode(theta, q_z.sample(seed=draw_seed))).log_prob(x)
-        for draw_seed in tf.unstack(tf.random.split(seed, num_samples))
-    ]
-    return CodeLength(tf.add_n(draws) / num_samples, kl_to_prior(q_z), kl_u)
+    # The draws stand behind the images' axes, so that theta may still differ by the first one.
+    z = tf.stack([q_z.sample(seed=draw_seed) for draw_seed in tf.unstack(tf.random.split(seed, num_samples))], -2)
+    log_likelihood = likelihood(body.decode(theta, z)).log_prob(x[..., None, :, :, :])
+    return CodeLength(-tf.reduce_mean(log_likelihood, -1), kl_to_prior(q_z), kl_u)
 
 
 def log_importance_weights(body, theta, x, seed, num_samples):

@@ -1,4 +1,4 @@
-"""Figures of training and of the family of models, written as PNG."""
+"""Figures of training, of the family of models and of outlier scores, written as PNG."""
 
 import matplotlib
 
@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
+from sklearn.metrics import auc, roc_curve
 
 from common.results import write_atomically
 
@@ -105,3 +106,52 @@ def walk(model, data, path, steps=8, num_images=12):
     name = data.class_names.__getitem__ if data.class_names else (lambda label: f"class {label}")
     labels = [f"u of {name(first)}"] + [""] * (steps - 2) + [f"u of {name(second)}"]
     _grid(list(images), path, f"{data.name}: a straight walk in u-space; columns share z", labels)
+
+
+def roc_curves(by_model, outlier, title, path):
+    """ROC curves of every model and score, one panel a model; by_model: {model: {score: {set: scores}}}."""
+    figure, axes = plt.subplots(1, len(by_model), figsize=(3.4 * len(by_model), 3.8), sharey=True, squeeze=False)
+    for axis, (model, by_score) in zip(axes[0], by_model.items()):
+        for score, by_set in by_score.items():
+            label = np.concatenate([np.zeros(len(by_set["test"])), np.ones(len(by_set[outlier]))])
+            fpr, tpr, _ = roc_curve(label, np.concatenate([by_set["test"], by_set[outlier]]))
+            axis.plot(100 * fpr, 100 * tpr, lw=1.2, label=f"{score} ({100 * auc(fpr, tpr):.1f})")
+        axis.plot([0, 100], [0, 100], color="grey", lw=0.6, ls=":")
+        axis.set(title=NAMES.get(model, model.replace("_", " ")), xlabel="false positives, %")
+        axis.legend(fontsize=6, loc="lower right", title="score (AUC, %)", title_fontsize=6)
+        axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("true positives, %")
+    figure.suptitle(title)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def score_histograms(by_model, outlier, title, path):
+    """Histograms of normal and outlying scores, one panel a score, of VAE, MetaVAE and HyperVAE."""
+    panels = [(m, s, by_set) for m, by_score in by_model.items() if m in NAMES for s, by_set in by_score.items()]
+    columns = 5
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3 * columns, 2.4 * rows), squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.axis("off")
+    for axis, (model, score, by_set) in zip(axes.flat, panels):
+        both = np.concatenate([by_set["test"], by_set[outlier]])
+        bins = np.linspace(*np.quantile(both, [0.002, 0.998]), 60)
+        for name, colour in (("test", "tab:blue"), (outlier, "tab:red")):
+            axis.hist(by_set[name], bins, density=True, alpha=0.5, color=colour, label="normal" if name == "test" else outlier)
+        axis.set_title(f"{NAMES[model]}: {score}", fontsize=8)
+        axis.tick_params(labelsize=6)
+        axis.set_yticks([])
+        axis.set_xlabel("nats per image", fontsize=7)
+    axes[0, 0].legend(fontsize=7)
+    figure.suptitle(title)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def extremes(image_sets, by_set, outlier, title, path, number=20):
+    """The normal images with the largest scores above the outliers with the smallest: where a score errs."""
+    most = np.argsort(by_set["test"])[::-1][:number]
+    least = np.argsort(by_set[outlier])[:number]
+    rows = [image_sets["test"][most], image_sets[outlier][least]]
+    _grid([row for row in rows if len(row)], path, title, ["most outlying\nnormals", "least outlying\noutliers"])

@@ -89,7 +89,18 @@ class HyperVAE(VAE):
 
     def vae_for(self, images):
         """The plain VAE of one task: `images` (N, H, W, 1) is the set, u its posterior mean."""
-        theta, _ = self.weights_for(tf.cast(images, tf.float32)[None])
+        return self._plain_vae(self.weights_for(tf.cast(images, tf.float32)[None])[0])
+
+    def average_vae(self, images, batch_size=500):
+        """The plain VAE with the mean of theta(x) over images (N, H, W, 1), each one a task of its own.
+
+        theta = B + U H V is affine in H, so it is the theta of the mean H.
+        """
+        parts = [tf.cast(images[i : i + batch_size], tf.float32)[:, None] for i in range(0, len(images), batch_size)]
+        h = tf.concat([self.hyper_decoder(self.infer_u(part).mean()) for part in parts], 0)
+        return self._plain_vae(self.generator(tf.reduce_mean(h, 0, keepdims=True)))
+
+    def _plain_vae(self, theta):
         vae = VAE(self.body.image_shape, self.body.latent_dim, seed=self.seed)
         for name, value in single_theta(theta, self.body.shapes()).items():
             vae.theta[name].assign(value)

@@ -33,8 +33,22 @@ PAPER_TABLE_3 = {  # milliseconds on a Tesla P100
     ("hypervae", "u"): 0.12,
     ("hypervae", "total"): 1.11,
 }
+PAPER_TABLE_4 = {  # percent: (AUC, FPR, FNR) by normal set, model and score; the paper does not name the outliers
+    ("mnist", "vae", "description_length"): (93.0, 16.3, 15.5),
+    ("mnist", "metavae", "kl"): (54.7, 47.5, 45.0),
+    ("mnist", "metavae", "description_length"): (52.2, 49.4, 50.5),
+    ("mnist", "hypervae", "description_length"): (95.3, 15.6, 8.0),
+    ("omniglot", "vae", "description_length"): (98.3, 5.5, 6.4),
+    ("omniglot", "metavae", "kl"): (87.3, 18.8, 20.9),
+    ("omniglot", "metavae", "description_length"): (97.5, 7.2, 9.0),
+    ("omniglot", "hypervae", "description_length"): (98.7, 4.9, 5.9),
+    ("fashion_mnist", "vae", "description_length"): (74.6, 33.5, 32.0),
+    ("fashion_mnist", "metavae", "kl"): (58.2, 44.1, 43.5),
+    ("fashion_mnist", "metavae", "description_length"): (56.8, 45.8, 44.5),
+    ("fashion_mnist", "hypervae", "description_length"): (76.8, 33.6, 28.7),
+}
 MEASURES = ["neg_elbo", "reconstruction", "kl_z", "kl_u", "nll_is"]
-GROUP = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "iterations"]
+GROUP = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "kl_warmup", "iterations"]
 
 
 def summarise(rows):
@@ -62,7 +76,10 @@ def write_report(results_dir):
         parts.append(_table3(pd.read_csv(density / "table3.csv")))
     if (density / "validation.csv").exists():
         parts.append(_validation(pd.read_csv(density / "validation.csv")))
-    figures = sorted(Path(results_dir).glob("01_train/*/*.png"))
+    table4_csv = Path(results_dir) / "03_outliers" / "table4.csv"
+    if table4_csv.exists():
+        parts.append(_table4_section(pd.read_csv(table4_csv)))
+    figures = sorted(Path(results_dir).glob("0*/*/*.png"))
     if figures:
         parts.append("## Figures\n")
         parts += [f"![{f.parent.name}: {f.stem}]({f.relative_to(results_dir).as_posix()})\n" for f in figures]
@@ -135,4 +152,46 @@ def _validation(rows):
         "## Ablation, on a tenth of the training set held out\n\nWhere the gain comes from, and how the recipe was "
         "chosen. No test image was used.\n\n"
         + markdown_table(GROUP + ["seeds", "-ELBO", "reconstruction", "KL(z)", "KL(u)/n"], body)
+    )
+
+
+OUTLIER_MEASURES = ["auc", "fpr", "fnr", "average_precision"]
+
+
+def summarise_outliers(rows):
+    """Mean and standard deviation over seeds of Table 4's measures, one row a pair, model and score."""
+    grouped = rows.groupby(["normal", "outlier", "model", "score", "recipe", "iterations"], sort=False)
+    table = grouped[OUTLIER_MEASURES].agg(["mean", "std"])
+    table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
+    table.insert(0, "num_seeds", grouped["seed"].nunique())
+    return table.reset_index()
+
+
+def table4(rows):
+    """Markdown: AUC of every model and score (rows) on every pair (columns), and the mean over the pairs."""
+    summary = summarise_outliers(rows)
+    pairs = list(dict.fromkeys(zip(summary["normal"], summary["outlier"])))
+    body = []
+    for (model, score, recipe, _), own in summary.groupby(["model", "score", "recipe", "iterations"], sort=False):
+        by_pair = own.set_index(["normal", "outlier"])
+        cells = [_spread(by_pair.loc[pair], "auc") if pair in by_pair.index else "" for pair in pairs]
+        mean = f"{own['auc_mean'].mean():.1f}" if len(own) == len(pairs) else ""
+        body.append([model, score, recipe, own["num_seeds"].max(), *cells, mean, f"{own['auc_mean'].min():.1f}"])
+    header = ["model", "score", "recipe", "seeds", *[f"{normal} / {outlier}" for normal, outlier in pairs], "mean", "least"]
+    return markdown_table(header, body)
+
+
+def _table4_section(rows):
+    summary = summarise_outliers(rows)
+    body = []
+    for (normal, model, score), paper in PAPER_TABLE_4.items():
+        own = summary[(summary["normal"] == normal) & (summary["model"] == model) & (summary["score"] == score)]
+        if len(own):
+            ours = [f"{own[f'{measure}_mean'].mean():.1f}" for measure in OUTLIER_MEASURES[:3]]
+            body.append([normal, model, score, len(own), *ours, *paper])
+    header = ["normal", "model", "score", "outlier sets", "AUC", "FPR", "FNR", "paper AUC", "paper FPR", "paper FNR"]
+    return (
+        "## Table 4: outlier detection\n\nAUC in percent, normal / outlier; no score has seen an outlier. An AUC below 50 stands "
+        "as it is.\n\n" + table4(rows) + "\nBeside the paper, averaged over the other sets (it does not say which one it took); "
+        "FPR and FNR at Youden's threshold:\n\n" + markdown_table(header, body)
     )

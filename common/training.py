@@ -38,6 +38,7 @@ class Settings:
     batch_size: int
     learning_rate: float
     schedule: str  # "constant" or "cosine"
+    kl_warmup: float  # fraction of the iterations in which the weight of KL(z) rises to 1
     tasks_per_step: int
     latent_dim: int
     hyper_latent_dim: int
@@ -104,7 +105,8 @@ def commit():
 def build_model(settings, image_shape, num_classes):
     """An untrained, compiled model; the seed decides its initial weights."""
     keras.utils.set_random_seed(settings.seed)
-    common = dict(image_shape=image_shape, latent_dim=settings.latent_dim, seed=settings.seed)
+    warmup = round(settings.kl_warmup * settings.iterations)
+    common = dict(image_shape=image_shape, latent_dim=settings.latent_dim, seed=settings.seed, kl_warmup=warmup)
     if settings.model == "vae":
         model = VAE(**common)
     elif settings.model == "metavae":

@@ -15,14 +15,16 @@ class VAE(keras.Model):
         image_shape: (H, W, 1).
         latent_dim: dimensions of z.
         seed: of the draws of z in training; step k of a run always draws the same.
+        kl_warmup: iterations over which the weight of KL(z) in the gradient rises from 0 to 1 (Sonderby et al.
+            2016). Without it units of z die before the decoder has learned to use them.
     """
 
     mixed_batches = True  # trained on the whole set; its subclasses on one class a task
 
-    def __init__(self, image_shape=(28, 28, 1), latent_dim=10, seed=0, **kwargs):
+    def __init__(self, image_shape=(28, 28, 1), latent_dim=10, seed=0, kl_warmup=0, **kwargs):
         super().__init__(**kwargs)
         self.body = ConvBody(image_shape, latent_dim)
-        self.seed = seed
+        self.seed, self.kl_warmup = seed, kl_warmup
         self.trackers = {
             name: keras.metrics.Mean(name=name) for name in ("neg_elbo", "reconstruction", "kl_z", "kl_u")
         }
@@ -79,10 +81,12 @@ class VAE(keras.Model):
             # |D| of Eq. 9 is the mini-batch: a task's few images here stand for one of that size.
             share = kl_u[:, None] / (x.shape[0] * x.shape[1])
             lengths = density.code_length(self.body, theta, x, seed_z, share)
-            loss = tf.reduce_mean(lengths.neg_elbo)
+            done = tf.cast(self.optimizer.iterations.value, tf.float32) / max(1, self.kl_warmup)
+            weight = tf.minimum(done, 1.0) if self.kl_warmup else 1.0
+            loss = tf.reduce_mean(lengths.reconstruction + weight * lengths.kl_z + lengths.kl_u)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-        self.trackers["neg_elbo"].update_state(loss)
+        self.trackers["neg_elbo"].update_state(lengths.neg_elbo)
         self.trackers["reconstruction"].update_state(lengths.reconstruction)
         self.trackers["kl_z"].update_state(lengths.kl_z)
         self.trackers["kl_u"].update_state(kl_u)
@@ -104,5 +108,6 @@ class VAE(keras.Model):
             "image_shape": self.body.image_shape,
             "latent_dim": self.body.latent_dim,
             "seed": self.seed,
+            "kl_warmup": self.kl_warmup,
             "name": self.name,
         }

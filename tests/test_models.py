@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common import density
 from common.hypervae import HyperVAE
 from common.metavae import MetaVAE
 from common.vae import VAE
@@ -99,3 +100,22 @@ def test_parameter_counts():
 def test_unknown_choices_are_refused():
     with pytest.raises(ValueError, match="summary"):
         HyperVAE(summary="median", **SMALL)
+
+
+def test_kl_warmup_weights_kl_z_alone_and_reports_the_whole_length():
+    model = VAE(kl_warmup=4, **SMALL)
+    model.compile(optimizer=keras.optimizers.SGD(1.0))
+    model.optimizer.build(model.trainable_variables)
+    for step in range(6):
+        before = {name: tf.constant(w.numpy()) for name, w in model.theta.items()}
+        model.reset_metrics()
+        logs = model.train_step((X, tf.zeros(2, tf.int32)))
+        seed_z = tf.random.split(tf.constant([0, step]), 2)[1]
+        with tf.GradientTape() as tape:
+            tape.watch(before)
+            length = density.code_length(model.body, before, X, seed_z)
+            loss = tf.reduce_mean(length.reconstruction + min(step / 4, 1) * length.kl_z)
+        gradients = tape.gradient(loss, before)
+        for name, w in model.theta.items():
+            np.testing.assert_allclose(w.numpy(), before[name] - gradients[name], atol=1e-5)
+        np.testing.assert_allclose(logs["neg_elbo"], tf.reduce_mean(length.neg_elbo), rtol=1e-5)

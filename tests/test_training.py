@@ -32,6 +32,7 @@ SETTINGS = Settings(
     iterations=35,
     batch_size=12,
     learning_rate=1e-3,
+    kl_warmup=0.2,
     schedule="cosine",
     tasks_per_step=3,
     latent_dim=2,
