@@ -1,6 +1,7 @@
 """The scripts as a user calls them: end to end on small real images, and on bad input."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -81,7 +82,62 @@ def test_train_draws_its_figures_from_the_same_checkpoints(density_run, digits_8
     assert not list(results.rglob(".*"))  # no temporary file is left behind
 
 
-@pytest.mark.parametrize("script", ["01_train.py", "02_density.py"])
+def test_outliers_are_scored_and_a_second_call_repeats_nothing(digits_8x8):
+    results = digits_8x8.parent / "outliers"
+    options = ["--normal", digits_8x8, "--normal-classes", "0-4", "--results-dir", results, "--iterations", 100]
+    options += ["--num-bootstrap", 20, "--jobs", 2]
+    done = run("03_outliers.py", *options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(results / "03_outliers" / "table4.csv")
+    columns = ["normal", "outlier", "model", "score", "seed", "auc", "fpr", "fnr", "average_precision", "ci_low", "ci_high"]
+    assert list(table.columns[:15]) == columns + ["num_normal", "num_outlier", "num_samples", "commit"]
+    assert set(table["normal"]) == {"small-0-1-2-3-4"} and set(table["outlier"]) == {"small-others"}
+    scored = {model: set(own["score"]) for model, own in table.groupby("model")}
+    both = {"description_length", "kl", "density_of_states", "complexity_adjusted_png", "complexity_adjusted_zlib"}
+    assert scored["vae"] == both and scored["hypervae"] == both | {"description_length_with_u", "regret"}
+    assert scored["metavae"] == {"kl", "description_length"} and len(scored) == 8
+    assert np.isfinite(table.select_dtypes("number")).all(axis=None) and table["auc"].between(0, 100).all()
+    assert (table["num_outlier"] == round(0.2 * table["num_normal"][0])).all()
+    assert table.query("model == 'local_outlier_factor'")["auc"].item() > 80
+    figures = sorted(p.name for p in results.glob("03_outliers/*/*.png"))
+    assert figures == ["extremes_density_of_states.png", "extremes_description_length.png", "histograms.png", "roc.png"]
+    assert "## Table 4" in (results / "README.md").read_text()
+    before = (results / "03_outliers" / "table4.csv").read_bytes()
+    stored = {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/**/*") if p.is_file()}
+    again = run("03_outliers.py", *options)
+    assert again.returncode == 0 and (results / "03_outliers" / "table4.csv").read_bytes() == before
+    assert {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/**/*") if p.is_file()} == stored
+
+
+def bad_mixtures(folder):
+    x, y = np.random.default_rng(0).random((40, 8, 8)), np.arange(40) % 2
+    np.savez(folder / "large.npz", x=np.repeat(x, 2, 1), y=y)
+    np.savez(folder / "few.npz", x=x[:10], y=y[:10])
+    np.savez(folder / "gap.npz", x=x, y=2 * y)
+    np.savez(folder / "nan.npz", x=np.where(x > 0.9, np.nan, x), y=y)
+    return {
+        "another size": (["--outlier", folder / "large.npz"], "16x8.*8x8.*resize"),
+        "too few": (["--outlier", folder / "few.npz"], "2 test images, 72 outliers"),
+        "empty class": (["--outlier", folder / "gap.npz"], "class 1 has no"),
+        "NaN": (["--outlier", folder / "nan.npz"], "NaN"),
+        "no outliers": ([], "no outliers: give --outlier"),
+        "unknown class": (["--normal-classes", "5-12"], "classes 0 to 9"),
+        "unknown set": (["--outlier", "imagenet"], "unknown data set"),
+    }
+
+
+@pytest.mark.parametrize(
+    "case", ["another size", "too few", "empty class", "NaN", "no outliers", "unknown class", "unknown set"]
+)
+def test_bad_mixtures_are_one_line_and_exit_code_2(tmp_path, digits_8x8, case):
+    options, message = bad_mixtures(tmp_path)[case]
+    done = run("03_outliers.py", "--normal", digits_8x8, "--results-dir", tmp_path / "results", *options)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2 and len(lines) == 1 and re.search(message, lines[0]) and "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("script", ["01_train.py", "02_density.py", "03_outliers.py"])
 def test_help_has_examples(script):
     done = run(script, "--help")
     assert done.returncode == 0 and "examples:" in done.stdout and "--summary" in done.stdout
