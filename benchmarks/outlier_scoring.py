@@ -1,0 +1,78 @@
+"""Scoring images with weights of their own: one program over a batch, against a loop over images and a plain VAE.
+
+    python benchmarks/outlier_scoring.py [--images 10000] [--loop-images 50] [--threads 2] [--rounds 3]
+
+All in one process, in turn, on the same images; ratios are medians over rounds of ratios within a round. The first loop is
+what a user would write: `vae_for` each image and its description length. The second is the harder rival: the
+compiled program itself, called with one image at a time.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--loop-images", type=int, default=50, help="images of the loops, which are timed by the image")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--num-samples", type=int, default=16)
+    args = parser.parse_args()
+
+    import tensorflow as tf
+
+    from common import density, outliers
+    from common.hypervae import HyperVAE
+    from common.training import limit_threads
+    from common.vae import VAE
+
+    limit_threads(args.threads)
+    x = (np.random.default_rng(0).random((args.images, 28, 28, 1)) < 0.2).astype(np.uint8)
+    hypervae, vae = HyperVAE(summary="mean"), VAE()
+    seed = tf.constant([0, 0])
+
+    def loop():
+        started = time.perf_counter()
+        for i in range(args.loop_images):
+            own = hypervae.vae_for(x[i : i + 1])
+            theta = {name: w.value for name, w in own.theta.items()}
+            density.code_length(own.body, theta, tf.cast(x[i : i + 1], tf.float32), seed, num_samples=args.num_samples)
+        return (time.perf_counter() - started) / args.loop_images
+
+    def batched(model, batch_size, images=x):
+        marks = []
+
+        def progress(batches):  # the first batch compiles, and is not timed
+            for number, batch in enumerate(batches):
+                if number == 1:
+                    marks.append(time.perf_counter())
+                yield batch
+
+        outliers.statistics(model, {"x": images}, num_samples=args.num_samples, batch_size=batch_size, progress=progress)
+        return (time.perf_counter() - marks[0]) / (len(images) - batch_size)
+
+    rounds = [
+        {
+            "HyperVAE, one program": batched(hypervae, 50),
+            "plain VAE, one program": batched(vae, 50),
+            "HyperVAE, loop with vae_for": loop(),
+            "HyperVAE, one image at a time, compiled": batched(hypervae, 1, x[: 10 * args.loop_images]),
+        }
+        for _ in range(args.rounds)
+    ]
+    print(f"| {args.num_samples} draws of z, {args.threads} threads | ms an image | ratio to HyperVAE, one program |\n| --- | --- | --- |")
+    for name in rounds[0]:
+        ratio = statistics.median(r[name] / r["HyperVAE, one program"] for r in rounds)
+        print(f"| {name} | {1e3 * statistics.median(r[name] for r in rounds):.2f} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
