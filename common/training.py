@@ -38,7 +38,7 @@ class Settings:
     batch_size: int
     learning_rate: float
     schedule: str  # "constant" or "cosine"
-    kl_warmup: float  # fraction of the iterations in which the weight of KL(z) rises to 1
+    kl_warmup: float  # fraction of the iterations in which the weight of the KL terms rises to 1
     tasks_per_step: int
     latent_dim: int
     hyper_latent_dim: int

@@ -15,8 +15,8 @@ class VAE(keras.Model):
         image_shape: (H, W, 1).
         latent_dim: dimensions of z.
         seed: of the draws of z in training; step k of a run always draws the same.
-        kl_warmup: iterations over which the weight of KL(z) in the gradient rises from 0 to 1 (Sonderby et al.
-            2016). Without it units of z die before the decoder has learned to use them.
+        kl_warmup: iterations over which the weight of both KL terms in the gradient rises from 0 to 1 (Sonderby
+            et al. 2016). Without it units of z and u die before the decoders have learned to use them.
     """
 
     mixed_batches = True  # trained on the whole set; its subclasses on one class a task
@@ -83,7 +83,7 @@ class VAE(keras.Model):
             lengths = density.code_length(self.body, theta, x, seed_z, share)
             done = tf.cast(self.optimizer.iterations.value, tf.float32) / max(1, self.kl_warmup)
             weight = tf.minimum(done, 1.0) if self.kl_warmup else 1.0
-            loss = tf.reduce_mean(lengths.reconstruction + weight * lengths.kl_z + lengths.kl_u)
+            loss = tf.reduce_mean(lengths.reconstruction + weight * (lengths.kl_z + lengths.kl_u))
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
         self.trackers["neg_elbo"].update_state(lengths.neg_elbo)

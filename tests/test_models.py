@@ -102,7 +102,7 @@ def test_unknown_choices_are_refused():
         HyperVAE(summary="median", **SMALL)
 
 
-def test_kl_warmup_weights_kl_z_alone_and_reports_the_whole_length():
+def test_kl_warmup_weights_the_kl_terms_and_reports_the_whole_length():
     model = VAE(kl_warmup=4, **SMALL)
     model.compile(optimizer=keras.optimizers.SGD(1.0))
     model.optimizer.build(model.trainable_variables)
