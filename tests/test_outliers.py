@@ -48,11 +48,13 @@ def test_per_image_weights_equal_a_loop_over_images():
         length = code_length(vae.body, theta, tf.cast(X[i : i + 1], tf.float32), tf.constant([5, 6]))
         np.testing.assert_allclose(row["reconstruction"], length.reconstruction[0], rtol=1e-4)
         np.testing.assert_allclose(row["kl_z"], length.kl_z[0], rtol=1e-4)
+        np.testing.assert_allclose(row[["code_z0", "code_z1", "code_z2"]], vae.encode(X[i : i + 1]).mean()[0], rtol=1e-3)
         np.testing.assert_allclose(row["norm_z"], np.linalg.norm(vae.encode(X[i : i + 1]).mean()), rtol=1e-4)
         q_u = model.infer_u(tf.cast(X[None, i : i + 1], tf.float32)).distribution
         mean, std = q_u.loc.numpy()[0], q_u.scale.numpy()[0]
         np.testing.assert_allclose(row["kl_u"], 0.5 * np.sum(std**2 + mean**2 - 1 - 2 * np.log(std)), rtol=1e-4)
         np.testing.assert_allclose(row["norm_u"], np.linalg.norm(mean), rtol=1e-4)
+        np.testing.assert_allclose(row["code_u9"], mean[9], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("generator", ["layerwise", "block"])
@@ -73,7 +75,7 @@ def test_regret_is_the_average_thetas_length_minus_the_own():
     other = outliers.statistics(average, {"x": X}, batch_size=7)["x"]
     own = table["reconstruction"] + table["kl_z"]
     np.testing.assert_allclose(table["regret"], other["reconstruction"] + other["kl_z"] - own, rtol=1e-5)
-    assert set(other.columns) == {"reconstruction", "kl_z", "norm_z"}
+    assert set(other.columns) == {"reconstruction", "kl_z", "norm_z", "code_z0", "code_z1", "code_z2"}
 
 
 def test_metavae_averages_over_all_decoders():
@@ -89,8 +91,8 @@ def test_metavae_averages_over_all_decoders():
 
 def test_scores_are_their_formulas():
     rng = np.random.default_rng(1)
-    columns = ["reconstruction", "kl_z", "norm_z", "kl_u", "norm_u", "regret", "png", "zlib"]
-    tables = {name: pd.DataFrame(rng.random((200, 8)), columns=columns) for name in ("validation", "test", "other")}
+    columns = ["reconstruction", "kl_z", "norm_z", "kl_u", "norm_u", "regret", "png", "zlib", "context"]
+    tables = {name: pd.DataFrame(rng.random((200, 9)), columns=columns) for name in ("validation", "test", "other")}
     found = outliers.scores(tables)
     t = tables["other"]
     np.testing.assert_allclose(found["description_length"]["other"], t["reconstruction"] + t["kl_z"])
@@ -105,9 +107,20 @@ def test_compressed_lengths_follow_structure():
     stripes = np.zeros((1, 28, 28, 1), np.uint8)
     stripes[:, ::2] = 1
     lengths = outliers.compressed_lengths(np.concatenate([noise, stripes]))
-    assert (lengths.iloc[0] > 1.2 * lengths.iloc[1]).all()
+    assert (lengths.iloc[0] > 1.2 * lengths.iloc[1]).all() and list(lengths) == list(outliers.COMPRESSORS)
     packed = zlib.compress(np.packbits(noise.astype(bool)).tobytes(), 9)
     assert np.isclose(lengths["zlib"][0], 8 * len(packed) * np.log(2))
+
+
+def test_context_code_is_a_code_and_adapts():
+    """Its lengths are those of a probability over all images (they sum to 1), and follow by-hand counting."""
+    every = ((np.arange(2**9)[:, None] >> np.arange(9)) & 1).astype(np.uint8).reshape(-1, 3, 3, 1)
+    np.testing.assert_allclose(np.exp(-outliers.context_lengths(every)).sum(), 1)
+    row = np.array([1, 1, 1, 0], np.uint8).reshape(1, 1, 4, 1)  # contexts: nothing, then west = 1 three times
+    np.testing.assert_allclose(outliers.context_lengths(row), -np.log([1 / 2 * 1 / 2 * 3 / 4 * 1 / 6]))
+    noise = (np.random.default_rng(6).random((20, 28, 28, 1)) < 0.5).astype(np.uint8)
+    assert np.all(outliers.context_lengths(noise) > 784 * np.log(2) * 0.97)
+    assert outliers.context_lengths(np.ones((1, 28, 28, 1), np.uint8))[0] < 30
 
 
 def test_density_of_states_ranks_as_the_true_density_and_catches_both_sides():

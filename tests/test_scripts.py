@@ -93,14 +93,15 @@ def test_outliers_are_scored_and_a_second_call_repeats_nothing(digits_8x8):
     assert list(table.columns[:15]) == columns + ["num_normal", "num_outlier", "num_samples", "commit"]
     assert set(table["normal"]) == {"small-0-1-2-3-4"} and set(table["outlier"]) == {"small-others"}
     scored = {model: set(own["score"]) for model, own in table.groupby("model")}
-    both = {"description_length", "kl", "density_of_states", "complexity_adjusted_png", "complexity_adjusted_zlib"}
+    both = {"description_length", "kl", "density_of_states", "density_of_states_and_codes"}
+    both |= {f"complexity_adjusted_{compressor}" for compressor in ("png", "zlib", "context")}
     assert scored["vae"] == both and scored["hypervae"] == both | {"description_length_with_u", "regret"}
     assert scored["metavae"] == {"kl", "description_length"} and len(scored) == 8
     assert np.isfinite(table.select_dtypes("number")).all(axis=None) and table["auc"].between(0, 100).all()
     assert (table["num_outlier"] == round(0.2 * table["num_normal"][0])).all()
     assert table.query("model == 'local_outlier_factor'")["auc"].item() > 80
     figures = sorted(p.name for p in results.glob("03_outliers/*/*.png"))
-    assert figures == ["extremes_density_of_states.png", "extremes_description_length.png", "histograms.png", "roc.png"]
+    assert figures == ["extremes_density_of_states_and_codes.png", "extremes_description_length.png", "histograms.png", "roc.png"]
     assert "## Table 4" in (results / "README.md").read_text()
     before = (results / "03_outliers" / "table4.csv").read_bytes()
     stored = {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/**/*") if p.is_file()}
