@@ -109,16 +109,23 @@ def walk(model, data, path, steps=8, num_images=12):
 
 
 def roc_curves(by_model, outlier, title, path):
-    """ROC curves of every model and score, one panel a model; by_model: {model: {score: {set: scores}}}."""
-    figure, axes = plt.subplots(1, len(by_model), figsize=(3.4 * len(by_model), 3.8), sharey=True, squeeze=False)
-    for axis, (model, by_score) in zip(axes[0], by_model.items()):
+    """ROC curves of every score, a panel for each model and one for the baselines; by_model: {model: {score: {set: scores}}}."""
+    panels = {NAMES[model]: by_score for model, by_score in by_model.items() if model in NAMES}
+    panels["baselines"] = {
+        f"{model} {score}".removesuffix(" score").replace("_", " "): by_set
+        for model, by_score in by_model.items()
+        if model not in NAMES
+        for score, by_set in by_score.items()
+    }
+    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 4.4), sharey=True, squeeze=False)
+    for axis, (name, by_score) in zip(axes[0], panels.items()):
         for score, by_set in by_score.items():
             label = np.concatenate([np.zeros(len(by_set["test"])), np.ones(len(by_set[outlier]))])
             fpr, tpr, _ = roc_curve(label, np.concatenate([by_set["test"], by_set[outlier]]))
             axis.plot(100 * fpr, 100 * tpr, lw=1.2, label=f"{score} ({100 * auc(fpr, tpr):.1f})")
         axis.plot([0, 100], [0, 100], color="grey", lw=0.6, ls=":")
-        axis.set(title=NAMES.get(model, model.replace("_", " ")), xlabel="false positives, %")
-        axis.legend(fontsize=6, loc="lower right", title="score (AUC, %)", title_fontsize=6)
+        axis.set(title=name, xlabel="false positives, %")
+        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), title="score (AUC, %)", title_fontsize=7)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("true positives, %")
     figure.suptitle(title)
