@@ -87,68 +87,60 @@ def image_sets(args, normal, seed):
     return data, sets
 
 
-def stored_rows(args, folder, outliers, compute):
-    """The rows of one model, from its folder if they are there; compute() gives rows and {score: {set: scores}}."""
-    options = [args.num_samples, args.outlier_fraction, sorted(outliers), args.num_bootstrap]
+def stored_record(args, folder, set_names, shared, score):
+    """{"rows": Table 4's rows, "scores": {score: {set: [...]}}} of one model, from its folder or else by score().
+
+    score() gives {score: {image set: scores (N,)}}; `shared` are the columns that all rows have in common.
+    """
+    from common import outliers
+
+    options = [args.num_samples, args.outlier_fraction, sorted(set_names), args.num_bootstrap]
     digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
     path = folder / f"outliers-{digest}.json"
     if not path.exists():
-        record = compute()
-        results.write_atomically(path, lambda temporary: temporary.write_text(json.dumps(record) + "\n"))
+        rows, by_score = [], score()
+        for name, by_set in by_score.items():
+            for outlier in [n for n in by_set if n != "test"]:
+                row = shared | {"outlier": outlier, "score": name, "num_outlier": len(by_set[outlier])}
+                row["num_normal"] = len(by_set["test"])
+                rows.append(row | outliers.measures(by_set["test"], by_set[outlier], EVALUATION_SEED, args.num_bootstrap))
+        scores = {name: {n: values.tolist() for n, values in by_set.items()} for name, by_set in by_score.items()}
+        record = json.dumps({"rows": rows, "scores": scores})
+        results.write_atomically(path, lambda temporary: temporary.write_text(record + "\n"))
     return json.loads(path.read_text())
 
 
-def rows_of(args, by_score, shared):
-    """One row of Table 4 for each score and outlier set."""
-    from common import outliers
-
-    rows = []
-    for score, by_set in by_score.items():
-        for name, values in by_set.items():
-            if name != "test":
-                row = shared | {"outlier": name, "score": score, "num_outlier": len(values)}
-                row["num_normal"] = len(by_set["test"])
-                rows.append(row | outliers.measures(by_set["test"], values, EVALUATION_SEED, args.num_bootstrap))
-    return rows
-
-
 def score_model(job):
-    """Train one model if it is missing and score the mixture; its rows and scores."""
+    """Train one model if it is missing and score the mixture."""
     from common import outliers
     from common.training import fit_or_load
 
     args, settings, name = job
     data, sets = image_sets(args, name, settings.seed)
-    run_name = f"{settings.dataset} {settings.model} seed {settings.seed}"
+    verbose = "auto" if args.jobs == 1 else 2
+    run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
 
-    def compute():
-        verbose = "auto" if args.jobs == 1 else 2
-        run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
+    def score():
+        label = f"{settings.dataset} {settings.model} seed {settings.seed}: scoring"
         options = {"seed": EVALUATION_SEED, "num_samples": args.num_samples}
-        options["progress"] = lambda batches: tqdm(batches, f"{run_name}: scoring", mininterval=5)
+        options["progress"] = lambda batches: tqdm(batches, label, mininterval=5)
         if settings.model == "metavae":
             del sets["validation"]
             tables = outliers.metavae_statistics(run.model, sets, **options)
-            by_score = {
-                score: {n: table[column].to_numpy(float) for n, table in tables.items()}
-                for score, column in (("kl", "kl_z"), ("description_length", "neg_elbo_all_decoders"))
-            }
-        else:
-            if settings.model == "hypervae":
-                options["average_vae"] = run.model.average_vae(data.x_validation)
-            tables = outliers.statistics(run.model, sets, **options)
-            tables = {n: table.join(outliers.compressed_lengths(sets[n])) for n, table in tables.items()}
-            by_score = outliers.scores(tables, settings.seed)
-        shared = {"normal": data.name, "model": settings.model, "seed": settings.seed, "num_samples": args.num_samples}
-        shared |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize}
-        rows = rows_of(args, by_score, shared | {"commit": run.commit})
-        return {"rows": rows, "scores": {s: {n: v.tolist() for n, v in sets.items()} for s, sets in by_score.items()}}
+            columns = {"kl": "kl_z", "description_length": "neg_elbo_all_decoders"}
+            return {score: {n: table[c].to_numpy(float) for n, table in tables.items()} for score, c in columns.items()}
+        if settings.model == "hypervae":
+            options["average_vae"] = run.model.average_vae(data.x_validation)
+        tables = outliers.statistics(run.model, sets, **options)
+        return outliers.scores({n: t.join(outliers.compressed_lengths(sets[n])) for n, t in tables.items()}, settings.seed)
 
-    return stored_rows(args, settings.folder(args.results_dir / "checkpoints"), list(sets), compute)
+    shared = {"normal": data.name, "model": settings.model, "seed": settings.seed, "num_samples": args.num_samples}
+    shared |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize}
+    return stored_record(args, run.folder, list(sets), shared | {"commit": run.commit}, score)
 
 
 def score_baseline(job):
-    """Fit one scikit-learn baseline (or the compressors alone) on the same images; its rows and scores."""
+    """Fit one scikit-learn baseline, or take the compressors alone, on the same images."""
     from common import outliers
     from common.training import commit
 
@@ -156,19 +148,16 @@ def score_baseline(job):
     data, sets = image_sets(args, name, seed)
     del sets["validation"]
 
-    def compute():
+    def score():
         if model == "compressor":
             lengths = {n: outliers.compressed_lengths(x) for n, x in sets.items()}
-            by_score = {c: {n: table[c].to_numpy() for n, table in lengths.items()} for c in outliers.COMPRESSORS}
-        else:
-            fitted = outliers.BASELINES[model](data.x, seed)
-            by_score = {"score": {n: np.asarray(fitted(x), float) for n, x in sets.items()}}
-        shared = {"normal": data.name, "model": model, "seed": seed, "num_samples": 0, "recipe": "none", "iterations": 0}
-        rows = rows_of(args, by_score, shared | {"binarize": args.binarize, "commit": commit()})
-        return {"rows": rows, "scores": {s: {n: v.tolist() for n, v in sets.items()} for s, sets in by_score.items()}}
+            return {c: {n: table[c].to_numpy() for n, table in lengths.items()} for c in outliers.COMPRESSORS}
+        fitted = outliers.BASELINES[model](data.x, seed)
+        return {"score": {n: np.asarray(fitted(x), float) for n, x in sets.items()}}
 
+    shared = {"normal": data.name, "model": model, "seed": seed, "num_samples": 0, "recipe": "none", "iterations": 0}
     folder = args.results_dir / "checkpoints" / data.name / model / f"{args.binarize}-{data.fingerprint()}" / f"seed{seed}"
-    return stored_rows(args, folder, list(sets), compute)
+    return stored_record(args, folder, list(sets), shared | {"binarize": args.binarize, "commit": commit()}, score)
 
 
 def draw(args, name, by_model, folder):

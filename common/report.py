@@ -164,6 +164,7 @@ def summarise_outliers(rows):
     table = grouped[OUTLIER_MEASURES].agg(["mean", "std"])
     table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
     table.insert(0, "num_seeds", grouped["seed"].nunique())
+    table["commit"] = grouped["commit"].agg(lambda commits: " ".join(sorted(set(commits))))
     return table.reset_index()
 
 
