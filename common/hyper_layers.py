@@ -99,7 +99,7 @@ class BlockGenerator(keras.layers.Layer):
     dimension, and one batched matrix layer W_i = U_i H V_i + B_i generates the stack.
     """
 
-    def __init__(self, shapes, input_shape_of_h=(20, 20), block=100, **kwargs):
+    def __init__(self, shapes, input_shape_of_h=(20, 20), block=200, **kwargs):
         super().__init__(**kwargs)
         self.shapes, self.block = dict(shapes), block
         inner_rows, inner_columns = input_shape_of_h
