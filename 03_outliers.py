@@ -50,8 +50,8 @@ def outlier_names(args, normal):
     return [name for name in args.outlier if name != normal] or ["other classes"]
 
 
-def outlier_pool(args, normal):
-    """Test images {outlier set: (M, H, W, 1)} that outliers are drawn from.
+def mixture_parts(args, normal):
+    """The normal set, test images {outlier set: (M, H, W, 1)} to draw outliers from, and how many are wanted.
 
     Raises:
         InputError: nothing to draw from, images of another size, or too few of them.
@@ -74,15 +74,14 @@ def outlier_pool(args, normal):
             raise InputError(f"images of {name} are {sizes}: resize one set, e.g. with PIL.Image.resize, and save it as .npz")
         if len(x) < wanted or wanted < 1:
             raise InputError(f"{name} has {len(x)} test images, {wanted} outliers are wanted: change --outlier-fraction")
-    return pool
+    return data, pool, wanted
 
 
 def image_sets(args, normal, seed):
-    """{"validation": ..., "test": ..., outlier set: its drawn images} of one normal set and seed."""
-    data = load_normal(args, normal)
-    wanted = round(args.outlier_fraction * len(data.x_test))
+    """The normal set, and {"validation": ..., "test": ..., outlier set: its drawn images}."""
+    data, pool, wanted = mixture_parts(args, normal)
     sets = {"validation": data.x_validation, "test": data.x_test}
-    for name, x in outlier_pool(args, normal).items():
+    for name, x in pool.items():
         sets[name] = x[np.random.default_rng([EVALUATION_SEED, seed]).permutation(len(x))[:wanted]]
     return data, sets
 
@@ -194,7 +193,7 @@ def main():
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
     for name in args.dataset:
-        outlier_pool(args, name)  # bad input ends here, before hours of training
+        mixture_parts(args, name)  # bad input ends here, before hours of training
     loaded, jobs = cli.planned_runs(args, load_normal)
     folder = Path(args.results_dir) / "03_outliers"
     from common.outliers import BASELINES

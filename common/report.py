@@ -53,8 +53,12 @@ GROUP = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step",
 
 def summarise(rows):
     """Mean and standard deviation (n - 1) over seeds of each measure, one row a setting."""
-    grouped = rows.groupby(GROUP, sort=False)
-    table = grouped[MEASURES].agg(["mean", "std"])
+    return _over_seeds(rows, GROUP, MEASURES)
+
+
+def _over_seeds(rows, keys, measures):
+    grouped = rows.groupby(keys, sort=False)
+    table = grouped[measures].agg(["mean", "std"])
     table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
     table.insert(0, "num_seeds", grouped["seed"].nunique())
     table["commit"] = grouped["commit"].agg(lambda commits: " ".join(sorted(set(commits))))
@@ -160,12 +164,7 @@ OUTLIER_MEASURES = ["auc", "fpr", "fnr", "average_precision"]
 
 def summarise_outliers(rows):
     """Mean and standard deviation over seeds of Table 4's measures, one row a pair, model and score."""
-    grouped = rows.groupby(["normal", "outlier", "model", "score", "recipe", "iterations"], sort=False)
-    table = grouped[OUTLIER_MEASURES].agg(["mean", "std"])
-    table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
-    table.insert(0, "num_seeds", grouped["seed"].nunique())
-    table["commit"] = grouped["commit"].agg(lambda commits: " ".join(sorted(set(commits))))
-    return table.reset_index()
+    return _over_seeds(rows, ["normal", "outlier", "model", "score", "recipe", "iterations"], OUTLIER_MEASURES)
 
 
 def table4(rows):
