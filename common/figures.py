@@ -110,10 +110,10 @@ def walk(model, data, path, steps=8, num_images=12):
 
 def roc_curves(by_model, outlier, title, path):
     """ROC curves of every score, a panel for each model and one for the baselines; by_model: {model: {score: {set: scores}}}."""
-    panels = {NAMES[model]: by_score for model, by_score in by_model.items() if model in NAMES}
+    panels = {name: by_model[model] for model, name in NAMES.items() if model in by_model}
     panels["baselines"] = {
         f"{model} {score}".removesuffix(" score").replace("_", " "): by_set
-        for model, by_score in by_model.items()
+        for model, by_score in sorted(by_model.items())
         if model not in NAMES
         for score, by_set in by_score.items()
     }
@@ -135,7 +135,7 @@ def roc_curves(by_model, outlier, title, path):
 
 def score_histograms(by_model, outlier, title, path):
     """Histograms of normal and outlying scores, one panel a score, of VAE, MetaVAE and HyperVAE."""
-    panels = [(m, s, by_set) for m, by_score in by_model.items() if m in NAMES for s, by_set in by_score.items()]
+    panels = [(m, s, by_set) for m in NAMES if m in by_model for s, by_set in by_model[m].items()]
     columns = 5
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(3 * columns, 2.4 * rows), squeeze=False)
