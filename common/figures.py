@@ -92,19 +92,18 @@ def generated_vaes(model, path, num_models=8, num_images=12):
 
 
 def walk(model, data, path, steps=8, num_images=12):
-    """From the u of one test task to that of another: how the family of models changes on the way."""
-    first, second = np.unique(data.y_test)[:2] if data.num_classes < 4 else (1, 3)
-
-    def code(label):
-        task = tf.cast(data.x_test[data.y_test == label][:100], tf.float32)[None]
-        return model.infer_u(task).mean()
-
+    """Between the two test tasks that lie farthest apart in u: how the family of models changes on the way."""
+    classes = np.unique(data.y_test)
+    tasks = [tf.cast(data.x_test[data.y_test == label][:100], tf.float32)[None] for label in classes]
+    codes = np.concatenate([model.infer_u(task).mean() for task in tasks])
+    apart = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
+    first, second = np.unravel_index(np.argmax(apart), apart.shape)
     weight = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
-    u = (1 - weight) * code(first) + weight * code(second)
+    u = (1 - weight) * codes[first] + weight * codes[second]
     z = np.random.default_rng(SEED).standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
     images = model.decode(tf.repeat(tf.constant(z), steps, 0), model.generate(u)).mean()
     name = data.class_names.__getitem__ if data.class_names else (lambda label: f"class {label}")
-    labels = [f"u of {name(first)}"] + [""] * (steps - 2) + [f"u of {name(second)}"]
+    labels = [f"u of {name(classes[first])}"] + [""] * (steps - 2) + [f"u of {name(classes[second])}"]
     _grid(list(images), path, f"{data.name}: a straight walk in u-space; columns share z", labels)
 
 
