@@ -116,19 +116,18 @@ def roc_curves(by_model, outlier, title, path):
         if model not in NAMES
         for score, by_set in by_score.items()
     }
-    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 4.4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 6), sharey=True, squeeze=False, layout="constrained")
     for axis, (name, by_score) in zip(axes[0], panels.items()):
         for score, by_set in by_score.items():
             label = np.concatenate([np.zeros(len(by_set["test"])), np.ones(len(by_set[outlier]))])
             fpr, tpr, _ = roc_curve(label, np.concatenate([by_set["test"], by_set[outlier]]))
             axis.plot(100 * fpr, 100 * tpr, lw=1.2, label=f"{score} ({100 * auc(fpr, tpr):.1f})")
         axis.plot([0, 100], [0, 100], color="grey", lw=0.6, ls=":")
-        axis.set(title=name, xlabel="false positives, %")
-        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), title="score (AUC, %)", title_fontsize=7)
+        axis.set(title=name, xlabel="false positives, %", box_aspect=1)
+        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), title="score (AUC, %)", title_fontsize=7)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("true positives, %")
-    figure.suptitle(title)
-    figure.tight_layout()
+    figure.suptitle(title, y=1.05)
     _save(figure, path)
 
 
