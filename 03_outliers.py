@@ -29,15 +29,6 @@ KEYS = ["normal", "outlier", "model", "score", "recipe", "iterations", "binarize
 EVALUATION_SEED = 1
 
 
-def class_list(text):
-    """"0-4,7" to [0, 1, 2, 3, 4, 7]."""
-    classes = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        classes += range(cli.whole_number(first), cli.whole_number(last or first) + 1)
-    return classes
-
-
 def load_normal(args, name):
     data = cli.load_data(args, name)
     return data if args.normal_classes is None else datasets.restrict(data, args.normal_classes)
@@ -182,7 +173,7 @@ def main():
         "--outlier", nargs="+", default=[], metavar="NAME", help="sets that outliers are drawn from, or 'all' (the other named sets)"
     )
     options.add_argument(
-        "--normal-classes", type=class_list, help="normal classes, e.g. 0-4 or 0,2,5-7; without --outlier the others are outliers"
+        "--normal-classes", type=cli.class_list, help="normal classes, e.g. 0-4 or 0,2,5-7; without --outlier the others are outliers"
     )
     options.add_argument(
         "--outlier-fraction", type=cli.positive_float, default=0.2, help="outliers for each normal test image (0.2)"

@@ -7,6 +7,7 @@ dimensions the expected improvement has underflowed after some 60 evaluations, s
 """
 
 import json
+import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,19 +41,28 @@ class BayesianOptimizer:
         acquisition: "EI", "LCB" or "MPI".
         num_initial: points drawn uniformly before the first model.
         first: points (k, dimensions) to evaluate before those, e.g. a known good design.
+        known: (points (k, dimensions), values (k,)) evaluated elsewhere: the model learns from them, the history does not
+            hold them.
+        trust_region: look for the next point in a box round the best one, which doubles after two gains in a row and
+            halves after as many failures as there are dimensions, at least five (TuRBO, Eriksson et al. 2019): where
+            300 evaluations are few for the number of dimensions.
         history: file that holds every evaluation; a run that was cut off goes on from it.
 
     Raises:
         InputError: a history that is damaged or of another problem.
     """
 
-    def __init__(self, bounds, seed=0, acquisition="EI", num_initial=5, first=(), history=None):
+    def __init__(
+        self, bounds, seed=0, acquisition="EI", num_initial=5, first=(), known=None, trust_region=False, history=None
+    ):
         self.bounds = np.asarray(bounds, np.float64)
-        self.seed, self.acquisition = seed, acquisition
+        self.seed, self.acquisition, self.trust_region = seed, acquisition, trust_region
         low, high = self.bounds.T
         uniform = np.random.default_rng(seed).random((num_initial, len(low))) * (high - low) + low
+        self.known = known or (np.empty((0, len(low))), np.empty(0))
         self.design = np.concatenate([np.reshape(first, (-1, len(low))), uniform])
-        self.x, self.y = np.empty((0, len(low))), np.empty(0)
+        self.x, self.y, self.seconds = np.empty((0, len(low))), np.empty(0), np.empty(0)
+        self.asked = time.perf_counter()
         self.kernel = None  # [variance, length scale] of the last fit, where the next one starts
         self.history = None if history is None else Path(history)
         if self.history is not None and self.history.exists():
@@ -66,11 +76,12 @@ class BayesianOptimizer:
 
     def ask(self):
         """The next point to evaluate, (dimensions,)."""
-        number = len(self.y)
+        number, self.asked = len(self.y), time.perf_counter()
         if number < len(self.design):
             return self.design[number]
         low, high = self.bounds.T
-        unit, y = (self.x - low) / (high - low), self.y[:, None]
+        known_x, known_y = self.known
+        unit, y = (np.concatenate([known_x, self.x]) - low) / (high - low), np.concatenate([known_y, self.y])[:, None]
         # Threads cost more than they bring on matrices of a few hundred rows.
         with threadpool_limits(1), _own_random_state(self.seed, number) as rng:
             space = GPyOpt.Design_space(
@@ -83,7 +94,7 @@ class BayesianOptimizer:
 
                 variance, length_scale = self.kernel
                 model.kernel = GPy.kern.Matern52(len(low), variance=variance, lengthscale=length_scale)
-            optimizer = _StartsAlsoFromTheBest(space, unit, self.y, rng)
+            optimizer = _StartsAlsoFromTheBest(space, unit, y[:, 0], self._side(), rng)
             acquisition = ACQUISITIONS[self.acquisition](model, space, optimizer)
             evaluator = GPyOpt.core.evaluators.Sequential(acquisition)
             loop = GPyOpt.methods.ModularBayesianOptimization(model, space, None, acquisition, evaluator, unit, y)
@@ -100,8 +111,10 @@ class BayesianOptimizer:
         if np.ndim(np.squeeze(y)) or not np.isfinite(np.squeeze(y)):
             raise InputError(f"the objective gave {y} at {_shown(x)}: it must be one finite number")
         self.x, self.y = np.vstack([self.x, x]), np.append(self.y, float(np.squeeze(y)))
+        self.seconds = np.append(self.seconds, time.perf_counter() - self.asked)
         if self.history is not None:
             record = {"bounds": self.bounds.tolist(), "x": self.x.tolist(), "y": self.y.tolist(), "kernel": self.kernel}
+            record["seconds"] = self.seconds.tolist()
             write_atomically(self.history, lambda temporary: temporary.write_text(json.dumps(record) + "\n"))
 
     def run(self, objective, budget):
@@ -119,39 +132,66 @@ class BayesianOptimizer:
             self.tell(x, y)
         return self.best
 
+    def _side(self):
+        """Side of the trust region as a fraction of the box; a function of the history."""
+        if not self.trust_region:
+            return None
+        start, patience = 0.4, max(5, len(self.bounds))
+        side, gains, failures = start, 0, 0
+        for number in range(len(self.design), len(self.y)):
+            best = min(self.y[:number].min(initial=np.inf), self.known[1].min(initial=np.inf))
+            gained = self.y[number] < best - 1e-3 * abs(best)
+            gains, failures = (gains + 1, 0) if gained else (0, failures + 1)
+            if gains == 2:
+                side, gains = min(2 * side, 1.0), 0
+            elif failures == patience:
+                side, failures = side / 2, 0
+            if side < 0.5**7:
+                side = start
+        return side
+
     def _load(self):
         try:
             record = json.loads(self.history.read_text())
             bounds = np.asarray(record["bounds"], np.float64)
             x, y = np.asarray(record["x"], np.float64), np.asarray(record["y"], np.float64)
+            seconds = np.asarray(record["seconds"], np.float64)
             fits = x.shape == (len(y), len(bounds)) and np.all(np.isfinite(x)) and np.all(np.isfinite(y))
+            fits = fits and seconds.shape == y.shape
             self.kernel = record["kernel"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.history} is damaged: delete it and run again") from error
         if not fits or not np.array_equal(bounds, self.bounds):
             raise InputError(f"{self.history} is the history of another search: delete it and run again")
-        self.x, self.y = x, y
+        self.x, self.y, self.seconds = x, y, seconds
 
 
 class _StartsAlsoFromTheBest(AcquisitionOptimizer):
-    """Maximises the acquisition from uniform points and from perturbations of the best five evaluated points."""
+    """Maximises the acquisition from uniform points and from perturbations of the best five evaluated points.
 
-    def __init__(self, space, x, y, rng):
+    `side` is that of the trust region round the best point, as a fraction of the box; None means the whole box.
+    """
+
+    def __init__(self, space, x, y, side, rng):
         super().__init__(space)
         self.best, self.rng = x[np.argsort(y, kind="stable")[:5]], rng
+        self.low, self.high = np.zeros(x.shape[1]), np.ones(x.shape[1])
+        if side is not None:
+            self.low, self.high = np.clip(self.best[0] - side / 2, 0, 1), np.clip(self.best[0] + side / 2, 0, 1)
 
     def optimize(self, f=None, df=None, f_df=None, duplicate_manager=None):
-        dimensions = self.best.shape[1]
-        scale = self.rng.choice([0.01, 0.03, 0.1], (500, 1))  # of the box
-        near = self.best[self.rng.integers(len(self.best), size=500)] + scale * self.rng.standard_normal((500, dimensions))
-        candidates = np.concatenate([self.rng.random((1000, dimensions)), np.clip(near, 0, 1)])
+        dimensions, width = len(self.low), self.high - self.low
+        scale = self.rng.choice([0.01, 0.03, 0.1], (500, 1))
+        near = self.best[self.rng.integers(len(self.best), size=500)]
+        near = near + scale * width * self.rng.standard_normal((500, dimensions))
+        candidates = np.concatenate([self.low + width * self.rng.random((1000, dimensions)), near.clip(self.low, self.high)])
         starts = candidates[np.argsort(f(candidates)[:, 0], kind="stable")[:3]]
 
         def value_and_gradient(x):
             value, gradient = f_df(x[None])
             return float(value[0, 0]), gradient[0]
 
-        box = [(0.0, 1.0)] * dimensions
+        box = list(zip(self.low, self.high))
         polished = [minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", bounds=box) for start in starts]
         found = min(polished, key=lambda result: result.fun)
         return found.x[None], np.array([[found.fun]])

@@ -89,6 +89,15 @@ def positive_int(text):
     return whole_number(text, smallest=1)
 
 
+def class_list(text):
+    """"0-4,7" to [0, 1, 2, 3, 4, 7]."""
+    classes = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        classes += range(whole_number(first), whole_number(last or first) + 1)
+    return classes
+
+
 def fraction(text):
     try:
         value = float(text)

@@ -74,7 +74,8 @@ def load(name, data_dir, binarize="bernoulli"):
             optionally x_test and y_test (else a fifth of each class is set aside as test part).
         data_dir: folder with the standard files of the named sets.
         binarize: "bernoulli" draws each pixel once with its grey level as probability, from a fixed
-            seed (a plain VAE then has the paper's KL(z) near 18.8); "threshold" cuts at one half.
+            seed (a plain VAE then has the paper's KL(z) near 18.8); "threshold" cuts at one half; "none" leaves
+            the grey levels, 0 to 255.
 
     Raises:
         InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
@@ -122,6 +123,8 @@ def stratified_split(x, y, fraction):
 
 
 def _binarize(x, how, rng):
+    if how == "none":
+        return x
     if how == "threshold":
         return (x >= 128).astype(np.uint8)
     if how != "bernoulli":

@@ -160,3 +160,56 @@ def extremes(image_sets, by_set, outlier, title, path, number=20):
     least = np.argsort(by_set[outlier])[:number]
     rows = [image_sets["test"][most], image_sets[outlier][least]]
     _grid([row for row in rows if len(row)], path, title, ["most outlying\nnormals", "least outlying\noutliers"])
+
+
+METHOD_NAMES = {
+    "vae": "VAE + BO",
+    "hypervae_once": "HyperVAE + BO, once",
+    "hypervae_iterated": "HyperVAE + BO, iterated",
+    "hypervae_iterated_vae_init": "HyperVAE + BO, iterated from the VAE's best",
+    "hypervae_joint": "HyperVAE + BO, joint over (u, z)",
+    "random_vae": "VAE, random search",
+    "random_hypervae": "HyperVAE, random search",
+}
+
+
+def discovery_curves(rows, bounds, title, path):
+    """Figure 3a: best distance so far over evaluations, a panel each held-out class; median and quartiles over targets and seeds."""
+    digits = sorted(rows["digit"].unique())
+    columns = min(5, len(digits))
+    lines = -(-len(digits) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(3.2 * columns, 2.9 * lines + 1.2), sharex=True, squeeze=False, layout="constrained")
+    for axis in axes.flat[len(digits) :]:
+        axis.axis("off")
+    for axis, digit in zip(axes.flat, digits):
+        own, limits = rows[rows["digit"] == digit], bounds[bounds["digit"] == digit]
+        for colour, (method, label) in enumerate(METHOD_NAMES.items()):
+            curves = own[own["method"] == method].groupby("evaluation")["best_so_far"].quantile([0.25, 0.5, 0.75]).unstack()
+            random = method.startswith("random")
+            axis.plot(curves.index, curves[0.5], color=f"C{colour}", lw=1.3, ls=":" if random else "-", label=label)
+            if not random:
+                axis.fill_between(curves.index, curves[0.25], curves[0.75], color=f"C{colour}", alpha=0.12, lw=0)
+        for family, style in (("vae", "--"), ("hypervae_joint", "-.")):
+            limit = limits[limits["method"] == family]["cosine_distance"].median()
+            axis.axhline(limit, color="grey", lw=0.9, ls=style, label=f"best that gradients find: {METHOD_NAMES[family].split(' + ')[0]}")
+        lowest = limits["cosine_distance"].min()
+        top = own[own["evaluation"] == 10].groupby("method")["best_so_far"].median().max()
+        axis.set(title=f"class {digit} held out", ylim=(lowest * 0.92, top), xlabel="designs evaluated")
+        axis.grid(alpha=0.3)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("cosine distance to the target")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def discovered_designs(by_digit, title, path):
+    """Figure 2: for each held-out class a row of the target and of what each search found, at each of its steps."""
+    short = {"vae": "VAE", "hypervae_once": "once", "hypervae_iterated": "iterated", "hypervae_joint": "joint"}
+    short["hypervae_iterated_vae_init"] = "from VAE"
+    names = ["target"]
+    for method, label in short.items():
+        steps = len(next(iter(by_digit.values()))[method])
+        names += [label if steps == 1 else f"{label}\nstep {step + 1}" for step in range(steps)]
+    rows = [np.concatenate([np.asarray(designs[m]) for m in ("target", *short)]) for designs in by_digit.values()]
+    _grid(rows, path, title, [str(digit) for digit in by_digit], names)

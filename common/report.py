@@ -83,6 +83,9 @@ def write_report(results_dir):
     table4_csv = Path(results_dir) / "03_outliers" / "table4.csv"
     if table4_csv.exists():
         parts.append(_table4_section(pd.read_csv(table4_csv)))
+    discovery = Path(results_dir) / "04_discover_digits" / "summary.csv"
+    if discovery.exists():
+        parts.append(_discovery_section(pd.read_csv(discovery)))
     figures = sorted(Path(results_dir).glob("0*/*/*.png"))
     if figures:
         parts.append("## Figures\n")
@@ -195,3 +198,66 @@ def _table4_section(rows):
         "as it is.\n\n" + table4(rows) + "\nBeside the paper, averaged over the other sets (it does not say which one it took); "
         "FPR and FNR at Youden's threshold:\n\n" + markdown_table(header, body)
     )
+
+
+DISCOVERY = ["dataset", "target_pixels", "budget", "evaluations", "steps", "acquisition", "recipe", "iterations", "binarize"]
+
+
+def summarise_discovery(rows, bounds):
+    """One row a held-out class and method: the final cosine distance and how it stands against VAE + BO.
+
+    Medians are over targets and seeds; `wins` counts those where the method ends closer than VAE + BO, `past_vae_bound`
+    those where it ends closer than any z of the VAE; `evaluations_to_vae` is the median number of evaluations after which
+    it has VAE + BO's final distance (empty where half of the searches never do).
+    """
+    one = [*DISCOVERY, "digit", "target_index", "seed"]
+    final = rows.groupby([*one, "method"])["best_so_far"].min().rename("final").reset_index()
+    vae = final[final["method"] == "vae"].set_index(one)["final"].rename("vae_final")
+    limits = bounds.pivot_table("cosine_distance", one, "method").add_prefix("bound_")
+    joined = rows.join(vae, one)
+    reached = joined[joined["best_so_far"] <= joined["vae_final"]].groupby([*one, "method"])["evaluation"].min().rename("reached")
+    table = final.join(vae, one).join(limits, one).join(reached, [*one, "method"]).fillna({"reached": float("inf")})
+    table["win"], table["past"] = table["final"] < table["vae_final"], table["final"] < table["bound_vae"]
+    grouped = table.groupby([*DISCOVERY, "digit", "method"], sort=False)
+    columns = {
+        "num_targets": grouped["target_index"].nunique(),
+        "num_seeds": grouped["seed"].nunique(),
+        "final": grouped["final"].median(),
+        "final_low": grouped["final"].quantile(0.25),
+        "final_high": grouped["final"].quantile(0.75),
+        "wins": grouped["win"].sum(),
+        "past_vae_bound": grouped["past"].sum(),
+        "evaluations_to_vae": grouped["reached"].median().replace(float("inf"), float("nan")),
+    }
+    columns |= {bound: grouped[bound].median() for bound in limits.columns}
+    columns["seconds_an_evaluation"] = rows.groupby([*DISCOVERY, "digit", "method"], sort=False)["seconds"].mean()
+    columns["commit"] = rows.groupby([*DISCOVERY, "digit", "method"])["commit"].agg(lambda c: " ".join(sorted(set(c))))
+    return pd.DataFrame(columns).reset_index()
+
+
+def discovery_table(summary):
+    """Markdown: median final distance by held-out class (rows) and method (columns), then the count of classes won."""
+    methods = list(dict.fromkeys(summary["method"]))
+    wide = summary.pivot_table("final", "digit", "method")[methods]
+    bounds = summary.groupby("digit")[["bound_vae", "bound_hypervae_once", "bound_hypervae_joint"]].first()
+    body = [[digit, *(f"{v:.3f}" for v in wide.loc[digit]), *(f"{v:.3f}" for v in bounds.loc[digit])] for digit in wide.index]
+    n = len(wide)
+    below = wide.lt(wide["vae"], axis=0).sum()
+    past = wide.lt(bounds["bound_vae"], axis=0).sum()
+    body.append(["closer than VAE + BO", *(f"{below[m]} of {n}" for m in methods), "", "", ""])
+    body.append(["past the VAE's bound", *(f"{past[m]} of {n}" for m in methods), "", "", ""])
+    reached = summary.groupby("method")["evaluations_to_vae"].median()
+    body.append(["evaluations to VAE + BO's end", *("" if pd.isna(reached[m]) else f"{reached[m]:.0f}" for m in methods), "", "", ""])
+    return markdown_table(["class held out", *methods, "bound: VAE", "bound: one theta(u)", "bound: (u, z)"], body)
+
+
+def _discovery_section(summary):
+    parts = [
+        "## Novelty discovery: Figures 2 and 3a\n\nCosine distance between the target, of a class that no model has seen, and the "
+        "best design found; median over targets. A bound is the least distance that gradients, which know the target, find in "
+        "the same space.\n"
+    ]
+    for key, own in summary.groupby(DISCOVERY, sort=False):
+        title = ", ".join(f"{name} {value}" for name, value in zip(DISCOVERY, key))
+        parts.append(f"{title}; {own['num_targets'].max()} targets a class, {own['num_seeds'].max()} seed(s):\n\n{discovery_table(own)}")
+    return "\n".join(parts)

@@ -27,12 +27,14 @@ def test_beats_random_search(acquisition):
     assert found < 0.05 < random
 
 
-def test_a_resumed_run_asks_for_the_same_points(tmp_path):
-    whole = BayesianOptimizer(BOX, seed=2)
+@pytest.mark.parametrize("trust_region", [False, True])
+def test_a_resumed_run_asks_for_the_same_points(tmp_path, trust_region):
+    options = {"seed": 2, "trust_region": trust_region}
+    whole = BayesianOptimizer(BOX, **options)
     whole.run(bowl, 14)
     for stop in (3, 7, 12, 14):
         np.random.seed(stop)  # the global state plays no part
-        part = BayesianOptimizer(BOX, seed=2, history=tmp_path / "history.json")
+        part = BayesianOptimizer(BOX, **options, history=tmp_path / "history.json")
         part.run(bowl, stop)
     np.testing.assert_array_equal(part.x, whole.x)
     np.testing.assert_array_equal(part.ask(), whole.ask())
@@ -47,6 +49,25 @@ def test_numpys_global_random_state_is_left_alone():
     optimizer.run(bowl, 6)
     optimizer.ask()
     np.testing.assert_array_equal(np.random.random(3), expected)
+
+
+def test_the_trust_region_holds_the_next_point_and_follows_gains_and_failures():
+    optimizer = BayesianOptimizer(BOX, first=[[0, 0, 0, 0]], num_initial=0, trust_region=True)
+    optimizer.tell(optimizer.ask(), 1.0)
+    for value, side in ((0.9, 0.4), (0.8, 0.8), *[(2.0, 0.8)] * 4, (2.0, 0.4)):  # 2 gains, 5 failures
+        x = optimizer.ask()
+        assert np.all(np.abs(x - optimizer.best[0]) <= optimizer._side() * 10 / 2 + 1e-9)
+        optimizer.tell(x, value)
+        assert optimizer._side() == pytest.approx(side)
+
+
+def test_known_values_teach_the_model_and_are_not_evaluated_again():
+    points = np.random.default_rng(0).uniform(-5, 5, (60, 4))
+    points[0] = [1, -2, 3, 0.3]
+    known = (points, np.array([bowl(x) for x in points]))
+    optimizer = BayesianOptimizer(BOX, num_initial=0, known=known, trust_region=True)
+    optimizer.run(bowl, 4)
+    assert len(optimizer.y) == 4 and optimizer.best[1] < known[1].min()
 
 
 def test_first_points_come_first():

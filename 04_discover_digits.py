@@ -1,0 +1,197 @@
+"""Novelty discovery (section 4.5, Figures 2 and 3a): search for an unseen class in the designs of models that never saw it."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from common import cli, datasets, report, results
+from common.errors import InputError
+from common.jobs import run_jobs
+
+EXAMPLES = """examples:
+  python 04_discover_digits.py                                    digits, three classes held out, minutes
+  python 04_discover_digits.py --dataset mnist --data-dir DATA --jobs 2
+  python 04_discover_digits.py --dataset mnist --data-dir DATA --held-out 4 --target-index 0 17
+  python 04_discover_digits.py --dataset mnist --data-dir DATA --scheduler tcp://host:8786
+
+For each held-out class a VAE and a HyperVAE train on the other classes; then every method searches their designs for
+images of that class from the test part. The workers of a --scheduler are started in this folder and share its disk.
+Writes RESULTS_DIR/04_discover_digits/figure3a.csv (and .csv.gz), bounds.csv, summary.csv, figures, and RESULTS_DIR/README.md."""
+
+# What --help calls the defaults: for the data set that ships with the install, what takes minutes.
+QUICK = {"held_out": [1, 4, 8], "num_targets": 1, "iterations": 1000}
+WHOLE = {"held_out": None, "num_targets": 5, "iterations": 10_000}
+PROTOCOL = ["dataset", "target_pixels", "budget", "evaluations", "steps", "acquisition", "recipe", "iterations", "binarize"]
+FIGURE3A = ["digit", "target_index", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds"]
+FIGURE3A += [*PROTOCOL, "commit"]
+BOUNDS = ["digit", "target_index", "seed", "method", "cosine_distance", *PROTOCOL, "commit"]
+TARGET_SEED = 1
+GZIP = {"method": "gzip", "mtime": 0}  # the same rows give the same file
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One image to look for, with what decides the models and the search. Light: jobs travel to other machines."""
+
+    dataset: str
+    source: str  # where it is loaded from: a name or a path
+    digit: int
+    index: int
+    seed: int
+    settings: dict  # {"vae": Settings, "hypervae": Settings}
+
+
+def load_rest(args, name, digit):
+    """The data set without one class."""
+    data = cli.load_data(args, name)
+    return datasets.restrict(data, [c for c in range(data.num_classes) if c != digit])
+
+
+def targets(args, name, digit):
+    """{index: image (H, W, 1) in [0, 1]}: the targets among the test images of a class.
+
+    Raises:
+        InputError: a class or an index that the data set does not have, or an empty image.
+    """
+    how = "none" if args.target_pixels == "grey" else args.binarize
+    data = datasets.load(name, args.data_dir, how)
+    x = data.x_test[data.y_test == digit] / (255 if how == "none" else 1)
+    if not len(x):
+        raise InputError(f"{data.name} has classes 0 to {data.num_classes - 1}, not {digit}: choose --held-out among them")
+    drawn = np.random.default_rng([TARGET_SEED, digit]).permutation(len(x))[: args.num_targets].tolist()
+    chosen = args.target_index or drawn
+    for index in chosen:
+        if index >= len(x):
+            raise InputError(f"class {digit} of {data.name} has test images 0 to {len(x) - 1}, not {index}: choose --target-index among them")
+        if not x[index].any():
+            raise InputError(f"test image {index} of class {digit} is empty: choose another --target-index")
+    return {index: x[index] for index in chosen}
+
+
+def train(job):
+    """Train one model if it is missing."""
+    from common.training import fit_or_load
+
+    args, settings, name, digit = job
+    verbose = "auto" if args.jobs == 1 and args.scheduler is None else 2
+    return fit_or_load(settings, load_rest(args, name, digit), args.results_dir / "checkpoints", verbose, args.tensorboard).model
+
+
+def train_missing(job):
+    train(job)
+    return job
+
+
+def discover(job):
+    """All searches for one target: {"rows": of figure3a.csv, "bounds": of bounds.csv, "designs": {method: images}}."""
+    from common import discovery
+    from common.training import commit
+
+    args, target = job
+    settings = target.settings["vae"]
+    shared = {name: getattr(args, name) for name in ("target_pixels", "budget", "evaluations", "steps", "acquisition")}
+    options = json.dumps([shared, [s.folder("").as_posix() for s in target.settings.values()]])
+    digest = hashlib.sha256(options.encode()).hexdigest()[:8]
+    folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / f"{digest}/target{target.index}"
+    path = folder / "found.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    shared |= {"dataset": target.dataset, "digit": target.digit, "target_index": target.index, "seed": target.seed}
+    shared |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize, "commit": commit()}
+    families = {model: discovery.Family(train((args, s, target.source, target.digit))) for model, s in target.settings.items()}
+    image = targets(args, target.source, target.digit)[target.index]
+    shared_budget = args.budget == "total"
+    hunt = discovery.Hunt(families, image, args.evaluations, args.steps, shared_budget, target.seed, folder, args.acquisition)
+    rows, designs = [], {"target": [image]}
+    for method in discovery.METHODS:
+        found = hunt.search(method)
+        designs[method] = found.designs
+        best = np.minimum.accumulate(found.distance)
+        for number, values in enumerate(zip(found.step, found.distance, best, found.seconds)):
+            row = dict(zip(("step", "cosine_distance", "best_so_far", "seconds"), map(float, values)))
+            rows.append(shared | row | {"method": method, "evaluation": number + 1, "step": int(row["step"])})
+    bounds = [shared | {"method": method, "cosine_distance": value} for method, value in hunt.bounds().items()]
+    designs = {method: np.round(images, 3).tolist() for method, images in designs.items()}
+    record = json.dumps({"rows": rows, "bounds": bounds, "designs": designs})
+    results.write_atomically(path, lambda temporary: temporary.write_text(record + "\n"))
+    return json.loads(record)
+
+
+def draw(args, name, rows, bounds, designs, folder):
+    """Figures 3a and 2 of one data set, from this run's rows."""
+    from common import figures
+
+    label = f"{name}, {args.target_pixels} targets, {args.evaluations} evaluations"
+    own = folder / f"{name}_{args.target_pixels}"
+    figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over targets", own / "figure3a.png")
+    figures.discovered_designs(designs, f"{label}: the best design so far after each step of each search", own / "figure2.png")
+
+
+def main():
+    parser = cli.parser(__doc__, EXAMPLES)
+    parser.set_defaults(iterations=None)
+    options = parser.add_argument_group("discovery")
+    options.add_argument("--held-out", type=cli.class_list, help="classes held out, one at a time, e.g. 0-4,7 (all; digits: 1,4,8)")
+    options.add_argument("--num-targets", type=cli.positive_int, help="targets of each class, drawn from its test images (5; digits: 1)")
+    options.add_argument("--target-index", type=cli.whole_number, nargs="+", help="these test images of each class instead")
+    options.add_argument(
+        "--target-pixels", choices=("binary", "grey"), default="binary", help="binary, as the models were trained on (default), or grey levels"
+    )
+    options.add_argument("--evaluations", type=cli.positive_int, default=300, help="designs compared with a target (300)")
+    options.add_argument(
+        "--budget",
+        choices=("total", "per-step"),
+        default="total",
+        help="the outer steps of a search share the evaluations (default), or have that many each",
+    )
+    options.add_argument("--steps", type=cli.positive_int, default=3, help="outer steps of the iterated search, Eq. 10 (3)")
+    options.add_argument("--acquisition", choices=("EI", "LCB", "MPI"), default="EI", help="of the Bayesian optimization (EI)")
+    options.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://host:8786, whose workers do everything")
+    args = parser.parse_args()
+    for option, value in (QUICK if args.dataset == ["digits"] else WHOLE).items():
+        if getattr(args, option) is None:
+            setattr(args, option, value)
+    if args.evaluations < max(2, args.steps):
+        raise InputError(f"{args.evaluations} evaluations are too few for {args.steps} steps: raise --evaluations")
+
+    trainings, searches = [], []
+    for name in args.dataset:
+        data = cli.load_data(args, name)
+        for digit in args.held_out or range(data.num_classes):
+            wanted, rest = targets(args, name, digit), load_rest(args, name, digit)
+            for seed in args.seeds:
+                pair = {model: cli.settings_for(args, rest, model, args.recipe[0], seed) for model in ("vae", "hypervae")}
+                trainings += [(args, settings, name, digit) for settings in pair.values()]
+                searches += [(args, Target(data.name, name, digit, index, seed, pair)) for index in wanted]
+    for _ in tqdm(run_jobs(train_missing, trainings, args.jobs, args.scheduler), "trainings", len(trainings)):
+        pass
+    folder = Path(args.results_dir) / "04_discover_digits"
+    records = list(tqdm(run_jobs(discover, searches, args.jobs, args.scheduler), "targets", len(searches)))
+    rows, bounds = (pd.DataFrame([row for record in records for row in record[part]]) for part in ("rows", "bounds"))
+    search_keys = [*PROTOCOL, "digit", "target_index", "method", "seed"]
+    every_row = results.put_rows(folder / "figure3a.csv", rows, FIGURE3A, [*search_keys, "evaluation"])
+    # A whole experiment is too large for a repository; packed it is not.
+    packed = folder / "figure3a.csv.gz"
+    results.write_atomically(packed, lambda temporary: every_row.to_csv(temporary, index=False, float_format="%.6g", compression=GZIP))
+    every_bound = results.put_rows(folder / "bounds.csv", bounds, BOUNDS, search_keys)
+    summary = report.summarise_discovery(every_row, every_bound)
+    results.write_atomically(folder / "summary.csv", lambda temporary: summary.to_csv(temporary, index=False, float_format="%.6g"))
+    for name in dict.fromkeys(rows["dataset"]):
+        own = rows["dataset"] == name
+        designs = {}
+        for record in records:
+            if record["rows"][0]["dataset"] == name:
+                designs.setdefault(record["rows"][0]["digit"], record["designs"])  # the first target of each class
+        draw(args, name, rows[own], bounds[bounds["dataset"] == name], designs, folder)
+        print(report.discovery_table(summary[(summary["dataset"] == name) & (summary["target_pixels"] == args.target_pixels)]))
+    report.write_report(args.results_dir)
+    print(f"tables and figures: {folder}; report: {Path(args.results_dir) / 'README.md'}")
+
+
+if __name__ == "__main__":
+    cli.run_script(main)

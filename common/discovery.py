@@ -1,0 +1,250 @@
+"""Novelty discovery (sections 3.5 and 4.5): search for the design, among all that a model can decode, nearest to a target.
+
+A design is a point (u, z): its image is the decoder's mean under theta(u) at z. A plain VAE is a family of one model,
+whose u has no coordinates, so every method below is written once.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from scipy.optimize import minimize
+
+from common.bayesopt import BayesianOptimizer
+
+BOX_Z, BOX_U = 5.0, 3.0  # the search goes over [-5, 5] in each coordinate of z, [-3, 3] in each of u
+NUM_INITIAL = 10  # designs drawn from the prior before the first model of the objective
+CARRIED_OVER = 5  # codes of the best designs so far with which an outer step begins
+
+
+def cosine_distance(x, target):
+    """1 - cos(x, target) of images x (..., H, W, 1) and a target (H, W, 1), in [0, 2]; 1 for an empty image."""
+    axes = (-3, -2, -1)
+    norms = np.sqrt(np.sum(np.square(x), axes) * np.sum(np.square(target)))
+    return 1 - np.sum(x * target, axes) / np.maximum(norms, 1e-12)
+
+
+class Family:
+    """The designs of a trained VAE or HyperVAE."""
+
+    def __init__(self, model):
+        self.model = model
+        self.u_dim, self.z_dim = getattr(model, "hyper_latent_dim", 0), model.body.latent_dim
+        self.u_box = np.tile([-BOX_U, BOX_U], (self.u_dim, 1))
+        self.z_box = np.tile([-BOX_Z, BOX_Z], (self.z_dim, 1))
+
+    def theta(self, u):
+        """Weights, one set for each row of u (n, u_dim)."""
+        return self.model.generate(u) if self.u_dim else self.model.weights_for(u[:, None], None)[0]
+
+    @tf.function(jit_compile=True)
+    def _decode(self, u, z):
+        return self.model.decode(z[:, None], self.theta(u)).mean()[:, 0]
+
+    def decode(self, u, z):
+        """Images (n, H, W, 1) of designs u (n, u_dim), z (n, z_dim)."""
+        return self._decode(tf.cast(u, tf.float32), tf.cast(z, tf.float32)).numpy()
+
+    @tf.function(jit_compile=True)
+    def _encode(self, u, x):
+        return self.model.encode(x, self.theta(u)).mean()[:, 0]
+
+    def encode(self, u, x):
+        """Posterior mean of z (z_dim,), within the box, of one image (H, W, 1) under theta(u), u (u_dim,)."""
+        z = self._encode(tf.cast(u[None], tf.float32), tf.cast(x[None, None], tf.float32))[0].numpy()
+        return np.clip(z.astype(np.float64), *self.z_box.T)
+
+    def infer_u(self, x):
+        """Posterior mean of u (u_dim,), within the box, of the set that holds one image (H, W, 1) alone."""
+        if not self.u_dim:
+            return np.zeros(0)
+        u = self.model.infer_u(tf.cast(x[None, None], tf.float32)).mean()[0].numpy()
+        return np.clip(u.astype(np.float64), *self.u_box.T)
+
+    @tf.function(jit_compile=True)
+    def _distance_and_gradient(self, u, z, target):
+        with tf.GradientTape() as tape:
+            tape.watch([u, z])
+            x = self.model.decode(z[None, None], self.theta(u[None])).mean()[0, 0]
+            distance = 1 - tf.reduce_sum(x * target) / (tf.norm(x) * tf.norm(target))
+        return distance, tape.gradient(distance, [u, z], unconnected_gradients="zero")
+
+    def bound(self, target, starts, u_is_free):
+        """The least distance to a target (H, W, 1) that gradient descent finds: what no search in the box can hope to pass.
+
+        Args:
+            starts: designs [(u, z)]; L-BFGS-B runs from each of them.
+            u_is_free: whether u moves too.
+
+        Returns:
+            the cosine distance.
+        """
+        target = tf.cast(target, tf.float32)
+        box = np.concatenate([self.u_box, self.z_box])
+
+        def value_and_gradient(place):
+            u, z = np.split(place.astype(np.float32), [self.u_dim])
+            value, (by_u, by_z) = self._distance_and_gradient(tf.constant(u), tf.constant(z), target)
+            return float(value), np.concatenate([by_u * float(u_is_free), by_z]).astype(np.float64)
+
+        ends = [
+            minimize(value_and_gradient, np.concatenate(start), jac=True, method="L-BFGS-B", bounds=box) for start in starts
+        ]
+        return float(min(end.fun for end in ends))
+
+
+class Search(NamedTuple):
+    """The record of one search, in the order of its evaluations."""
+
+    distance: np.ndarray  # (evaluations,) cosine distance of each design to the target
+    step: np.ndarray  # (evaluations,) the outer step of each
+    seconds: np.ndarray  # (evaluations,) to choose and to evaluate each
+    designs: list  # the best design (H, W, 1) so far at the end of each step
+
+
+class Hunt:
+    """Every method's search for one target, at equal numbers of designs evaluated.
+
+    Args:
+        families: {"vae": Family, "hypervae": Family}.
+        target: (H, W, 1) in [0, 1].
+        evaluations: designs compared with the target; by a whole search if `shared`, else at each of its outer steps.
+        steps: outer steps of the iterated searches (T of Eq. 10).
+        shared: whether the steps of a search share the evaluations.
+        seed: of the initial designs and of the searches.
+        folder: where each search keeps its history, and goes on from it.
+        acquisition: "EI", "LCB" or "MPI".
+    """
+
+    def __init__(self, families, target, evaluations, steps, shared, seed, folder, acquisition="EI"):
+        self.families, self.target = families, np.asarray(target, np.float64)
+        self.evaluations, self.steps, self.shared = evaluations, steps, shared
+        self.seed, self.folder, self.acquisition = seed, Path(folder), acquisition
+
+    def search(self, method):
+        """Run, or finish, the search of one of METHODS; returns its Search."""
+        return METHODS[method](self, method)
+
+    def bounds(self, num_starts=10):
+        """{"vae", "hypervae_once", "hypervae_joint": the least distance that gradients find in that method's space}.
+
+        These searches know the target, so one of their starts is its own encoding.
+        """
+        found, empty = {}, np.zeros_like(self.target)
+        rng = np.random.default_rng(self.seed)
+        for method, member in (("vae", "vae"), ("hypervae_once", "hypervae")):
+            family = self.families[member]
+            u = family.infer_u(empty)
+            draws = rng.standard_normal((num_starts - 1, family.z_dim))
+            found[method] = family.bound(self.target, [(u, z) for z in (family.encode(u, self.target), *draws)], u_is_free=False)
+        draws = rng.standard_normal((num_starts - 2, family.u_dim))
+        starts = [(u, family.encode(u, self.target)) for u in (family.infer_u(self.target), family.infer_u(empty), *draws)]
+        found["hypervae_joint"] = family.bound(self.target, starts, u_is_free=True)
+        return found
+
+    def iterated(self, method, members):
+        """Eq. 10: each outer step takes theta from the best design so far and searches z; `members` names each step's family.
+
+        A step begins with that design encoded under its own theta and with the best codes found before, so what the
+        last step found is not thrown away as theta shifts. One step is plain BO over z, with theta of the empty image.
+        """
+        progress = _Progress(np.zeros_like(self.target))
+        shares = np.diff(np.linspace(0, self.evaluations, len(members) + 1).round().astype(int))
+        for step, member in enumerate(members):
+            budget = int(shares[step]) if self.shared else self.evaluations
+            family, u = self.families[member], self.families[member].infer_u(progress.design)
+            earlier = [found for found, whose in zip(progress.steps, members) if whose == member]
+            if step == 0:
+                first = self._from_prior(family, budget)
+            else:
+                first = family.encode(u, progress.design)[None]
+            if earlier:
+                z, y = np.concatenate([found.x for found in earlier]), np.concatenate([found.y for found in earlier])
+                first = np.concatenate([first, z[np.argsort(y, kind="stable")[:CARRIED_OVER]]])
+            progress.add(*self._optimize(f"{method}-{step}", family, budget, first, u))
+        return progress.search()
+
+    def joint(self, method):
+        """BO over (u, z): a sixth of the evaluations on the slice u = 0, the prior's mean, then in the whole space.
+
+        In the slice, of half as many dimensions, a good design is found soon; its points are also the first data of the
+        whole space.
+        """
+        progress = _Progress(np.zeros_like(self.target))
+        family, budget = self.families["hypervae"], -(-self.evaluations // 6)
+        u = np.zeros(family.u_dim)
+        in_slice, decode = self._optimize(f"{method}-0", family, budget, self._from_prior(family, budget), u)
+        progress.add(in_slice, decode)
+        known = (np.concatenate([np.tile(u, (budget, 1)), in_slice.x], 1), in_slice.y)
+        progress.add(*self._optimize(f"{method}-1", family, self.evaluations - budget, (), known=known))
+        return progress.search()
+
+    def random(self, method, member):
+        """Control: z uniform in the box, theta of the empty image."""
+        family = self.families[member]
+        z = np.random.default_rng(self.seed).uniform(*family.z_box.T, (self.evaluations, family.z_dim))
+        u = np.tile(family.infer_u(np.zeros_like(self.target)), (self.evaluations, 1))
+        designs = family.decode(u, z)
+        distance = cosine_distance(designs, self.target)
+        return Search(distance, np.zeros(len(z), int), np.zeros(len(z)), [designs[np.argmin(distance)]])
+
+    def _optimize(self, name, family, budget, first, u=None, known=None):
+        """BO over z at one u, or over (u, z); returns the finished optimizer and its decoder of points.
+
+        It minimises the logarithm of the distance: the last gains, of a few percent of it, then look as large to the
+        model as the first.
+        """
+        box = family.z_box if u is not None else np.concatenate([family.u_box, family.z_box])
+
+        def decode(point):
+            design = np.split(point, [family.u_dim]) if u is None else (u, point)
+            return family.decode(design[0][None], design[1][None])[0]
+
+        optimizer = BayesianOptimizer(
+            box,
+            self.seed,
+            self.acquisition,
+            num_initial=0,
+            first=first,
+            known=known,
+            trust_region=True,
+            history=self.folder / f"{name}.json",
+        )
+        optimizer.run(lambda point: np.log(max(cosine_distance(decode(point), self.target), 1e-9)), budget)
+        return optimizer, decode
+
+    def _from_prior(self, family, budget):
+        """Initial codes (at most NUM_INITIAL, z_dim) from N(0, I): the corners of the box decode to nothing like an image."""
+        draws = np.random.default_rng(self.seed).standard_normal((min(NUM_INITIAL, budget), family.z_dim))
+        return draws.clip(*family.z_box.T)
+
+
+class _Progress:
+    """What the steps of a search have found: the best design so far, and every step's optimizer."""
+
+    def __init__(self, design):
+        self.design, self.least, self.steps, self.designs = design, np.inf, [], []
+
+    def add(self, found, decode):
+        point, value = found.best
+        if value < self.least:
+            self.design, self.least = decode(point), value
+        self.steps.append(found)
+        self.designs.append(self.design)
+
+    def search(self):
+        steps = np.repeat(np.arange(len(self.steps)), [len(found.y) for found in self.steps])
+        y, seconds = (np.concatenate([getattr(found, part) for found in self.steps]) for part in ("y", "seconds"))
+        return Search(np.exp(y), steps, seconds, self.designs)
+
+
+METHODS = {
+    "vae": lambda hunt, name: hunt.iterated(name, ["vae"]),
+    "hypervae_once": lambda hunt, name: hunt.iterated(name, ["hypervae"]),
+    "hypervae_iterated": lambda hunt, name: hunt.iterated(name, ["hypervae"] * hunt.steps),
+    "hypervae_iterated_vae_init": lambda hunt, name: hunt.iterated(name, ["vae"] + ["hypervae"] * (hunt.steps - 1)),
+    "hypervae_joint": lambda hunt, name: hunt.joint(name),
+    "random_vae": lambda hunt, name: hunt.random(name, "vae"),
+    "random_hypervae": lambda hunt, name: hunt.random(name, "hypervae"),
+}
