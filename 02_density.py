@@ -67,7 +67,7 @@ def untrained_variants(args, data, recipe):
 
     for model, generator in (("vae", "none"), ("metavae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
         settings = dataclasses.replace(cli.settings_for(args, data, model, recipe, seed=0), generator=generator)
-        yield model, generator, build_model(settings, data.image_shape, data.num_classes)
+        yield model, generator, build_model(settings, data)
 
 
 def count_parameters(args, data):

@@ -52,6 +52,7 @@ bench: .venv/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	$(RUN) benchmarks/training_step.py
 	$(RUN) benchmarks/outlier_scoring.py
+	$(RUN) benchmarks/bayesian_optimization.py
 
 clean:
 	rm -rf .venv results/demo

@@ -43,7 +43,7 @@ def ours(threads, steps):
     times = {}
     for case in CASES:
         settings = Settings(**base, **chosen[case])
-        model = build_model(settings, data.image_shape, data.num_classes)
+        model = build_model(settings, data)
         tasks = settings.tasks_per_step
         batches = training_batches(data.x, data.y, tasks, 100 // tasks, 0, 0, 10**6, model.mixed_batches)
         model.fit(batches, epochs=1, steps_per_epoch=50, verbose=0, shuffle=False)

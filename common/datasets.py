@@ -1,6 +1,6 @@
 """Data sets by name or .npz path: checked arrays, static binarization, splits (section 4.1).
 
-Images are (number, height, width, 1) uint8: 0..255 as read, 0 or 1 once binarized. No TensorFlow is
+Images are (number, height, width, 1) uint8: 0..255 as read, 0 or 1 once binarized; phase matrices float32. No TensorFlow is
 imported here unless a named set has to be fetched by tensorflow-datasets.
 """
 
@@ -45,6 +45,7 @@ class Dataset:
     class_names: tuple = ()
     x_validation: np.ndarray | None = None  # None only while a file is being read
     y_validation: np.ndarray | None = None
+    body: str = "conv"  # the kind of networks that fit it, one of networks.BODIES
 
     def part(self, name):
         """Images and labels of the "test" or the "validation" part."""
@@ -107,7 +108,7 @@ def restrict(data, classes):
     x_validation, y_validation = part(data.x_validation, data.y_validation)
     names = tuple(data.class_names[c] for c in classes) if data.class_names else ()
     name = f"{data.name}-{'-'.join(map(str, classes))}"
-    return Dataset(name, x, y, *part(data.x_test, data.y_test), names, x_validation, y_validation)
+    return Dataset(name, x, y, *part(data.x_test, data.y_test), names, x_validation, y_validation, data.body)
 
 
 def stratified_split(x, y, fraction):

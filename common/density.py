@@ -40,11 +40,6 @@ def kl_to_prior(q):
     return tfd.kl_divergence(q, standard_normal(q.distribution.loc))
 
 
-def likelihood(logits):
-    """p(x|z): independent Bernoulli pixels over the last three axes."""
-    return tfd.Independent(tfd.Bernoulli(logits=logits), 3)
-
-
 def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1):
     """Description length of each image (Eq. 8, and Eq. 9's share of KL(u)).
 
@@ -58,7 +53,7 @@ def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1):
     q_z = posterior(*body.encode(theta, x))
     # The draws stand behind the images' axes, so that theta may still differ by the first one.
     z = tf.stack([q_z.sample(seed=draw_seed) for draw_seed in tf.unstack(tf.random.split(seed, num_samples))], -2)
-    log_likelihood = likelihood(body.decode(theta, z)).log_prob(x[..., None, :, :, :])
+    log_likelihood = body.likelihood(body.decode(theta, z)).log_prob(x[..., None, :, :, :])
     return CodeLength(-tf.reduce_mean(log_likelihood, -1), kl_to_prior(q_z), kl_u)
 
 
@@ -72,7 +67,7 @@ def log_importance_weights(body, theta, x, seed, num_samples):
 
     def log_weights(draw_seed):
         z = q_z.sample(seed=draw_seed)
-        return likelihood(body.decode(theta, z)).log_prob(x) + standard_normal(z).log_prob(z) - q_z.log_prob(z)
+        return body.likelihood(body.decode(theta, z)).log_prob(x) + standard_normal(z).log_prob(z) - q_z.log_prob(z)
 
     return tf.map_fn(log_weights, tf.random.split(seed, num_samples), fn_output_signature=x.dtype)
 

@@ -101,7 +101,7 @@ class HyperVAE(VAE):
         return self._plain_vae(self.generator(tf.reduce_mean(h, 0, keepdims=True)))
 
     def _plain_vae(self, theta):
-        vae = VAE(self.body.image_shape, self.body.latent_dim, seed=self.seed)
+        vae = VAE(self.body.image_shape, self.body.latent_dim, seed=self.seed, body=self.body_name)
         for name, value in single_theta(theta, self.body.shapes()).items():
             vae.theta[name].assign(value)
         return vae

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,38 @@ def scatter_3x3(x):
     return tf.reshape(x, lead + (2 * height, 2 * width, channels))
 
 
-class ConvBody:
+class Body:
+    """What the bodies share: the heads, and theta as one dictionary.
+
+    A body has `image_shape`, `latent_dim`, `hidden`, encoder_shapes(), decoder_shapes(), features(), decode() to the
+    parameters of p(x|z), and likelihood() of them.
+    """
+
+    hidden = 100
+
+    def shapes(self):
+        """Shapes of all of theta, encoder first."""
+        return {**self.encoder_shapes(), **self.decoder_shapes()}
+
+    def head_shapes(self, latent_dim):
+        """The last two layers of an encoder of z, or with another `latent_dim` of the hyper-encoder."""
+        latent_dim = self.latent_dim if latent_dim is None else latent_dim
+        return {
+            "encoder/mean/kernel": (self.hidden, latent_dim),
+            "encoder/mean/bias": (latent_dim,),
+            "encoder/log_var/kernel": (self.hidden, latent_dim),
+            "encoder/log_var/bias": (latent_dim,),
+        }
+
+    def heads(self, theta, features):
+        """Mean and log variance of the posterior, each (..., latent_dim)."""
+        return _linear(theta, "encoder/mean", features), _linear(theta, "encoder/log_var", features)
+
+    def encode(self, theta, x):
+        return self.heads(theta, self.features(theta, x))
+
+
+class ConvBody(Body):
     """Section 4.2: two 3x3 convolutions (32 and 64 filters, stride 2), dense 100, heads; and its mirror.
 
     Image sides that are no multiple of 4 are padded with zeros inside and cropped again, so the
@@ -103,7 +137,6 @@ class ConvBody:
     """
 
     filters = (32, 64)
-    hidden = 100
 
     def __init__(self, image_shape, latent_dim):
         self.image_shape, self.latent_dim = tuple(image_shape), latent_dim
@@ -112,7 +145,6 @@ class ConvBody:
 
     def encoder_shapes(self, latent_dim=None):
         """Weight shapes of the encoder; `latent_dim` other than z's gives the hyper-encoder's."""
-        latent_dim = self.latent_dim if latent_dim is None else latent_dim
         first, second = self.filters
         flat = self._grid[0] * self._grid[1] * second
         return {
@@ -122,10 +154,7 @@ class ConvBody:
             "encoder/conv2/bias": (second,),
             "encoder/dense/kernel": (flat, self.hidden),
             "encoder/dense/bias": (self.hidden,),
-            "encoder/mean/kernel": (self.hidden, latent_dim),
-            "encoder/mean/bias": (latent_dim,),
-            "encoder/log_var/kernel": (self.hidden, latent_dim),
-            "encoder/log_var/bias": (latent_dim,),
+            **self.head_shapes(latent_dim),
         }
 
     def decoder_shapes(self):
@@ -142,10 +171,6 @@ class ConvBody:
             "decoder/conv2/bias": (channels,),
         }
 
-    def shapes(self):
-        """Shapes of all of theta, encoder first."""
-        return {**self.encoder_shapes(), **self.decoder_shapes()}
-
     def features(self, theta, x):
         """Images (..., H, W, 1) to the encoder's last hidden layer (..., 100)."""
         height, width, _ = self.image_shape
@@ -155,13 +180,6 @@ class ConvBody:
             x = tf.nn.relu(_linear(theta, name, patches_3x3(x)))
         x = tf.reshape(x, tuple(x.shape[:-3]) + (-1,))
         return tf.nn.relu(_linear(theta, "encoder/dense", x))
-
-    def heads(self, theta, features):
-        """Mean and log variance of the posterior, each (..., latent_dim)."""
-        return _linear(theta, "encoder/mean", features), _linear(theta, "encoder/log_var", features)
-
-    def encode(self, theta, x):
-        return self.heads(theta, self.features(theta, x))
 
     def decode(self, theta, z):
         """Codes (..., latent_dim) to Bernoulli logits (..., H, W, 1)."""
@@ -173,6 +191,111 @@ class ConvBody:
         x = scatter_3x3(apply_kernel(x, theta["decoder/conv2/kernel"]))
         x = add_bias(x, theta["decoder/conv2/bias"])
         return x[..., : self.image_shape[0], : self.image_shape[1], :]
+
+    def likelihood(self, logits):
+        """p(x|z): independent Bernoulli pixels over the last three axes."""
+        return tfd.Independent(tfd.Bernoulli(logits=logits), 3)
+
+
+class MatrixBody(Body):
+    """Section 4.2 for phase diagrams: matrix layers Y = relu(U X V + B) in place of convolutions, dense 100, heads; and its mirror.
+
+    Args:
+        image_shape: (phases, temperatures, 1).
+        latent_dim: dimensions of z.
+        likelihood: "multinomial" or "continuous_bernoulli", see `likelihood`.
+    """
+
+    sizes = ((200, 200), (50, 50))  # the paper gives 200 x 200; a second of that size would be 40 % of all arithmetic
+
+    def __init__(self, image_shape, latent_dim, likelihood="multinomial"):
+        self.image_shape, self.latent_dim, self.likelihood_name = tuple(image_shape), latent_dim, likelihood
+
+    def _matrix_shapes(self, name, from_shape, to_shape):
+        return {
+            f"{name}/left/kernel": (from_shape[0], to_shape[0]),
+            f"{name}/right/kernel": (from_shape[1], to_shape[1]),
+            f"{name}/bias": (math.prod(to_shape),),
+        }
+
+    def encoder_shapes(self, latent_dim=None):
+        first, second = self.sizes
+        return {
+            **self._matrix_shapes("encoder/matrix1", self.image_shape, first),
+            **self._matrix_shapes("encoder/matrix2", first, second),
+            "encoder/dense/kernel": (math.prod(second), self.hidden),
+            "encoder/dense/bias": (self.hidden,),
+            **self.head_shapes(latent_dim),
+        }
+
+    def decoder_shapes(self):
+        first, second = self.sizes
+        return {
+            "decoder/dense/kernel": (self.latent_dim, self.hidden),
+            "decoder/dense/bias": (self.hidden,),
+            "decoder/unflatten/kernel": (self.hidden, math.prod(second)),
+            "decoder/unflatten/bias": (math.prod(second),),
+            **self._matrix_shapes("decoder/matrix1", second, first),
+            **self._matrix_shapes("decoder/matrix2", first, self.image_shape),
+        }
+
+    def features(self, theta, x):
+        """Phase matrices (..., phases, temperatures, 1) to the encoder's last hidden layer (..., 100)."""
+        x = x[..., 0]
+        for name in ("encoder/matrix1", "encoder/matrix2"):
+            x = tf.nn.relu(_matrix_layer(theta, name, x))
+        x = tf.reshape(x, tuple(x.shape[:-2]) + (-1,))
+        return tf.nn.relu(_linear(theta, "encoder/dense", x))
+
+    def decode(self, theta, z):
+        """Codes (..., latent_dim) to logits (..., phases, temperatures, 1)."""
+        x = tf.nn.relu(_linear(theta, "decoder/dense", z))
+        x = tf.nn.relu(_linear(theta, "decoder/unflatten", x))
+        x = tf.reshape(x, tuple(x.shape[:-1]) + self.sizes[1])
+        x = tf.nn.relu(_matrix_layer(theta, "decoder/matrix1", x))
+        return _matrix_layer(theta, "decoder/matrix2", x)[..., None]
+
+    def likelihood(self, logits):
+        """p(x|z) of proportions over the last three axes.
+
+        "multinomial": of ATOMS atoms drawn at each temperature, the share in each phase; its mean's columns sum to 1 as a
+        phase matrix's do. "continuous_bernoulli": every proportion on its own in [0, 1] (Loaiza-Ganem & Cunningham 2019).
+        """
+        if self.likelihood_name == "continuous_bernoulli":
+            return tfd.Independent(tfd.ContinuousBernoulli(logits=logits), 3)
+        return AtomCounts(logits)
+
+
+ATOMS = 100.0
+
+
+class AtomCounts:
+    """Multinomial likelihood of proportions (..., phases, temperatures, 1): log_prob in nats a matrix, and the mean."""
+
+    def __init__(self, logits):
+        self.logits = tf.linalg.matrix_transpose(logits[..., 0])  # (..., temperatures, phases)
+
+    def log_prob(self, x):
+        counts = ATOMS * tf.linalg.matrix_transpose(x[..., 0])
+        return tf.reduce_sum(tfd.Multinomial(ATOMS, logits=self.logits).log_prob(counts), -1)
+
+    def mean(self):
+        return tf.linalg.matrix_transpose(tf.nn.softmax(self.logits))[..., None]
+
+
+BODIES = {
+    "conv": ConvBody,
+    "matrix": MatrixBody,
+    "matrix_continuous_bernoulli": lambda *args: MatrixBody(*args, likelihood="continuous_bernoulli"),
+}
+
+
+def _matrix_layer(theta, name, x):
+    """U X V + B of matrices x (..., rows, columns)."""
+    x = apply_kernel(x, theta[f"{name}/right/kernel"])
+    x = tf.linalg.matrix_transpose(apply_kernel(tf.linalg.matrix_transpose(x), theta[f"{name}/left/kernel"]))
+    flat = add_bias(tf.reshape(x, tuple(x.shape[:-2]) + (-1,)), theta[f"{name}/bias"])
+    return tf.reshape(flat, x.shape)
 
 
 def _linear(theta, name, x):

@@ -102,15 +102,16 @@ def commit():
     return head.stdout.strip() + ("-dirty" if changed else "")
 
 
-def build_model(settings, image_shape, num_classes):
-    """An untrained, compiled model; the seed decides its initial weights."""
+def build_model(settings, data):
+    """An untrained, compiled model for a Dataset's shapes and kind; the seed decides its initial weights."""
     keras.utils.set_random_seed(settings.seed)
     warmup = round(settings.kl_warmup * settings.iterations)
-    common = dict(image_shape=image_shape, latent_dim=settings.latent_dim, seed=settings.seed, kl_warmup=warmup)
+    common = dict(image_shape=data.image_shape, latent_dim=settings.latent_dim, seed=settings.seed, kl_warmup=warmup)
+    common["body"] = data.body
     if settings.model == "vae":
         model = VAE(**common)
     elif settings.model == "metavae":
-        model = MetaVAE(num_tasks=num_classes, **common)
+        model = MetaVAE(num_tasks=data.num_classes, **common)
     else:
         model = HyperVAE(
             hyper_latent_dim=settings.hyper_latent_dim,
@@ -152,7 +153,7 @@ def fit_or_load(settings, data, checkpoints, verbose="auto", tensorboard=False):
         saved = _read_or_write_settings(settings, folder)
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --results-dir") from error
-    model = build_model(settings, data.image_shape, data.num_classes)
+    model = build_model(settings, data)
     done = _restore(model, folder)
     log_file = folder / "training_log.csv"
     if done < settings.iterations:

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from common import density
-from common.networks import ConvBody, initializer
+from common.networks import BODIES, initializer
 
 
 @keras.saving.register_keras_serializable(package="hypervae")
@@ -17,13 +17,14 @@ class VAE(keras.Model):
         seed: of the draws of z in training; step k of a run always draws the same.
         kl_warmup: iterations over which the weight of both KL terms in the gradient rises from 0 to 1 (Sonderby
             et al. 2016). Without it units of z and u die before the decoders have learned to use them.
+        body: the networks' kind, one of BODIES: "conv" for images, "matrix" for phase diagrams.
     """
 
     mixed_batches = True  # trained on the whole set; its subclasses on one class a task
 
-    def __init__(self, image_shape=(28, 28, 1), latent_dim=10, seed=0, kl_warmup=0, **kwargs):
+    def __init__(self, image_shape=(28, 28, 1), latent_dim=10, seed=0, kl_warmup=0, body="conv", **kwargs):
         super().__init__(**kwargs)
-        self.body = ConvBody(image_shape, latent_dim)
+        self.body_name, self.body = body, BODIES[body](image_shape, latent_dim)
         self.seed, self.kl_warmup = seed, kl_warmup
         self.trackers = {
             name: keras.metrics.Mean(name=name) for name in ("neg_elbo", "reconstruction", "kl_z", "kl_u")
@@ -61,7 +62,7 @@ class VAE(keras.Model):
 
     def decode(self, z, theta=None):
         """p(x|z, theta), a TFP distribution over (..., H, W, 1)."""
-        return density.likelihood(self.body.decode(self._own(theta), z))
+        return self.body.likelihood(self.body.decode(self._own(theta), z))
 
     def _own(self, theta):
         return self.weights_for(tf.zeros((1, 1) + self.body.image_shape), None)[0] if theta is None else theta
@@ -109,5 +110,6 @@ class VAE(keras.Model):
             "latent_dim": self.body.latent_dim,
             "seed": self.seed,
             "kl_warmup": self.kl_warmup,
+            "body": self.body_name,
             "name": self.name,
         }

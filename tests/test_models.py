@@ -14,16 +14,17 @@ SMALL = dict(image_shape=(8, 8, 1), latent_dim=3)
 X = tf.cast(tf.random.stateless_uniform((2, 6, 8, 8, 1), (0, 1)) < 0.4, tf.float32)
 
 
-def perturbed(model):
+def perturbed(model, scale=0.1):
     """Weights away from their start, so that tasks and biases matter."""
     for i, variable in enumerate(model.trainable_variables):
-        variable.assign_add(0.1 * tf.random.stateless_normal(variable.shape, (7, i)))
+        variable.assign_add(scale * tf.random.stateless_normal(variable.shape, (7, i)))
     return model
 
 
-@pytest.mark.parametrize("generator", ["layerwise", "block"])
-def test_a_generated_vae_equals_its_weights_in_place_and_survives_saving(tmp_path, generator):
-    model = perturbed(HyperVAE(summary="mean", generator=generator, **SMALL))
+@pytest.mark.parametrize("generator, body", [("layerwise", "conv"), ("block", "conv"), ("layerwise", "matrix")])
+def test_a_generated_vae_equals_its_weights_in_place_and_survives_saving(tmp_path, generator, body):
+    model = HyperVAE(summary="mean", generator=generator, body=body, **SMALL)
+    model = perturbed(model) if body == "conv" else perturbed(model, 0.03)
     theta, _ = model.weights_for(X)
     vae = model.vae_for(X[1])
     assert type(vae) is VAE

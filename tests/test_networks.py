@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.networks import ConvBody, FactoredKernel, apply_kernel, dense_theta, patches_3x3, scatter_3x3
+from scipy.stats import multinomial
+
+from common.networks import ATOMS, BODIES, ConvBody, FactoredKernel, MatrixBody
+from common.networks import apply_kernel, dense_theta, patches_3x3, scatter_3x3
 
 RNG = np.random.default_rng(0)
 
@@ -114,3 +117,37 @@ def test_factored_kernels_equal_formed_ones(images):
     np.testing.assert_allclose(apply_kernel(x, kernel), apply_kernel(x, kernel.dense()), rtol=1e-4, atol=1e-3)
     by_hand = kernel.base.numpy() + kernel.left.numpy() @ kernel.core.numpy() @ kernel.right.numpy()
     np.testing.assert_allclose(dense_theta({"w": kernel})["w"], by_hand, atol=1e-4)
+
+
+def test_matrix_layers_are_u_x_v_plus_b():
+    body = MatrixBody((7, 5, 1), 3)
+    theta = random_theta(body.shapes())
+    w = {name: value.numpy().astype(float) for name, value in theta.items()}
+
+    def layer(name, x, shape):
+        return w[f"{name}/left/kernel"].T @ x @ w[f"{name}/right/kernel"] + w[f"{name}/bias"].reshape(shape)
+
+    x = RNG.random((4, 7, 5, 1))
+    hidden = np.maximum(layer("encoder/matrix1", x[..., 0], (200, 200)), 0)
+    hidden = np.maximum(layer("encoder/matrix2", hidden, (50, 50)), 0).reshape(4, -1)
+    hidden = np.maximum(hidden @ w["encoder/dense/kernel"] + w["encoder/dense/bias"], 0)
+    mean = hidden @ w["encoder/mean/kernel"] + w["encoder/mean/bias"]
+    np.testing.assert_allclose(body.encode(theta, tf.constant(x, tf.float32))[0], mean, rtol=2e-3, atol=1e-2)
+    z = RNG.normal(size=(4, 3))
+    hidden = np.maximum(z @ w["decoder/dense/kernel"] + w["decoder/dense/bias"], 0)
+    hidden = np.maximum(hidden @ w["decoder/unflatten/kernel"] + w["decoder/unflatten/bias"], 0).reshape(4, 50, 50)
+    hidden = np.maximum(layer("decoder/matrix1", hidden, (200, 200)), 0)
+    logits = layer("decoder/matrix2", hidden, (7, 5))
+    ours = body.decode(theta, tf.constant(z, tf.float32))
+    np.testing.assert_allclose(ours[..., 0], logits, rtol=2e-3, atol=2e-3 * np.abs(logits).max())
+
+
+def test_the_likelihood_of_proportions_is_scipys_multinomial_of_atoms():
+    logits = normal(2, 4, 3, 1)
+    counts = RNG.multinomial(int(ATOMS), [0.4, 0.3, 0.2, 0.1], (2, 3)).transpose(0, 2, 1)  # (matrices, phases, temperatures)
+    p = BODIES["matrix"]((4, 3, 1), 2).likelihood(logits)
+    share = p.mean().numpy()[..., 0].astype(float)
+    np.testing.assert_allclose(share.sum(1), 1, atol=1e-6)
+    share /= share.sum(1, keepdims=True)
+    expected = [sum(multinomial.logpmf(counts[i, :, t], int(ATOMS), share[i, :, t]) for t in range(3)) for i in range(2)]
+    np.testing.assert_allclose(p.log_prob(tf.constant(counts[..., None] / ATOMS, tf.float32)), expected, rtol=1e-4)
