@@ -26,12 +26,11 @@ Writes RESULTS_DIR/04_discover_digits/figure3a.csv (and .csv.gz), bounds.csv, su
 # What --help calls the defaults: for the data set that ships with the install, what takes minutes.
 QUICK = {"held_out": [1, 4, 8], "num_targets": 1, "iterations": 1000}
 WHOLE = {"held_out": None, "num_targets": 5, "iterations": 10_000}
-PROTOCOL = ["dataset", "target_pixels", "budget", "evaluations", "steps", "acquisition", "recipe", "iterations", "binarize"]
+PROTOCOL = report.PROTOCOL
 FIGURE3A = ["digit", "target_index", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds"]
 FIGURE3A += [*PROTOCOL, "commit"]
 BOUNDS = ["digit", "target_index", "seed", "method", "cosine_distance", *PROTOCOL, "commit"]
 TARGET_SEED = 1
-GZIP = {"method": "gzip", "mtime": 0}  # the same rows give the same file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +93,7 @@ def discover(job):
 
     args, target = job
     settings = target.settings["vae"]
-    shared = {name: getattr(args, name) for name in ("target_pixels", "budget", "evaluations", "steps", "acquisition")}
+    shared = {"target_pixels": args.target_pixels} | cli.search_protocol(args)
     options = json.dumps([shared, [s.folder("").as_posix() for s in target.settings.values()]])
     digest = hashlib.sha256(options.encode()).hexdigest()[:8]
     folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / f"{digest}/target{target.index}"
@@ -105,18 +104,11 @@ def discover(job):
     shared |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize, "commit": commit()}
     families = {model: discovery.Family(train((args, s, target.source, target.digit))) for model, s in target.settings.items()}
     image = targets(args, target.source, target.digit)[target.index]
-    shared_budget = args.budget == "total"
-    hunt = discovery.Hunt(families, image, args.evaluations, args.steps, shared_budget, target.seed, folder, args.acquisition)
-    rows, designs = [], {"target": [image]}
-    for method in discovery.METHODS:
-        found = hunt.search(method)
-        designs[method] = found.designs
-        best = np.minimum.accumulate(found.distance)
-        for number, values in enumerate(zip(found.step, found.distance, best, found.seconds)):
-            row = dict(zip(("step", "cosine_distance", "best_so_far", "seconds"), map(float, values)))
-            rows.append(shared | row | {"method": method, "evaluation": number + 1, "step": int(row["step"])})
-    bounds = [shared | {"method": method, "cosine_distance": value} for method, value in hunt.bounds().items()]
-    designs = {method: np.round(images, 3).tolist() for method, images in designs.items()}
+    hunt = discovery.Hunt(
+        families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
+    )
+    rows, bounds, designs = hunt.explore(shared)
+    designs = {method: np.round(images, 3).tolist() for method, images in ({"target": [image]} | designs).items()}
     record = json.dumps({"rows": rows, "bounds": bounds, "designs": designs})
     results.write_atomically(path, lambda temporary: temporary.write_text(record + "\n"))
     return json.loads(record)
@@ -128,36 +120,25 @@ def draw(args, name, rows, bounds, designs, folder):
 
     label = f"{name}, {args.target_pixels} targets, {args.evaluations} evaluations"
     own = folder / f"{name}_{args.target_pixels}"
-    figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over targets", own / "figure3a.png")
+    figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over targets", own / "figure3a.png", "digit")
     figures.discovered_designs(designs, f"{label}: the best design so far after each step of each search", own / "figure2.png")
 
 
 def main():
     parser = cli.parser(__doc__, EXAMPLES)
     parser.set_defaults(iterations=None)
-    options = parser.add_argument_group("discovery")
+    options = cli.add_search_options(parser)
     options.add_argument("--held-out", type=cli.class_list, help="classes held out, one at a time, e.g. 0-4,7 (all; digits: 1,4,8)")
     options.add_argument("--num-targets", type=cli.positive_int, help="targets of each class, drawn from its test images (5; digits: 1)")
     options.add_argument("--target-index", type=cli.whole_number, nargs="+", help="these test images of each class instead")
     options.add_argument(
         "--target-pixels", choices=("binary", "grey"), default="binary", help="binary, as the models were trained on (default), or grey levels"
     )
-    options.add_argument("--evaluations", type=cli.positive_int, default=300, help="designs compared with a target (300)")
-    options.add_argument(
-        "--budget",
-        choices=("total", "per-step"),
-        default="total",
-        help="the outer steps of a search share the evaluations (default), or have that many each",
-    )
-    options.add_argument("--steps", type=cli.positive_int, default=3, help="outer steps of the iterated search, Eq. 10 (3)")
-    options.add_argument("--acquisition", choices=("EI", "LCB", "MPI"), default="EI", help="of the Bayesian optimization (EI)")
-    options.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://host:8786, whose workers do everything")
     args = parser.parse_args()
     for option, value in (QUICK if args.dataset == ["digits"] else WHOLE).items():
         if getattr(args, option) is None:
             setattr(args, option, value)
-    if args.evaluations < max(2, args.steps):
-        raise InputError(f"{args.evaluations} evaluations are too few for {args.steps} steps: raise --evaluations")
+    cli.search_protocol(args)  # bad input ends here, before hours of training
 
     trainings, searches = [], []
     for name in args.dataset:
@@ -174,12 +155,9 @@ def main():
     records = list(tqdm(run_jobs(discover, searches, args.jobs, args.scheduler), "targets", len(searches)))
     rows, bounds = (pd.DataFrame([row for record in records for row in record[part]]) for part in ("rows", "bounds"))
     search_keys = [*PROTOCOL, "digit", "target_index", "method", "seed"]
-    every_row = results.put_rows(folder / "figure3a.csv", rows, FIGURE3A, [*search_keys, "evaluation"])
-    # A whole experiment is too large for a repository; packed it is not.
-    packed = folder / "figure3a.csv.gz"
-    results.write_atomically(packed, lambda temporary: every_row.to_csv(temporary, index=False, float_format="%.6g", compression=GZIP))
+    every_row = results.put_rows_packed(folder / "figure3a.csv", rows, FIGURE3A, [*search_keys, "evaluation"])
     every_bound = results.put_rows(folder / "bounds.csv", bounds, BOUNDS, search_keys)
-    summary = report.summarise_discovery(every_row, every_bound)
+    summary = report.summarise_discovery(every_row, every_bound, "digit")
     results.write_atomically(folder / "summary.csv", lambda temporary: summary.to_csv(temporary, index=False, float_format="%.6g"))
     for name in dict.fromkeys(rows["dataset"]):
         own = rows["dataset"] == name
@@ -188,7 +166,7 @@ def main():
             if record["rows"][0]["dataset"] == name:
                 designs.setdefault(record["rows"][0]["digit"], record["designs"])  # the first target of each class
         draw(args, name, rows[own], bounds[bounds["dataset"] == name], designs, folder)
-        print(report.discovery_table(summary[(summary["dataset"] == name) & (summary["target_pixels"] == args.target_pixels)]))
+        print(report.discovery_table(summary[(summary["dataset"] == name) & (summary["target_pixels"] == args.target_pixels)], "digit"))
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {Path(args.results_dir) / 'README.md'}")
 

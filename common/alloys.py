@@ -15,6 +15,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from common.datasets import VALIDATION_FRACTION, Dataset, stratified_split
 from common.errors import InputError
 from common.results import write_atomically
 
@@ -37,6 +47,8 @@ TEXTBOOK = {  # liquidus, solidus in K; solidus homogenised where the as-cast on
     "2024": (911, 812), "2219": (916, 816), "6061": (925, 855), "6063": (928, 888),
     "7075": (908, 805), "3003": (927, 916), "5083": (911, 864), "4032": (844, 805),
 }  # fmt: skip
+MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
+LEAST_SHARE = 1e-3  # mole fraction below which a phase is none
 TRACE = 1e-5  # mole fraction below which an element that is present makes the solver fail
 
 
@@ -84,8 +96,10 @@ def draw_compositions(designation, limits, number, seed):
     return compositions
 
 
-def mole_fractions(composition):
-    """{element: mole fraction} of a composition in wt% (len(ELEMENTS),); elements of zero wt% are left out, Al comes first.
+def mole_fractions(composition, every_element=False):
+    """{element: mole fraction} of a composition in wt% (len(ELEMENTS),); Al comes first.
+
+    Elements of zero wt% are left out, unless `every_element`; present ones have at least TRACE.
 
     Raises:
         InputError: negative or not finite wt%, or no aluminium left.
@@ -96,7 +110,7 @@ def mole_fractions(composition):
     if composition.sum() >= 100:
         raise InputError(f"the composition holds {composition.sum():.1f} wt% of alloying elements: nothing is left for aluminium")
     moles = {"AL": (100 - composition.sum()) / MASSES["AL"]}
-    moles |= {e: wt / MASSES[e] for e, wt in zip(ELEMENTS, composition) if wt > 0}
+    moles |= {e: wt / MASSES[e] for e, wt in zip(ELEMENTS, composition) if wt > 0 or every_element}
     total = sum(moles.values())
     return {element: max(value / total, TRACE) for element, value in moles.items()}
 
@@ -124,14 +138,18 @@ class PhaseDiagrams:
         self.path = tdb
         self.system = functools.lru_cache(maxsize=2)(self._system)  # one set of elements takes some 500 MB
 
+    def check(self, element_sets):
+        """Raise InputError if the database lacks an element of any of these sets."""
+        missing = sorted(set().union(*element_sets, ["AL"]) - set(self.database.elements))
+        if missing:
+            raise InputError(f"{self.path} has no element {missing[0]}: use a database with all of AL, {', '.join(ELEMENTS)}")
+
     def _system(self, elements):
         """(phase records, models, components, phases) of a tuple of elements."""
         from pycalphad import Workspace
         from pycalphad import variables as v
 
-        missing = [element for element in elements if element not in self.database.elements]
-        if missing:
-            raise InputError(f"{self.path} has no element {missing[0]}: use a database of all of {', '.join(elements)}")
+        self.check([elements])
         phases = [phase for phase in PHASES if phase in self.database.phases]
         if "FCC_A1" not in phases or "LIQUID" not in phases:
             raise InputError(f"{self.path} lacks FCC_A1 or LIQUID: use mc_al, whose phase names are known here")
@@ -150,16 +168,16 @@ class PhaseDiagrams:
             to_xarray=False, pdens=20, T=list(temperatures), P=101325, N=1,
         )  # fmt: skip
 
-    def matrix(self, composition, temperatures=TEMPERATURES):
+    def matrix(self, composition, temperatures=TEMPERATURES, every_element=False):
         """Mole fractions of PHASES (len(PHASES), temperatures) of a composition in wt% (len(ELEMENTS),).
 
-        A column whose equilibrium was not found is NaN.
+        Elements of zero wt% are left out, or with `every_element` present in traces. A column whose equilibrium was not found is NaN.
         """
         from pycalphad import variables as v
         from pycalphad.core.eqsolver import _solve_eq_at_conditions
         from pycalphad.core.starting_point import starting_point
 
-        x = mole_fractions(composition)
+        x = mole_fractions(composition, every_element)
         elements = tuple(x)
         records = self.system(elements)[0]
         sample = self._sample(elements, tuple(map(float, temperatures)))
@@ -182,6 +200,16 @@ class PhaseDiagrams:
             if not np.isclose(matrix[:, column].sum(), 1, atol=1e-6):
                 matrix[:, column] = np.nan
         return matrix
+
+    def matrix_of(self, composition, phases):
+        """What an alloy of any composition really is: as `matrix`, of some phases only, with a trace of every element.
+
+        Zero where no equilibrium was found, or where over 100 wt% are asked for. One set of elements serves every
+        composition, so that a search builds its models once.
+        """
+        if np.sum(composition) >= 100:
+            return np.zeros((len(phases), len(TEMPERATURES)))
+        return np.nan_to_num(self.matrix(composition, every_element=True)[[PHASES.index(phase) for phase in phases]])
 
     def melting_range(self, composition, tolerance=0.5):
         """(liquidus, solidus) in K by bisection: where one hundredth is solid, and where the last liquid is gone.
@@ -331,3 +359,77 @@ def compute_class(tdb, designation, limits, number, seed, path):
         matrices[start:stop] = [diagrams.matrix(composition) for composition in compositions[start:stop]]
         _write_npz(path, {"compositions": compositions[:stop], "matrices": matrices[:stop], "designations": designation})
     return int(np.isnan(matrices).any((1, 2)).sum())
+
+
+def as_dataset(data, likelihood="multinomial"):
+    """The alloys as a Dataset of "images" (phases, temperatures, 1): a fifth of each class for test, a tenth for validation."""
+    x, y, x_test, y_test = stratified_split(data.matrices[..., None], data.y, 0.2)
+    x, y, x_validation, y_validation = stratified_split(x, y, VALIDATION_FRACTION)
+    body = {"multinomial": "matrix", "continuous_bernoulli": "matrix_continuous_bernoulli"}[likelihood]
+    return Dataset("alloys", x, y, x_test, y_test, data.names, x_validation, y_validation, body)
+
+
+def class_means(data):
+    """Mean diagram (classes, phases, temperatures) and mean composition (classes, len(ELEMENTS)) of each class."""
+    members = [data.y == label for label in range(len(data.names))]
+    return tuple(np.stack([array[own].mean(0) for own in members]) for array in (data.matrices, data.compositions))
+
+
+def main_elements(composition):
+    """Which elements count in an alloy's error: at least MAIN_WT wt%, or its most abundant one."""
+    return (composition >= MAIN_WT) | (composition == composition.max())
+
+
+def element_error(found, composition):
+    """Mean relative error in percent of a composition over the main elements of the target's (Table 5, column A)."""
+    main = main_elements(composition)
+    return 100 * float(np.mean(np.abs(found[main] - composition[main]) / composition[main]))
+
+
+def phase_error(found, real):
+    """Mean error in percent of a diagram (phases, temperatures), each phase relative to its maximum (Table 5, column B).
+
+    Over the phases that either diagram holds at least LEAST_SHARE of somewhere.
+    """
+    largest = np.maximum(found, real).max(1)
+    present = largest >= LEAST_SHARE
+    return 100 * float(np.mean(np.abs(found - real)[present].mean(1) / largest[present]))
+
+
+class InverseMap:
+    """Phase matrix to composition in wt%, by one of REGRESSORS fitted to known alloys (the map that the paper's [16] learns)."""
+
+    def __init__(self, kind, matrices, compositions, seed=0):
+        self.regressor = make_pipeline(StandardScaler(), REGRESSORS[kind](seed))
+        self.regressor.fit(matrices.reshape(len(matrices), -1), compositions)
+
+    def __call__(self, matrices):
+        """Compositions (N, len(ELEMENTS)) in wt%, none negative, of matrices (N, phases, temperatures)."""
+        return self.regressor.predict(np.reshape(matrices, (len(matrices), -1))).clip(0)
+
+
+def compare_inverse_maps(data, seed=0):
+    """R2 and main elements' relative error (percent) of every regressor, on rows and on whole classes it has not seen."""
+    folds = {
+        "rows": list(KFold(5, shuffle=True, random_state=seed).split(data.y)),
+        "classes": list(GroupKFold(5).split(data.y, groups=data.y)),
+    }
+    rows = []
+    for kind in REGRESSORS:
+        for held_out, splits in folds.items():
+            found = np.empty_like(data.compositions)
+            for train, test in splits:
+                found[test] = InverseMap(kind, data.matrices[train], data.compositions[train], seed)(data.matrices[test])
+            varying = data.compositions.std(0) > 0
+            r2 = r2_score(data.compositions[:, varying], found[:, varying], multioutput="variance_weighted")
+            errors = [element_error(*pair) for pair in zip(found, data.compositions)]
+            rows.append({"regressor": kind, "held_out": held_out, "r2": r2, "element_error": float(np.mean(errors))})
+    return rows
+
+
+REGRESSORS = {
+    "ridge": lambda seed: RidgeCV(np.logspace(-3, 3, 13)),
+    "kernel_ridge": lambda seed: KernelRidge(alpha=1e-3, kernel="rbf", gamma=1e-4),
+    "extra_trees": lambda seed: ExtraTreesRegressor(200, random_state=seed),
+    "mlp": lambda seed: MLPRegressor((100,), max_iter=500, early_stopping=True, random_state=seed),
+}

@@ -20,7 +20,13 @@ RECIPES = {
 }
 
 
-def parser(description, epilog, data_option="--dataset"):
+DATA_HELP = (
+    "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz with x (N, H, W) and "
+    "y (N,), optionally x_test and y_test"
+)
+
+
+def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     """An argument parser with the shared options; `epilog` holds examples.
 
     `data_option` is the name under which this script's users give the data sets to train on (args.dataset).
@@ -35,8 +41,7 @@ def parser(description, epilog, data_option="--dataset"):
         nargs="+",
         default=["digits"],
         metavar="NAME",
-        help="digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz "
-        "with x (N, H, W) and y (N,), optionally x_test and y_test",
+        help=data_help,
     )
     data.add_argument(
         "--data-dir",
@@ -77,6 +82,33 @@ def parser(description, epilog, data_option="--dataset"):
         "--generator", choices=("layerwise", "block"), default="layerwise", help="how theta is generated (layerwise)"
     )
     return p
+
+
+def add_search_options(p):
+    """The options of the scripts that search for designs; returns their group."""
+    search = p.add_argument_group("search")
+    search.add_argument("--evaluations", type=positive_int, default=300, help="designs compared with a target (300)")
+    search.add_argument(
+        "--budget",
+        choices=("total", "per-step"),
+        default="total",
+        help="the outer steps of a search share the evaluations (default), or have that many each",
+    )
+    search.add_argument("--steps", type=positive_int, default=3, help="outer steps of the iterated search, Eq. 10 (3)")
+    search.add_argument("--acquisition", choices=("EI", "LCB", "MPI"), default="EI", help="of the Bayesian optimization (EI)")
+    search.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tcp://host:8786, whose workers do everything")
+    return search
+
+
+def search_protocol(args):
+    """The search options that decide its numbers, as columns of the tables.
+
+    Raises:
+        InputError: too few evaluations to share.
+    """
+    if args.evaluations < max(2, args.steps):
+        raise InputError(f"{args.evaluations} evaluations are too few for {args.steps} steps: raise --evaluations")
+    return {name: getattr(args, name) for name in ("budget", "evaluations", "steps", "acquisition")}
 
 
 def whole_number(text, smallest=0):

@@ -115,16 +115,32 @@ class Hunt:
         seed: of the initial designs and of the searches.
         folder: where each search keeps its history, and goes on from it.
         acquisition: "EI", "LCB" or "MPI".
+        realise: what a decoded design (H, W, 1) really is, e.g. the diagram of the alloy that it would be; the target is
+            compared with that. None: the design itself.
     """
 
-    def __init__(self, families, target, evaluations, steps, shared, seed, folder, acquisition="EI"):
+    def __init__(self, families, target, evaluations, steps, shared, seed, folder, acquisition="EI", realise=None):
         self.families, self.target = families, np.asarray(target, np.float64)
         self.evaluations, self.steps, self.shared = evaluations, steps, shared
         self.seed, self.folder, self.acquisition = seed, Path(folder), acquisition
+        self.realise = realise or (lambda design: design)
 
     def search(self, method):
         """Run, or finish, the search of one of METHODS; returns its Search."""
         return METHODS[method](self, method)
+
+    def explore(self, shared):
+        """Every search and bound: rows for the tables, with the columns `shared`, and {method: designs of its steps}."""
+        rows, designs = [], {}
+        for method in METHODS:
+            found = self.search(method)
+            designs[method] = found.designs
+            best = np.minimum.accumulate(found.distance)
+            for number, (step, distance, least, seconds) in enumerate(zip(found.step, found.distance, best, found.seconds)):
+                row = {"method": method, "evaluation": number + 1, "step": int(step), "cosine_distance": float(distance)}
+                rows.append(shared | row | {"best_so_far": float(least), "seconds": float(seconds)})
+        bounds = [shared | {"method": method, "cosine_distance": value} for method, value in self.bounds().items()]
+        return rows, bounds, designs
 
     def bounds(self, num_starts=10):
         """{"vae", "hypervae_once", "hypervae_joint": the least distance that gradients find in that method's space}.
@@ -199,7 +215,7 @@ class Hunt:
 
         def decode(point):
             design = np.split(point, [family.u_dim]) if u is None else (u, point)
-            return family.decode(design[0][None], design[1][None])[0]
+            return self.realise(family.decode(design[0][None], design[1][None])[0])
 
         optimizer = BayesianOptimizer(
             box,

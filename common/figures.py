@@ -173,29 +173,29 @@ METHOD_NAMES = {
 }
 
 
-def discovery_curves(rows, bounds, title, path):
-    """Figure 3a: best distance so far over evaluations, a panel each held-out class; median and quartiles over targets and seeds."""
-    digits = sorted(rows["digit"].unique())
-    columns = min(5, len(digits))
-    lines = -(-len(digits) // columns)
+def discovery_curves(rows, bounds, title, path, by):
+    """Figure 3a: best distance so far over evaluations, a panel each held-out class (column `by`); median and quartiles over targets and seeds."""
+    classes = sorted(rows[by].unique())
+    columns = min(5, len(classes))
+    lines = -(-len(classes) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(3.2 * columns, 2.9 * lines + 1.2), sharex=True, squeeze=False, layout="constrained")
-    for axis in axes.flat[len(digits) :]:
+    for axis in axes.flat[len(classes) :]:
         axis.axis("off")
-    for axis, digit in zip(axes.flat, digits):
-        own, limits = rows[rows["digit"] == digit], bounds[bounds["digit"] == digit]
-        for colour, (method, label) in enumerate(METHOD_NAMES.items()):
+    for axis, label in zip(axes.flat, classes):
+        own, limits = rows[rows[by] == label], bounds[bounds[by] == label]
+        for colour, (method, name) in enumerate(METHOD_NAMES.items()):
             curves = own[own["method"] == method].groupby("evaluation")["best_so_far"].quantile([0.25, 0.5, 0.75]).unstack()
             random = method.startswith("random")
-            axis.plot(curves.index, curves[0.5], color=f"C{colour}", lw=1.3, ls=":" if random else "-", label=label)
+            axis.plot(curves.index, curves[0.5], color=f"C{colour}", lw=1.3, ls=":" if random else "-", label=name)
             if not random:
                 axis.fill_between(curves.index, curves[0.25], curves[0.75], color=f"C{colour}", alpha=0.12, lw=0)
         for family, style in (("vae", "--"), ("hypervae_joint", "-.")):
             limit = limits[limits["method"] == family]["cosine_distance"].median()
             axis.axhline(limit, color="grey", lw=0.9, ls=style, label=f"best that gradients find: {METHOD_NAMES[family].split(' + ')[0]}")
         lowest = limits["cosine_distance"].min()
-        top = own[own["evaluation"] == 10].groupby("method")["best_so_far"].median().max()
-        axis.set(title=f"class {digit} held out", ylim=(lowest * 0.92, top), xlabel="designs evaluated")
-        axis.grid(alpha=0.3)
+        top = own[own["evaluation"] == min(10, own["evaluation"].max())].groupby("method")["best_so_far"].median().max()
+        axis.set(title=f"{by} {label} held out", yscale="log", ylim=(lowest * 0.9, top * 1.1), xlabel="designs evaluated")
+        axis.grid(alpha=0.3, which="both")
     for axis in axes[:, 0]:
         axis.set_ylabel("cosine distance to the target")
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
@@ -213,3 +213,23 @@ def discovered_designs(by_digit, title, path):
         names += [label if steps == 1 else f"{label}\nstep {step + 1}" for step in range(steps)]
     rows = [np.concatenate([np.asarray(designs[m]) for m in ("target", *short)]) for designs in by_digit.values()]
     _grid(rows, path, title, [str(digit) for digit in by_digit], names)
+
+
+def phase_diagrams(diagrams, phases, temperatures, title, path, least=0.01):
+    """Stacked areas of phase fractions over temperature; diagrams: {name: (phases, temperatures, 1)}.
+
+    Phases that hold at least `least` somewhere have a colour of their own; the others are drawn together in grey.
+    """
+    arrays = {name: np.asarray(diagram)[..., 0] for name, diagram in diagrams.items()}
+    shown = np.flatnonzero(np.max([array.max(1) for array in arrays.values()], 0) >= least)
+    colours = plt.get_cmap("tab20")(np.arange(len(shown)) % 20)
+    figure, axes = plt.subplots(1, len(arrays), figsize=(3.1 * len(arrays), 4.2), sharey=True, squeeze=False, layout="constrained")
+    for axis, (name, array) in zip(axes[0], arrays.items()):
+        rest = np.delete(array, shown, 0).sum(0)
+        axis.stackplot(temperatures, *array[shown], rest, colors=[*colours, "lightgrey"], labels=[phases[i] for i in shown] + ["others"])
+        axis.set(title=name.replace(", ", ",\n"), xlabel="temperature, K", xlim=(temperatures[0], temperatures[-1]), ylim=(0.8, 1))
+        axis.title.set_fontsize(8)
+    axes[0, 0].set_ylabel("mole fraction of phases (from 0.8 up)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7)
+    figure.suptitle(title)
+    _save(figure, path)

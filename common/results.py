@@ -36,7 +36,7 @@ def read_rows(path, columns):
     if not path.exists():
         return pd.DataFrame(columns=columns)
     try:
-        rows = pd.read_csv(path)
+        rows = pd.read_csv(path, dtype={"alloy": str})  # 2024 is a name
     except (ValueError, OSError) as error:
         raise InputError(f"{path} is damaged ({error}): delete it and run again") from error
     if list(rows.columns) != list(columns):
@@ -51,4 +51,13 @@ def put_rows(path, new, columns, keys):
     rows = new if rows.empty else pd.concat([rows, new])
     rows = rows.drop_duplicates(keys, keep="last").sort_values(keys, kind="stable")
     write_atomically(path, lambda temporary: rows.to_csv(temporary, index=False, float_format="%.6g"))
+    return rows
+
+
+def put_rows_packed(path, new, columns, keys):
+    """As `put_rows`, and the same table beside it as .csv.gz: a whole experiment is too large for a repository, packed it is not."""
+    rows = put_rows(path, new, columns, keys)
+    packed = Path(f"{path}.gz")
+    as_csv = {"index": False, "float_format": "%.6g", "compression": {"method": "gzip", "mtime": 0}}  # equal rows, equal bytes
+    write_atomically(packed, lambda temporary: rows.to_csv(temporary, **as_csv))
     return rows

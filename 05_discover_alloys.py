@@ -1,0 +1,279 @@
+"""Alloy discovery (section 4.5, Figure 3b and Table 5): search for an unseen aluminium alloy among phase diagrams."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from common import alloys, cli, datasets, report, results
+from common.errors import InputError
+from common.jobs import run_jobs
+
+EXAMPLES = """examples:
+  python 05_discover_alloys.py --held-out 2219                  one class of the alloys that ship with the repository
+  python 05_discover_alloys.py --tdb FILE.tdb --jobs 2          the ten hardest classes; Table 5 with column B
+  python 05_discover_alloys.py --make-data --alloys-per-class 500 --tdb FILE.tdb --jobs 2
+  python 05_discover_alloys.py --alloys DATA/alloys/computed --tdb FILE.tdb --through-calphad --held-out 2219
+
+--make-data computes phase diagrams with pycalphad into DATA/alloys/computed, one file a class; it goes on where it was.
+For each held-out class a VAE and a HyperVAE train on the other classes; then every method searches their designs for that
+class's mean diagram. Writes RESULTS_DIR/05_discover_alloys/figure3b.csv (and .csv.gz), table5.csv, bounds.csv, inverse_map.csv,
+summary.csv, figures, and RESULTS_DIR/README.md. The alloys were made from mc_al v2.032 (MatCalc, TU Wien), ODbL 1.0."""
+
+SHIPPED = Path(__file__).resolve().parent / "alloys" / "main30_100.npz"
+PROTOCOL = [*report.PROTOCOL, "likelihood"]
+FIGURE3B = ["alloy", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds", *PROTOCOL, "commit"]
+BOUNDS = ["alloy", "method", "seed", "cosine_distance", *PROTOCOL, "commit"]
+TABLE5 = ["alloy", "method", "seed", "element_error", "phase_error", "in_class", "cosine_distance", *alloys.ELEMENTS]
+TABLE5 += [*PROTOCOL, "commit"]
+INVERSE_MAP = ["regressor", "held_out", "r2", "element_error", "num_alloys", "commit"]
+LIKELIHOODS = ["likelihood", "model", "neg_elbo", "absolute_error", "column_sum_error", "seed", "iterations", "recipe", "commit"]
+IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One held-out class with what decides the models and the search. Light: jobs travel to other machines."""
+
+    alloy: str
+    seed: int
+    settings: dict  # {"vae": Settings, "hypervae": Settings}
+
+
+def load_rest(args, data, alloy):
+    """(AlloyData, Dataset) without one class."""
+    label = data.names.index(alloy)
+    kept = data.y != label
+    rest = dataclasses.replace(data, matrices=data.matrices[kept], compositions=data.compositions[kept], y=data.y[kept])
+    whole = alloys.as_dataset(data, args.likelihood)
+    return rest, datasets.restrict(whole, [c for c in range(len(data.names)) if c != label])
+
+
+def train(job):
+    """Train one model if it is missing."""
+    from common.training import fit_or_load
+
+    args, settings, alloy = job
+    dataset = load_rest(args, alloys.load(args.dataset[0]), alloy)[1]
+    verbose = "auto" if args.jobs == 1 and args.scheduler is None else 2
+    return fit_or_load(settings, dataset, args.results_dir / "checkpoints", verbose, args.tensorboard).model
+
+
+def train_missing(job):
+    train(job)
+    return job
+
+
+def discover(job):
+    """All searches for one class: {"rows": of figure3b.csv, "bounds", "table5": rows, "designs": {method: images}}."""
+    from common import discovery
+    from common.training import commit
+
+    args, target = job
+    settings = target.settings["vae"]
+    shared = {"target_pixels": args.target, "likelihood": args.likelihood} | cli.search_protocol(args)
+    options = [shared, [s.folder("").as_posix() for s in target.settings.values()], str(args.tdb), args.through_calphad]
+    digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
+    folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / digest / f"seed{target.seed}"
+    path = folder / "found.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    shared |= {"dataset": Path(args.dataset[0]).stem, "alloy": target.alloy, "seed": target.seed, "recipe": settings.recipe}
+    shared |= {"iterations": settings.iterations, "binarize": "none", "commit": commit()}
+    data = alloys.load(args.dataset[0])
+    rest, _ = load_rest(args, data, target.alloy)
+    image, composition = wanted(args, data, target)
+    inverse = alloys.InverseMap(args.regressor, rest.matrices, rest.compositions, target.seed)
+    diagrams = alloys.PhaseDiagrams(args.tdb) if args.tdb else None
+    families = {model: discovery.Family(train((args, s, target.alloy))) for model, s in target.settings.items()}
+    hunt = discovery.Hunt(
+        families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
+    )
+    rows, bounds, designs = hunt.explore(shared)
+    known = discovery.cosine_distance(rest.matrices[..., None].astype(float), image)
+    designs["nearest_known"] = [rest.matrices[np.argmin(known)][..., None]]
+    if args.through_calphad:
+        # The objective sees what an alloy of the decoded diagram's composition really is: no impossible diagram wins.
+        real = discovery.Hunt(
+            families, image, args.calphad_evaluations, args.steps, True, target.seed, folder / "calphad", args.acquisition,
+            realise=lambda design: diagrams.matrix_of(inverse(design[None, ..., 0])[0], data.phases)[..., None],
+        )  # fmt: skip
+        designs["hypervae_joint_calphad"] = real.search("hypervae_joint").designs
+    table5 = []
+    for method, found in designs.items():
+        if not method.startswith("random"):
+            own = inverse(found[-1][None, ..., 0])[0]
+            error = alloys.element_error(own, composition)
+            row = {"method": method, "element_error": error, "in_class": error <= IN_CLASS, "phase_error": np.nan}
+            row["cosine_distance"] = float(discovery.cosine_distance(found[-1], image))
+            if diagrams is not None:
+                row["phase_error"] = alloys.phase_error(found[-1][..., 0], diagrams.matrix_of(own, data.phases))
+            table5.append(shared | row | dict(zip(alloys.ELEMENTS, own.tolist())))
+    designs = {method: np.round(images, 4).tolist() for method, images in ({"target": [image]} | designs).items()}
+    record = json.dumps({"rows": rows, "bounds": bounds, "table5": table5, "designs": designs})
+    results.write_atomically(path, lambda temporary: temporary.write_text(record + "\n"))
+    return json.loads(record)
+
+
+def wanted(args, data, target):
+    """The target diagram (phases, temperatures, 1) and its composition: of the class's mean, or of one alloy of it."""
+    label = data.names.index(target.alloy)
+    if args.target == "mean":
+        diagrams, compositions = alloys.class_means(data)
+        return diagrams[label][..., None].astype(float), compositions[label]
+    one = np.random.default_rng(target.seed).choice(np.flatnonzero(data.y == label))
+    return data.matrices[one][..., None].astype(float), data.compositions[one]
+
+
+def hardest_classes(data, number=10):
+    """The classes whose mean diagram lies farthest from its nearest other one."""
+    from common.discovery import cosine_distance
+
+    means = alloys.class_means(data)[0][..., None].astype(float)
+    apart = np.stack([cosine_distance(means, mean) for mean in means])
+    np.fill_diagonal(apart, np.inf)
+    return [data.names[label] for label in np.argsort(apart.min(1), kind="stable")[::-1][:number]]
+
+
+def compute(job):
+    """Compute one class's alloys; (designation, how many failed)."""
+    tdb, designation, *rest = job
+    return designation, alloys.compute_class(tdb, designation, *rest)
+
+
+def make_data(args):
+    """Compute the data set, list what failed, and compare melting ranges with handbooks."""
+    if not args.tdb:
+        raise InputError("--make-data needs a thermodynamic database: name it with --tdb")
+    limits = alloys.read_limits(args.limits or args.data_dir / "alloys" / "alloy_limits.csv")
+    unknown = [name for name in args.held_out or [] if name not in limits]
+    if unknown:
+        raise InputError(f"no composition limits for {unknown[0]}: known are {', '.join(limits)}")
+    chosen = args.held_out or list(limits)
+    diagrams = alloys.PhaseDiagrams(args.tdb)
+    diagrams.check(limits[name] for name in chosen)
+    folder = args.data_dir / "alloys" / "computed"
+    jobs = [(args.tdb, d, limits[d], args.alloys_per_class, args.seeds[0], folder / f"{d}.npz") for d in chosen]
+    bar = tqdm(total=args.alloys_per_class * len(jobs), desc="alloys")
+    for designation, failed in run_jobs(compute, jobs, args.jobs, args.scheduler):
+        bar.update(args.alloys_per_class)
+        tqdm.write(f"{designation}: {args.alloys_per_class - failed} of {args.alloys_per_class} equilibria found")
+    bar.close()
+    data = alloys.load(folder)
+    print(f"{len(data.matrices)} alloys of {len(data.names)} classes, {len(data.phases)} phases, in {folder}; failed: {data.failed or 'none'}")
+    compositions = alloys.class_means(data)[1]
+    for name in [n for n in alloys.TEXTBOOK if n in data.names]:
+        found, known = diagrams.melting_range(compositions[data.names.index(name)]), alloys.TEXTBOOK[name]
+        print(f"{name}: liquidus {found[0]:.0f} K (handbooks {known[0]}), solidus {found[1]:.0f} K ({known[1]})")
+    if args.pack:
+        alloys.pack(folder, args.pack, args.alloys_per_class)
+        print(f"packed: {args.pack}")
+
+
+def compare(args, data):
+    """Write inverse_map.csv, on rows and classes not seen, or likelihoods.csv, on test alloys of known classes."""
+    from common import density
+    from common.training import commit, fit_or_load
+
+    folder = args.results_dir / "05_discover_alloys"
+    if args.compare == "regressors":
+        rows = [row | {"num_alloys": len(data.y), "commit": commit()} for row in alloys.compare_inverse_maps(data, args.seeds[0])]
+        print(results.put_rows(folder / "inverse_map.csv", rows, INVERSE_MAP, ["regressor", "held_out", "num_alloys"]).to_string())
+        return
+    for likelihood in ("multinomial", "continuous_bernoulli"):
+        dataset = alloys.as_dataset(data, likelihood)
+        for model in ("vae", "hypervae"):
+            settings = cli.settings_for(args, dataset, model, args.recipe[0], args.seeds[0])
+            run = fit_or_load(settings, dataset, args.results_dir / "checkpoints", "auto" if args.jobs == 1 else 2)
+            measures = density.evaluate(run.model, dataset.x_test, dataset.y_test, seed=1, num_importance_samples=0)
+            found = np.concatenate([run.model(dataset.x_test[dataset.y_test == c]) for c in range(len(data.names))])
+            real = np.concatenate([dataset.x_test[dataset.y_test == c] for c in range(len(data.names))])
+            row = {"likelihood": likelihood, "model": model, "neg_elbo": float(measures["neg_elbo"])}
+            row |= {"column_sum_error": float(np.abs(found.sum(1) - 1).mean()), "absolute_error": float(np.abs(found - real).mean())}
+            row |= {"seed": settings.seed, "iterations": settings.iterations, "recipe": settings.recipe, "commit": run.commit}
+            rows = results.put_rows(folder / "likelihoods.csv", [row], LIKELIHOODS, ["likelihood", "model", "seed", "iterations", "recipe"])
+    print(rows.to_string())
+
+
+def draw(args, data, rows, bounds, designs, folder):
+    """Figure 3b, and the diagrams found beside their targets."""
+    from common import figures
+
+    label = f"{args.target} diagram of an unseen alloy, {args.evaluations} evaluations"
+    figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over seeds", folder / "figures" / "figure3b.png", "alloy")
+    for alloy, found in designs.items():
+        columns = {"target": found["target"][0], "nearest known alloy": found["nearest_known"][-1]}
+        columns |= {figures.METHOD_NAMES[m]: found[m][-1] for m in ("vae", "hypervae_iterated", "hypervae_joint")}
+        figures.phase_diagrams(columns, data.phases, data.temperatures, f"alloy {alloy}", folder / "figures" / f"{alloy}.png")
+
+
+def main():
+    data_help = "an .npz of phase matrices, or a folder of them as --make-data writes (those that ship: 30 classes, 100 alloys each)"
+    parser = cli.parser(__doc__, EXAMPLES, data_option="--alloys", data_help=data_help)
+    parser.set_defaults(dataset=[SHIPPED], iterations=1500)
+    options = cli.add_search_options(parser)
+    options.add_argument("--held-out", nargs="+", metavar="ALLOY", help="classes held out, one at a time (the ten hardest)")
+    options.add_argument("--target", choices=("mean", "sample"), default="mean", help="a class's mean diagram (default) or one alloy's")
+    options.add_argument("--likelihood", choices=("multinomial", "continuous_bernoulli"), default="multinomial", help="of phase matrices")
+    options.add_argument("--regressor", choices=tuple(alloys.REGRESSORS), default="ridge", help="phase matrix to composition (ridge)")
+    options.add_argument("--tdb", type=Path, help="thermodynamic database (mc_al); without it Table 5 has no column B")
+    options.add_argument("--through-calphad", action="store_true", help="also search with the real diagrams of the alloys as objective")
+    options.add_argument("--calphad-evaluations", type=cli.positive_int, default=100, help="of that search, seconds each (100)")
+    options.add_argument("--compare", choices=("regressors", "likelihoods"), help="compare these on known alloys instead")
+    compute_options = parser.add_argument_group("computing alloys")
+    compute_options.add_argument("--make-data", action="store_true", help="compute phase diagrams instead")
+    compute_options.add_argument("--alloys-per-class", type=cli.positive_int, default=100, help="(100)")
+    compute_options.add_argument("--limits", type=Path, help="composition limits (DATA_DIR/alloys/alloy_limits.csv)")
+    compute_options.add_argument("--pack", type=Path, metavar="FILE", help="also write all classes into one .npz")
+    args = parser.parse_args()
+    if args.make_data:
+        make_data(args)
+        return
+    cli.search_protocol(args)  # bad input ends here, before hours of training
+    if args.through_calphad and not args.tdb:
+        raise InputError("--through-calphad needs a thermodynamic database: name it with --tdb")
+    if args.tdb:
+        alloys.PhaseDiagrams(args.tdb).check([alloys.ELEMENTS])
+    else:
+        print("no --tdb: Table 5's column B (do the phases that CALPHAD finds agree?) stays empty")
+    data = alloys.load(args.dataset[0])
+    if args.compare:
+        compare(args, data)
+        return
+    classes = args.held_out or hardest_classes(data)
+    unknown = [name for name in classes if name not in data.names]
+    if unknown:
+        raise InputError(f"no alloy class {unknown[0]}: choose --held-out among {', '.join(data.names)}")
+
+    trainings, searches = [], []
+    for alloy in classes:
+        rest = load_rest(args, data, alloy)[1]
+        for seed in args.seeds:
+            pair = {model: cli.settings_for(args, rest, model, args.recipe[0], args.seeds[0]) for model in ("vae", "hypervae")}
+            trainings += [(args, settings, alloy) for settings in pair.values() if seed == args.seeds[0]]
+            searches.append((args, Target(alloy, seed, pair)))
+    for _ in tqdm(run_jobs(train_missing, trainings, args.jobs, args.scheduler), "trainings", len(trainings)):
+        pass
+    records = list(tqdm(run_jobs(discover, searches, args.jobs, args.scheduler), "searches", len(searches)))
+    folder = args.results_dir / "05_discover_alloys"
+    rows, bounds, table5 = (pd.DataFrame([row for record in records for row in record[part]]) for part in ("rows", "bounds", "table5"))
+    keys = [*PROTOCOL, "alloy", "method", "seed"]
+    every_row = results.put_rows_packed(folder / "figure3b.csv", rows, FIGURE3B, [*keys, "evaluation"])
+    every_bound = results.put_rows(folder / "bounds.csv", bounds, BOUNDS, keys)
+    every_alloy = results.put_rows(folder / "table5.csv", table5, TABLE5, keys)
+    summary = report.summarise_discovery(every_row, every_bound, "alloy")
+    results.write_atomically(folder / "summary.csv", lambda temporary: summary.to_csv(temporary, index=False, float_format="%.6g"))
+    designs = {record["rows"][0]["alloy"]: record["designs"] for record in reversed(records)}  # the first seed's
+    draw(args, data, rows, bounds, designs, folder)
+    print(report.discovery_table(report.summarise_discovery(rows, bounds, "alloy"), "alloy"))
+    print(report.table5(every_alloy))
+    report.write_report(args.results_dir)
+    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+
+
+if __name__ == "__main__":
+    cli.run_script(main)
