@@ -31,8 +31,12 @@ reproduce: .venv/.installed
 	$(RUN) 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 	$(RUN) 04_discover_digits.py $(DISCOVER)
 	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey
+	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors
+	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
+	$(RUN) 05_discover_alloys.py $(ALLOYS) --seeds 0 1 2 3 4
 	$(MAKE) ablation
 
+ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(wildcard $(DATA_DIR)/alloys/*.tdb))
 # Twenty trainings: shorter ones than the tables'.
 DISCOVER = --dataset mnist --iterations 4000 --data-dir $(DATA_DIR) --jobs $(JOBS)
 

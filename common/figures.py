@@ -227,7 +227,7 @@ def phase_diagrams(diagrams, phases, temperatures, title, path, least=0.01):
     for axis, (name, array) in zip(axes[0], arrays.items()):
         rest = np.delete(array, shown, 0).sum(0)
         axis.stackplot(temperatures, *array[shown], rest, colors=[*colours, "lightgrey"], labels=[phases[i] for i in shown] + ["others"])
-        axis.set(title=name.replace(", ", ",\n"), xlabel="temperature, K", xlim=(temperatures[0], temperatures[-1]), ylim=(0.8, 1))
+        axis.set(title=name.replace(" + BO, ", " + BO,\n"), xlabel="temperature, K", xlim=(temperatures[0], temperatures[-1]), ylim=(0.8, 1))
         axis.title.set_fontsize(8)
     axes[0, 0].set_ylabel("mole fraction of phases (from 0.8 up)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7)
