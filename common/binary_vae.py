@@ -19,6 +19,7 @@ SELECTIONS = ("best", "fitness", "uniform")
 MUTATIONS = ("flip", "sparse_flips", "crossover")
 DUPLICATE = -1e20  # log-joint of a state that is in the set already: never kept
 WORD = 32  # bits
+LEAST_VARIANCE = 1e-6  # a constant image would have none
 
 
 def pack(states):
@@ -248,7 +249,7 @@ class BinaryVAE(keras.Model):
     def update_prior_and_variance(self):
         """Closed form, at the end of an epoch: pi_h = mean E_q[z_h], sigma^2 = mean E_q[(x - mu)^2]."""
         self.pi.assign(tf.clip_by_value(self.ones / self.num_data, 1e-5, 1 - 1e-5))
-        self.variance.assign(self.squares / (self.num_data * self.data_dim))
+        self.variance.assign(tf.maximum(self.squares / (self.num_data * self.data_dim), LEAST_VARIANCE))
         self.ones.assign(tf.zeros_like(self.ones))
         self.squares.assign(tf.zeros_like(self.squares))
 
@@ -298,3 +299,21 @@ class BinaryVAE(keras.Model):
     def reconstruct(self):
         """E_q[mu(z)] (N, D) of the training data, as collected during the last epoch."""
         return self.estimate.numpy()
+
+
+def bars(number, seed, variance=0.01):
+    """The bars test: images of 4 x 4 that are sums of eight bars, each present with probability 2/8, and noise.
+
+    Returns:
+        data (number, 16) float32, the bars (8, 16), and the mean log-likelihood of the data under these very parameters,
+        in nats, over all 256 states.
+    """
+    rng = np.random.default_rng(seed)
+    lines = np.eye(4)
+    truth = np.concatenate([np.kron(lines, np.ones(4)), np.kron(np.ones(4), lines)])
+    states = (np.arange(256)[:, None] >> np.arange(8)) & 1
+    data = (rng.random((number, 8)) < 0.25) @ truth + math.sqrt(variance) * rng.standard_normal((number, 16))
+    prior = states.sum(1) * math.log(0.25) + (8 - states.sum(1)) * math.log(0.75)
+    squares = np.square(data[:, None] - states @ truth).sum(-1)
+    joint = prior - 8 * math.log(2 * math.pi * variance) - squares / (2 * variance)
+    return data.astype(np.float32), truth, float(np.logaddexp.reduce(joint, 1).mean())

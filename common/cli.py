@@ -140,6 +140,16 @@ def fraction(text):
     return value
 
 
+def not_negative(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 up")
+    return value
+
+
 def positive_float(text):
     try:
         value = float(text)

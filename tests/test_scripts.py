@@ -4,13 +4,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_image
 
-from common import alloys
+from common import alloys, patches
 from conftest import ROOT
 
 
@@ -246,6 +247,84 @@ def test_bad_alloys_are_one_line_and_exit_code_2(tmp_path, few_alloys, options, 
     assert not list(tmp_path.rglob("*.npz"))
 
 
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A colour corner of scikit-learn's flower.jpg, 21 x 26."""
+    path = tmp_path_factory.mktemp("images") / "flower.png"
+    patches.write_image(path, load_sample_image("flower.jpg")[100:142:2, 300:352:2].astype(float))
+    return path
+
+
+QUICK = ["--patch", 6, "--stride", 3, "--latent-dim", 12, "--hidden", 12, "--states", 16, "--half-cycle", 2]
+
+
+def test_denoising_goes_on_where_it_was_killed(photo):
+    results = photo.parent / "whole"
+    options = ["--image", photo, "--epochs", 12, *QUICK]
+    done = run("08_denoise.py", *options, "--results-dir", results)
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(results / "08_denoise" / "psnr.csv")
+    columns = ["image", "sigma", "method", "setting", "seed", "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds", "commit"]
+    assert list(table.columns) == columns and set(table["method"]) == {"tvae", "tv", "wavelet", "nlm", "noisy"}
+    tvae = table[table["method"] == "tvae"]
+    assert list(tvae["epoch"]) == [2, 4, 6, 8, 10, 12] and tvae["free_energy"].iloc[-1] > tvae["free_energy"].iloc[0]
+    assert patches.read_image(results / "08_denoise" / "flower_25" / "tvae_seed0.png").shape == (21, 26, 3)
+    other = photo.parent / "killed"
+    command = [sys.executable, str(ROOT / "08_denoise.py"), *map(str, options), "--results-dir", str(other)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    record = None
+    while process.poll() is None and record is None:
+        record = next(other.glob("checkpoints/tvae/*/seed0/record.json"), None)
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    again = run("08_denoise.py", *options, "--results-dir", other)
+    assert again.returncode == 0, again.stderr[-2000:]
+    columns.remove("seconds")
+    pd.testing.assert_frame_equal(pd.read_csv(other / "08_denoise" / "psnr.csv")[columns], table[columns])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--noisy"], ["--inpaint", 0.5, "--sigma", 0], ["--sigma", 0], ["--image", "flat.png"], ["--image", "pixel.png", "--patch", 1, "--stride", 1]],
+)
+def test_odd_images_give_a_result_without_nan(tmp_path, photo, options):
+    patches.write_image(tmp_path / "flat.png", np.full((20, 20), 90.0))
+    patches.write_image(tmp_path / "pixel.png", np.full((1, 1), 90.0))
+    done = run("08_denoise.py", "--image", photo, *QUICK, "--epochs", 3, "--results-dir", tmp_path, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(tmp_path / "08_denoise" / "psnr.csv")
+    tvae = table[table["method"] == "tvae"]
+    assert np.isfinite(tvae[["free_energy", "learned_sigma"]]).all(axis=None)
+    assert tvae["psnr"].isna().all() if "--noisy" in options else np.isfinite(tvae["psnr"]).all()
+
+
+def test_the_bars_test_runs(tmp_path):
+    done = run("08_denoise.py", "--task", "bars", "--epochs", 20, "--results-dir", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    row = pd.read_csv(tmp_path / "08_denoise" / "bars.csv").iloc[0]
+    assert row["free_energy"] < row["generating_log_likelihood"] and 9 < row["generating_log_likelihood"] < 10
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--image", "none.png"], "none.png is missing"),
+        (["--image", "text.png"], "cannot be read as an image"),
+        (["--image", "pixel.png"], "smaller than a patch"),
+        (["--states", 64, "--latent-dim", 4], "change --states"),
+        (["--inpaint", 1], "lower --inpaint"),
+    ],
+)
+def test_bad_images_are_one_line_and_exit_code_2(tmp_path, options, message):
+    (tmp_path / "text.png").write_text("hello")
+    patches.write_image(tmp_path / "pixel.png", np.full((1, 1), 90.0))
+    done = run("08_denoise.py", "--results-dir", tmp_path / "results", *options, cwd=tmp_path)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
 SCRIPTS = ["01_train.py", "02_density.py", "03_outliers.py", "04_discover_digits.py", "05_discover_alloys.py"]
 
 
@@ -253,6 +332,11 @@ SCRIPTS = ["01_train.py", "02_density.py", "03_outliers.py", "04_discover_digits
 def test_help_has_examples(script):
     done = run(script, "--help")
     assert done.returncode == 0 and "examples:" in done.stdout and "--summary" in done.stdout
+
+
+def test_help_of_denoising_has_examples():
+    done = run("08_denoise.py", "--help")
+    assert done.returncode == 0 and "examples:" in done.stdout and "--sigma" in done.stdout
 
 
 def bad_inputs(folder):

@@ -1,0 +1,255 @@
+"""Zero-shot denoising, inpainting and the bars test by a binary-latent VAE (TVAE, Drefs et al. 2022): no clean data, no training set."""
+
+import argparse
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common import cli, patches, results
+from common.errors import InputError
+
+EXAMPLES = """examples:
+  python 08_denoise.py                                       scikit-learn's china.jpg, a grey crop, sigma 25
+  python 08_denoise.py --image house.png --sigma 25 --epochs 200
+  python 08_denoise.py --image old_scan.jpg --noisy          the image is noisy already: no PSNR then
+  python 08_denoise.py --image house.png --inpaint 0.5 --sigma 0 --half-cycle 20
+  python 08_denoise.py --task bars --seeds 0 1 2 3 4         known truth: eight bars
+
+The noise level is never told to the model. Writes RESULTS_DIR/08_denoise/psnr.csv (bars.csv), the images, and figures;
+what was interrupted goes on where it was. Estimates are best at the end of a learning-rate cycle, 2 x --half-cycle epochs."""
+
+COLUMNS = ["image", "sigma", "method", "setting", "seed", "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds", "commit"]
+KEYS = ["image", "sigma", "method", "setting", "seed", "epoch"]
+BARS = ["seed", "setting", "free_energy", "generating_log_likelihood", "bars_found", "learned_sigma", "sum_pi", "epochs", "seconds", "commit"]
+BARS_DEFAULTS = {"epochs": 400, "max_learning_rate": 0.05, "hidden": [8], "latent_dim": 8, "parents": 3, "children": 2}
+DENOISE_DEFAULTS = {"epochs": 200, "max_learning_rate": 0.01, "hidden": [64], "latent_dim": 64, "parents": 5, "children": 4}
+
+
+def setting(args, data_dim):
+    """The model's options in one cell: patch/stride H-hidden-D S parents/children/generations selection mutation batch rates."""
+    shape = "-".join(map(str, [args.latent_dim, *args.hidden, data_dim]))
+    size = "" if args.task == "bars" else f"{args.patch}x{args.patch}/{args.stride} "
+    rates = f"{args.min_learning_rate:g}..{args.max_learning_rate:g}/{args.half_cycle}"
+    evolution = f"{args.parents}/{args.children}/{args.generations} {args.selection} {args.mutation}"
+    inpaint = f" inpaint {args.inpaint:g}" if args.inpaint else ""
+    return f"{size}{shape} S{args.states} {evolution} b{args.batch_size} lr {rates}{' leaky' if args.leaky else ''}{inpaint}"
+
+
+def read(args):
+    """The image asked for, and its name in the tables."""
+    if args.image is not None:
+        return patches.read_image(args.image), args.image.stem
+    from sklearn.datasets import load_sample_image
+
+    grey = load_sample_image("china.jpg").astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return grey[140:268, 200:328], "china"  # the pagoda's roofs
+
+
+def build(args, data, seed, variance):
+    from common.binary_vae import BinaryVAE
+
+    try:
+        return BinaryVAE(
+            *data.shape, args.latent_dim, tuple(args.hidden), args.states, args.parents, args.children, args.generations,
+            args.selection, args.mutation, variance=variance, leaky=args.leaky, seed=seed,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(f"{error}: change --states, --parents, --children or --latent-dim") from error
+
+
+class Progress:
+    """Keras callback: bound, learned sigma and PSNR in one bar; a checkpoint, a row and the image at every half cycle's end."""
+
+    def __new__(cls, *args):
+        import keras
+
+        class Callback(keras.callbacks.Callback):
+            def __init__(self, folder, epochs, every, first, measure, record):
+                super().__init__()
+                from tqdm import tqdm
+
+                self.folder, self.every, self.epochs, self.measure, self.record = folder, every, epochs, measure, record
+                self.started, self.before = time.perf_counter(), record["seconds"]
+                self.bar = tqdm(total=epochs, initial=first, desc=folder.parent.name, mininterval=1)
+
+            def on_epoch_end(self, epoch, logs=None):
+                done = epoch + 1
+                shown = {"F": f"{logs['free_energy']:.2f}", "sigma": f"{float(self.model.variance.numpy()) ** 0.5:.2f}"}
+                if not np.isfinite(logs["free_energy"]):
+                    raise InputError(f"training diverged in epoch {done}: lower --max-learning-rate")
+                if done % self.every == 0 or done == self.epochs:
+                    self.record["seconds"] = self.before + time.perf_counter() - self.started
+                    row = {"epoch": done, "free_energy": float(logs["free_energy"]), "seconds": self.record["seconds"]}
+                    row["learned_sigma"] = float(self.model.variance.numpy()) ** 0.5
+                    self.record["rows"].append(row | self.measure(self.model, row["free_energy"]))
+                    # Weights first: a kill between the two leaves a record of an earlier state, whose rows are made again.
+                    results.write_atomically(self.folder / f"epoch{done}.weights.h5", self.model.save_weights)
+                    self.record["epoch"] = done
+                    save_record(self.folder, self.record)
+                    for old in self.folder.glob("epoch*.weights.h5"):
+                        if old.name != f"epoch{done}.weights.h5":
+                            old.unlink()
+                if self.record["rows"] and "psnr" in self.record["rows"][-1]:
+                    shown["PSNR"] = f"{self.record['rows'][-1]['psnr']:.2f} dB"
+                self.bar.set_postfix(shown, refresh=False)
+                self.bar.update(1)
+
+            def on_train_end(self, logs=None):
+                self.bar.close()
+
+        return Callback(*args)
+
+
+def save_record(folder, record):
+    results.write_atomically(folder / "record.json", lambda temporary: temporary.write_text(json.dumps(record) + "\n"))
+
+
+def train(args, data, seed, name, variance, measure, mask=None):
+    """Train, go on with, or load a model of data (N, D); (model, record with its rows)."""
+    from common.training import commit
+
+    digest = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()[:8]
+    options = hashlib.sha256(setting(args, data.shape[1]).encode()).hexdigest()[:8]
+    folder = args.results_dir / "checkpoints" / "tvae" / f"{name}-{digest}-{options}" / f"seed{seed}"
+    model = build(args, data, seed, variance)
+    record = {"epoch": 0, "seconds": 0.0, "rows": [], "commit": commit()}
+    fit = dict(mask=mask, batch_size=args.batch_size, half_cycle=args.half_cycle, verbose=0)
+    fit["learning_rate"] = (args.min_learning_rate, args.max_learning_rate)
+    if (folder / "record.json").exists():
+        try:
+            record = json.loads((folder / "record.json").read_text())
+            model.fit(data, 0, **fit)  # makes the optimizer, whose state is loaded too
+            model.load_weights(folder / f"epoch{record['epoch']}.weights.h5")
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{folder} is damaged ({type(error).__name__}): delete it and run again") from error
+    if record["epoch"] < args.epochs:
+        callback = Progress(folder, args.epochs, args.half_cycle, record["epoch"], measure, record)
+        model.fit(data, args.epochs, initial_epoch=record["epoch"], callbacks=[callback], **fit)
+    return model, record
+
+
+def denoise(args, seed, folder):
+    """One image, one seed: rows for psnr.csv, and the images by method for the figure."""
+    image, name = read(args)
+    sigma = "" if args.noisy else args.sigma
+    noisy = image if args.noisy else patches.add_noise(image, args.sigma, seed)
+    data = patches.cut(noisy, args.patch, args.stride)
+    observed = mask = None
+    if args.inpaint:
+        observed = np.random.default_rng(seed).random(noisy.shape) >= args.inpaint
+        mask = patches.cut(observed.astype(np.float32), args.patch, args.stride)
+    kept = np.ones(len(data), bool) if mask is None else mask.any(1)
+    if not kept.any():
+        raise InputError("no pixel is left: lower --inpaint")
+    known = data[kept] if mask is None else np.where(mask[kept] > 0, data[kept], np.nan)
+    variance = float(np.nanmean(np.nanvar(known, 0))) + 0.001 if len(known) > 1 else 1.0
+    folder = folder / f"{name}_{'noisy' if args.noisy else f'{args.sigma:g}'}{f'_inpaint{args.inpaint:g}' if args.inpaint else ''}"
+    best = {"free_energy": -np.inf}
+
+    def assemble(model):
+        whole = np.zeros_like(data)
+        whole[kept] = model.reconstruct()
+        found = patches.average(whole, noisy.shape, args.patch, args.stride)
+        return found if observed is None else np.where(observed, noisy, found)
+
+    def measure(model, free_energy):
+        found = assemble(model)
+        if free_energy > best["free_energy"]:
+            best["free_energy"] = free_energy
+            results.write_atomically(folder / f"tvae_seed{seed}.png", lambda temporary: patches.write_image(temporary, found))
+        return {} if args.noisy else {"psnr": patches.psnr(found, image), "ssim": patches.ssim(found, image)}
+
+    training_mask = None if mask is None else mask[kept]
+    model, record = train(args, np.nan_to_num(known).astype(np.float32), seed, name, variance, measure, training_mask)
+    shared = {"image": name, "sigma": sigma, "seed": seed, "commit": record["commit"]}
+    rows = [shared | row | {"method": "tvae", "setting": setting(args, data.shape[1])} for row in record["rows"]]
+    shown = {"clean": None if args.noisy else image, "noisy": noisy if observed is None else np.where(observed, noisy, 255)}
+    if not args.noisy and not args.inpaint and args.sigma > 0:
+        for method, found in patches.baselines(noisy, args.sigma, image).items():
+            row = {"method": method, "setting": "fixed", "epoch": 0, "psnr": patches.psnr(found, image), "ssim": patches.ssim(found, image)}
+            rows.append(shared | row)
+            shown[method] = found
+    return rows, shown | {"tvae": assemble(model)}, model, folder
+
+
+def bars(args, seed, folder):
+    """The bars test: 500 images of 4 x 4 with bars of known shape; the row of bars.csv."""
+    from common import binary_vae
+
+    data, truth, likelihood = binary_vae.bars(500, seed)
+    model, record = train(args, data, seed, "bars", 0.01, lambda model, free_energy: {})
+    fields = model.decode(np.eye(args.latent_dim, dtype=np.float32)).numpy()
+    from scipy.optimize import linear_sum_assignment
+
+    errors = np.mean((fields[:, None] - truth[None]) ** 2, -1)
+    matched = errors[linear_sum_assignment(errors)]
+    row = {"seed": seed, "setting": setting(args, data.shape[1]), "generating_log_likelihood": likelihood, "bars_found": int((matched < 0.01).sum())}
+    row |= {"free_energy": float(model.free_energy(data).mean()), "learned_sigma": float(model.variance.numpy()) ** 0.5}
+    row |= {"sum_pi": float(model.pi.numpy().sum()), "epochs": args.epochs, "seconds": record["seconds"], "commit": record["commit"]}
+    return row, fields
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group("data")
+    data.add_argument("--task", choices=("denoise", "bars"), default="denoise", help="an image (default), or the bars test")
+    data.add_argument("--image", type=Path, help="PNG or JPEG, grey or colour (a crop of scikit-learn's china.jpg)")
+    data.add_argument("--sigma", type=cli.not_negative, default=25.0, help="standard deviation of the noise to add, of 255 (25)")
+    data.add_argument("--noisy", action="store_true", help="the image is noisy already: add none")
+    data.add_argument("--inpaint", type=cli.fraction, default=0.0, help="fraction of pixels that are missing (0)")
+    run = parser.add_argument_group("runs")
+    run.add_argument("--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)")
+    run.add_argument("--seed", "--seeds", dest="seeds", type=cli.whole_number, nargs="+", default=[0], help="one or more seeds (0)")
+    model = parser.add_argument_group("model and training")
+    model.add_argument("--patch", type=cli.positive_int, default=8, help="side of a patch (8)")
+    model.add_argument("--stride", type=cli.positive_int, default=4, help="of the patches (4)")
+    model.add_argument("--latent-dim", type=cli.positive_int, help="binary units H (64; bars: 8)")
+    model.add_argument("--hidden", type=cli.positive_int, nargs="+", help="units of the decoder's hidden layers (64; bars: 8)")
+    model.add_argument("--leaky", action="store_true", help="LeakyReLU in place of ReLU")
+    model.add_argument("--states", type=cli.positive_int, default=64, help="states S kept for each patch (64)")
+    model.add_argument("--parents", type=cli.positive_int, help="of an evolutionary step (5; bars: 3)")
+    model.add_argument("--children", type=cli.positive_int, help="of each parent (4; bars: 2)")
+    model.add_argument("--generations", type=cli.positive_int, default=1, help="(1)")
+    model.add_argument("--selection", choices=("best", "fitness", "uniform"), default="best", help="of parents (best)")
+    model.add_argument("--mutation", choices=("flip", "sparse_flips", "crossover"), default="flip", help="(flip: one bit)")
+    model.add_argument("--epochs", type=cli.positive_int, help="(200; bars: 400)")
+    model.add_argument("--batch-size", type=cli.positive_int, default=32, help="(32)")
+    model.add_argument("--min-learning-rate", type=cli.positive_float, default=1e-4, help="of the triangular schedule (0.0001)")
+    model.add_argument("--max-learning-rate", type=cli.positive_float, help="(0.01; bars: 0.05)")
+    model.add_argument("--half-cycle", type=cli.positive_int, default=10, help="epochs in which the learning rate rises (10)")
+    args = parser.parse_args()
+    for option, value in (BARS_DEFAULTS if args.task == "bars" else DENOISE_DEFAULTS).items():
+        if getattr(args, option) is None:
+            setattr(args, option, value)
+    from common import figures
+    from common.training import limit_threads
+
+    limit_threads(1)  # small matrices: a second thread costs more than it brings
+    folder = args.results_dir / "08_denoise"
+    if args.task == "bars":
+        for seed in args.seeds:
+            row, fields = bars(args, seed, folder)
+            rows = results.put_rows(folder / "bars.csv", [row], BARS, ["setting", "epochs", "seed"])
+            figures.fields(fields, (4, 4, 1), f"bars, seed {seed}: what each unit adds", folder / "bars" / f"fields_seed{seed}.png")
+        print(rows.to_string(index=False))
+        return
+    for seed in args.seeds:
+        rows, shown, model, own = denoise(args, seed, folder)
+        table = results.put_rows(folder / "psnr.csv", rows, COLUMNS, KEYS)
+        label = f"{own.name}, seed {seed}, {setting(args, model.data_dim)}"
+        figures.denoised(shown, label, own / f"before_after_seed{seed}.png")
+        figures.denoising_curves(pd.DataFrame(rows), label, own / f"curves_seed{seed}.png")
+        channels = 3 if shown["noisy"].ndim == 3 else 1
+        units = model.decode(np.eye(args.latent_dim, dtype=np.float32)).numpy()
+        figures.fields(units, (args.patch, args.patch, channels), f"{label}: mu of single units", own / f"fields_seed{seed}.png")
+        last = table[(table["image"] == rows[0]["image"]) & (table["seed"] == seed)].groupby(["sigma", "method", "setting"]).last()
+        print(last[["epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]].to_string())
+    print(f"tables, images and figures: {folder}")
+
+
+if __name__ == "__main__":
+    cli.run_script(main)
