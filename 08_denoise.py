@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from common import cli, patches, results
 from common.errors import InputError
@@ -35,8 +36,9 @@ def setting(args, data_dim):
     size = "" if args.task == "bars" else f"{args.patch}x{args.patch}/{args.stride} "
     rates = f"{args.min_learning_rate:g}..{args.max_learning_rate:g}/{args.half_cycle}"
     evolution = f"{args.parents}/{args.children}/{args.generations} {args.selection} {args.mutation}"
-    inpaint = f" inpaint {args.inpaint:g}" if args.inpaint else ""
-    return f"{size}{shape} S{args.states} {evolution} b{args.batch_size} lr {rates}{' leaky' if args.leaky else ''}{inpaint}"
+    more = f" inpaint {args.inpaint:g}" if args.inpaint else ""
+    more += f" after {args.warm_epochs} epochs at stride {args.warm_stride}" if args.warm_stride else ""
+    return f"{size}{shape} S{args.states} {evolution} b{args.batch_size} lr {rates}{' leaky' if args.leaky else ''}{more}"
 
 
 def read(args):
@@ -108,8 +110,11 @@ def save_record(folder, record):
     results.write_atomically(folder / "record.json", lambda temporary: temporary.write_text(json.dumps(record) + "\n"))
 
 
-def train(args, data, seed, name, variance, measure, mask=None):
-    """Train, go on with, or load a model of data (N, D); (model, record with its rows)."""
+def train(args, data, seed, name, variance, measure, mask=None, begin=None):
+    """Train, go on with, or load a model of data (N, D); (model, record with its rows).
+
+    `begin(model)` makes a new model's start and returns the seconds that it took.
+    """
     from common.training import commit
 
     digest = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()[:8]
@@ -126,54 +131,75 @@ def train(args, data, seed, name, variance, measure, mask=None):
             model.load_weights(folder / f"epoch{record['epoch']}.weights.h5")
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder} is damaged ({type(error).__name__}): delete it and run again") from error
+    elif begin is not None:
+        record["seconds"] = begin(model)
     if record["epoch"] < args.epochs:
         callback = Progress(folder, args.epochs, args.half_cycle, record["epoch"], measure, record)
         model.fit(data, args.epochs, initial_epoch=record["epoch"], callbacks=[callback], **fit)
     return model, record
 
 
+class Task:
+    """The patches of one image at one stride, what is observed of them, and the image that estimates of them make."""
+
+    def __init__(self, args, noisy, observed, stride):
+        self.args, self.noisy, self.observed, self.stride = args, noisy, observed, stride
+        data, places = patches.cut(noisy, args.patch, stride), patches.places(noisy.shape, args.patch, stride)
+        mask = None if observed is None else patches.cut(observed.astype(np.float32), args.patch, stride)
+        self.kept = np.ones(len(data), bool) if mask is None else mask.any(1)  # patches with no pixel at all teach nothing
+        if not self.kept.any():
+            raise InputError("no pixel is left: lower --inpaint")
+        self.places, self.mask = places[self.kept], None if mask is None else mask[self.kept]
+        known = data[self.kept] if mask is None else np.where(self.mask > 0, data[self.kept], np.nan)
+        spread = [np.nanvar(column[np.isfinite(column)]) for column in known.T if np.isfinite(column).any()]
+        self.variance = float(np.mean(spread)) + 0.001
+        self.data, self.size = np.nan_to_num(known).astype(np.float32), len(data)
+
+    def assemble(self, model):
+        """The image of the model's estimates; observed pixels stay what they are where others were missing."""
+        whole = np.zeros((self.size, self.data.shape[1]))
+        whole[self.kept] = model.reconstruct()
+        found = patches.average(whole, self.noisy.shape, self.args.patch, self.stride)
+        return found if self.observed is None else np.where(self.observed, self.noisy, found)
+
+
 def denoise(args, seed, folder):
     """One image, one seed: rows for psnr.csv, and the images by method for the figure."""
     image, name = read(args)
-    sigma = "" if args.noisy else args.sigma
     noisy = image if args.noisy else patches.add_noise(image, args.sigma, seed)
-    data = patches.cut(noisy, args.patch, args.stride)
-    observed = mask = None
-    if args.inpaint:
-        observed = np.random.default_rng(seed).random(noisy.shape) >= args.inpaint
-        mask = patches.cut(observed.astype(np.float32), args.patch, args.stride)
-    kept = np.ones(len(data), bool) if mask is None else mask.any(1)
-    if not kept.any():
-        raise InputError("no pixel is left: lower --inpaint")
-    known = data[kept] if mask is None else np.where(mask[kept] > 0, data[kept], np.nan)
-    variance = float(np.nanmean(np.nanvar(known, 0))) + 0.001 if len(known) > 1 else 1.0
+    observed = np.random.default_rng(seed).random(noisy.shape) >= args.inpaint if args.inpaint else None
+    task = Task(args, noisy, observed, args.stride)
     folder = folder / f"{name}_{'noisy' if args.noisy else f'{args.sigma:g}'}{f'_inpaint{args.inpaint:g}' if args.inpaint else ''}"
     best = {"free_energy": -np.inf}
 
-    def assemble(model):
-        whole = np.zeros_like(data)
-        whole[kept] = model.reconstruct()
-        found = patches.average(whole, noisy.shape, args.patch, args.stride)
-        return found if observed is None else np.where(observed, noisy, found)
-
-    def measure(model, free_energy):
-        found = assemble(model)
-        if free_energy > best["free_energy"]:
+    def measure(model, free_energy, own=task):
+        found = own.assemble(model)
+        if free_energy > best["free_energy"] and own is task:
             best["free_energy"] = free_energy
             results.write_atomically(folder / f"tvae_seed{seed}.png", lambda temporary: patches.write_image(temporary, found))
         return {} if args.noisy else {"psnr": patches.psnr(found, image), "ssim": patches.ssim(found, image)}
 
-    training_mask = None if mask is None else mask[kept]
-    model, record = train(args, np.nan_to_num(known).astype(np.float32), seed, name, variance, measure, training_mask)
-    shared = {"image": name, "sigma": sigma, "seed": seed, "commit": record["commit"]}
-    rows = [shared | row | {"method": "tvae", "setting": setting(args, data.shape[1])} for row in record["rows"]]
-    shown = {"clean": None if args.noisy else image, "noisy": noisy if observed is None else np.where(observed, noisy, 255)}
+    def begin(model):
+        coarse_args = argparse.Namespace(**vars(args) | {"stride": args.warm_stride, "epochs": args.warm_epochs, "warm_stride": None})
+        coarse = Task(args, noisy, observed, args.warm_stride)
+        first, record = train(
+            coarse_args, coarse.data, seed, name, coarse.variance, lambda *state: measure(*state, own=coarse), coarse.mask
+        )
+        model.start_from(first, cKDTree(coarse.places).query(task.places)[1])
+        return record["seconds"]
+
+    begin = begin if args.warm_stride else None
+    model, record = train(args, task.data, seed, name, task.variance, measure, task.mask, begin)
+    own_setting = setting(args, task.data.shape[1])
+    shared = {"image": name, "sigma": "" if args.noisy else args.sigma, "seed": seed, "commit": record["commit"]}
+    rows = [shared | row | {"method": "tvae", "setting": own_setting} for row in record["rows"]]
+    shown = {"clean": None if args.noisy else image, "noisy": noisy if observed is None else np.where(observed, noisy, patches.PEAK)}
     if not args.noisy and not args.inpaint and args.sigma > 0:
         for method, found in patches.baselines(noisy, args.sigma, image).items():
             row = {"method": method, "setting": "fixed", "epoch": 0, "psnr": patches.psnr(found, image), "ssim": patches.ssim(found, image)}
             rows.append(shared | row)
             shown[method] = found
-    return rows, shown | {"tvae": assemble(model)}, model, folder
+    return rows, shown | {"tvae": task.assemble(model)}, model, folder
 
 
 def bars(args, seed, folder):
@@ -207,6 +233,8 @@ def main():
     model = parser.add_argument_group("model and training")
     model.add_argument("--patch", type=cli.positive_int, default=8, help="side of a patch (8)")
     model.add_argument("--stride", type=cli.positive_int, default=4, help="of the patches (4)")
+    model.add_argument("--warm-stride", type=cli.positive_int, help="train at this coarser stride first (no)")
+    model.add_argument("--warm-epochs", type=cli.positive_int, default=100, help="of that training (100)")
     model.add_argument("--latent-dim", type=cli.positive_int, help="binary units H (64; bars: 8)")
     model.add_argument("--hidden", type=cli.positive_int, nargs="+", help="units of the decoder's hidden layers (64; bars: 8)")
     model.add_argument("--leaky", action="store_true", help="LeakyReLU in place of ReLU")
@@ -231,6 +259,7 @@ def main():
     limit_threads(1)  # small matrices: a second thread costs more than it brings
     folder = args.results_dir / "08_denoise"
     if args.task == "bars":
+        args.warm_stride, args.inpaint = None, 0.0
         for seed in args.seeds:
             row, fields = bars(args, seed, folder)
             rows = results.put_rows(folder / "bars.csv", [row], BARS, ["setting", "epochs", "seed"])

@@ -281,6 +281,12 @@ class BinaryVAE(keras.Model):
         options["callbacks"] = [closing, *options.get("callbacks", ())]
         return super().fit(batches, epochs=epochs, initial_epoch=initial_epoch, steps_per_epoch=steps, shuffle=False, **options)
 
+    def start_from(self, other, nearest):
+        """Take another model's decoder, prior and variance, and for each data point the states of its `nearest` (N,) there."""
+        for ours, theirs in zip((*self.trainable_variables, self.pi, self.variance), (*other.trainable_variables, other.pi, other.variance)):
+            ours.assign(theirs)
+        self.words.assign(tf.gather(other.words.value, nearest))
+
     def posterior(self, x, index, mask=None):
         """States (B, S, H) of the data points `index`, and their probabilities q (B, S) given their data x (B, D)."""
         states = unpack(tf.gather(self.words.value, index), self.latent_dim, self.dtype)

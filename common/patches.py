@@ -55,6 +55,12 @@ def cut(image, size, stride):
     return chosen.reshape(chosen.shape[0] * chosen.shape[1], -1)
 
 
+def places(shape, size, stride):
+    """The upper left corner (row, column) of each patch of `cut`, (N, 2)."""
+    rows, columns = corners(shape[0], size, stride), corners(shape[1], size, stride)
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
+
+
 def average(patches, shape, size, stride):
     """The inverse of `cut`: each pixel the mean of the estimates (N, ...) that cover it; an image of `shape`."""
     total, count = np.zeros(shape), np.zeros(shape[:2] + (1,) * (len(shape) - 2))
