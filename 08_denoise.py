@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from common import cli, patches, results
+from common import cli, patches, report, results
 from common.errors import InputError
 
 EXAMPLES = """examples:
@@ -264,6 +264,7 @@ def main():
             row, fields = bars(args, seed, folder)
             rows = results.put_rows(folder / "bars.csv", [row], BARS, ["setting", "epochs", "seed"])
             figures.fields(fields, (4, 4, 1), f"bars, seed {seed}: what each unit adds", folder / "bars" / f"fields_seed{seed}.png")
+        report.write_report(args.results_dir)
         print(rows.to_string(index=False))
         return
     for seed in args.seeds:
@@ -277,7 +278,8 @@ def main():
         figures.fields(units, (args.patch, args.patch, channels), f"{label}: mu of single units", own / f"fields_seed{seed}.png")
         last = table[(table["image"] == rows[0]["image"]) & (table["seed"] == seed)].groupby(["sigma", "method", "setting"]).last()
         print(last[["epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]].to_string())
-    print(f"tables, images and figures: {folder}")
+    report.write_report(args.results_dir)
+    print(f"tables, images and figures: {folder}; report: {args.results_dir / 'README.md'}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ reproduce: .venv/.installed
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --seeds 0 1 2 3 4
+	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4
+	$(RUN) 08_denoise.py --image $(DATA_DIR)/images/house.png --seeds 0 1
 	$(MAKE) ablation
 
 ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(wildcard $(DATA_DIR)/alloys/*.tdb))
@@ -57,6 +59,7 @@ bench: .venv/.installed
 	$(RUN) benchmarks/training_step.py
 	$(RUN) benchmarks/outlier_scoring.py
 	$(RUN) benchmarks/bayesian_optimization.py
+	$(RUN) benchmarks/evolutionary_step.py
 
 clean:
 	rm -rf .venv results/demo

@@ -1,0 +1,73 @@
+"""Where an epoch of the binary-latent VAE goes: milliseconds of one batch's parts, each compiled on its own, on one core.
+
+Setting A of the denoising experiment: 3,969 patches of 8 x 8, 64-64-64, S = 64, 5 parents, 4 children, batch 32. The
+parts overlap in what they compute; "the products alone" is a large matrix product of as many operations as a whole step.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+BATCH, STATES, UNITS, PATCHES = 32, 64, 64, 3969
+
+
+def milliseconds(function, rounds):
+    function()
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=200)
+    args = parser.parse_args()
+
+    import numpy as np
+    import tensorflow as tf
+
+    from common.binary_vae import BinaryVAE, unpack
+    from common.training import limit_threads
+
+    limit_threads(1)
+    data = (128 + 50 * np.random.default_rng(0).standard_normal((PATCHES, UNITS))).astype(np.float32)
+    model = BinaryVAE(PATCHES, UNITS, UNITS, (UNITS,), STATES, 5, 4, variance=2500.0)
+    model.fit(data, 1, verbose=0)
+    x, words = tf.constant(data[:BATCH]), model.words.value[:BATCH]
+    states, seed = unpack(words, UNITS), tf.constant([0, 0])
+
+    def compiled(function):
+        return tf.function(function, jit_compile=True)
+
+    evolve = compiled(lambda: model.evolve(x, states, seed))
+    value = compiled(lambda: model.log_joint(x, states))
+    children = compiled(lambda: model._children(model._parents(states, tf.zeros((BATCH, STATES)), seed), seed))
+    square = tf.random.normal((1024, 1024))
+    product = compiled(lambda: tf.matmul(square, square))
+    # Two layers; the sets forward, their children forward, the sets forward again and backward twice.
+    operations = 2 * 2 * UNITS * UNITS * BATCH * (STATES * 4 + 20)
+    parts = {
+        "whole step (E and M)": milliseconds(lambda: model._improve(x, words, None)[2].numpy(), args.rounds),
+        "E-step": milliseconds(lambda: evolve()[1].numpy(), args.rounds),
+        "  log-joint of the stored states": milliseconds(lambda: value().numpy(), args.rounds),
+        "  making children": milliseconds(lambda: children().numpy(), args.rounds),
+        "the products alone": milliseconds(lambda: product().numpy(), 20) * operations / (2 * 1024**3),
+    }
+    for name, took in parts.items():
+        print(f"{name:36} {took:6.2f} ms, {took / parts['whole step (E and M)']:5.0%}")
+    steps = -(-PATCHES // BATCH)
+    started = time.perf_counter()
+    model.fit(data, 11, initial_epoch=1, verbose=0)
+    epoch = (time.perf_counter() - started) / 10
+    print(f"an epoch of {steps} steps: {epoch:.2f} s, of which outside the compiled step {1 - steps * parts['whole step (E and M)'] / 1000 / epoch:.0%}")
+
+
+if __name__ == "__main__":
+    main()
