@@ -269,15 +269,15 @@ def main():
         return
     for seed in args.seeds:
         rows, shown, model, own = denoise(args, seed, folder)
-        table = results.put_rows(folder / "psnr.csv", rows, COLUMNS, KEYS)
+        results.put_rows(folder / "psnr.csv", rows, COLUMNS, KEYS)
         label = f"{own.name}, seed {seed}, {setting(args, model.data_dim)}"
         figures.denoised(shown, label, own / f"before_after_seed{seed}.png")
         figures.denoising_curves(pd.DataFrame(rows), label, own / f"curves_seed{seed}.png")
         channels = 3 if shown["noisy"].ndim == 3 else 1
         units = model.decode(np.eye(args.latent_dim, dtype=np.float32)).numpy()
         figures.fields(units, (args.patch, args.patch, channels), f"{label}: mu of single units", own / f"fields_seed{seed}.png")
-        last = table[(table["image"] == rows[0]["image"]) & (table["seed"] == seed)].groupby(["sigma", "method", "setting"]).last()
-        print(last[["epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]].to_string())
+        last = pd.DataFrame(rows).groupby(["method", "setting"], sort=False).last()
+        print(last.reindex(columns=["epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]).to_string())
     report.write_report(args.results_dir)
     print(f"tables, images and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

@@ -35,9 +35,13 @@ reproduce: .venv/.installed
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --seeds 0 1 2 3 4
 	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4
-	$(RUN) 08_denoise.py --image $(DATA_DIR)/images/house.png --seeds 0 1
+	$(RUN) 08_denoise.py $(HOUSE) --seeds 0 1
+	$(RUN) 08_denoise.py $(HOUSE) --stride 2 --batch-size 64 --epochs 100
+	$(RUN) 08_denoise.py $(HOUSE) --stride 1 --warm-stride 4 --warm-epochs 100 --batch-size 128 --epochs 120
+	$(RUN) 08_denoise.py $(HOUSE) --sigma 50 --patch 12 --stride 2 --warm-stride 4 --warm-epochs 60 --batch-size 64 --epochs 120
 	$(MAKE) ablation
 
+HOUSE = --image $(DATA_DIR)/images/house.png
 ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(wildcard $(DATA_DIR)/alloys/*.tdb))
 # Twenty trainings: shorter ones than the tables'.
 DISCOVER = --dataset mnist --iterations 4000 --data-dir $(DATA_DIR) --jobs $(JOBS)
