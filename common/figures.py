@@ -244,7 +244,7 @@ def fields(units, shape, title, path, columns=16):
         axis.axis("off")
     for axis, image in zip(axes.flat, images):
         low, high = image.min(), image.max()
-        axis.imshow(np.squeeze((image - low) / max(high - low, 1e-9)), cmap="gray", vmin=0, vmax=1)
+        axis.imshow((image - low) / max(high - low, 1e-9), cmap="gray", vmin=0, vmax=1)  # one channel or three
     figure.suptitle(title, fontsize=8)
     _save(figure, path)
 
