@@ -23,7 +23,7 @@ test: .venv/.installed
 
 FULL = --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --jobs $(JOBS)
 
-reproduce: .venv/.installed
+reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 01_train.py $(FULL)
 	$(RUN) 02_density.py $(FULL) --seeds 0 --num-nll-images 0
 	$(RUN) 02_density.py $(FULL) --seeds 1 2
@@ -40,6 +40,10 @@ reproduce: .venv/.installed
 	$(RUN) 08_denoise.py $(HOUSE) --stride 1 --warm-stride 4 --warm-epochs 100 --batch-size 128 --epochs 120
 	$(RUN) 08_denoise.py $(HOUSE) --sigma 50 --patch 12 --stride 2 --warm-stride 4 --warm-epochs 60 --batch-size 64 --epochs 120
 	$(MAKE) ablation
+
+# An hour on two cores; needs DATA_DIR/alloys/alloy_limits.csv and the database there.
+alloys/main30_100.npz: | .venv/.installed
+	$(RUN) 05_discover_alloys.py --make-data --alloys-per-class 100 --data-dir $(DATA_DIR) --pack $@ $(ALLOYS)
 
 HOUSE = --image $(DATA_DIR)/images/house.png
 ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(wildcard $(DATA_DIR)/alloys/*.tdb))
