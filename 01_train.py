@@ -21,12 +21,8 @@ KEYS = COLUMNS[:12]
 
 def train(job):
     """Train one run; its row of the training table (measures: mean over the last 500 iterations)."""
-    from common.training import fit_or_load
-
     args, settings, name = job
-    data = cli.load_data(args, name)
-    verbose = "auto" if args.jobs == 1 else 2
-    run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
+    run = cli.trained(args, settings, cli.load_data(args, name))
     last = run.log.iloc[-1]
     row = {name: getattr(settings, name) for name in KEYS}
     row |= {name: last[name] for name in ("neg_elbo", "reconstruction", "kl_z", "kl_u")}

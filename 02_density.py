@@ -32,7 +32,6 @@ EVALUATION_SEED = 1
 def measure(job):
     """Train one run if it is missing and measure it; its row of Table 1."""
     from common import density
-    from common.training import fit_or_load
 
     args, settings, name = job
     options = {"seed": EVALUATION_SEED, "num_importance_samples": args.num_importance_samples}
@@ -42,8 +41,7 @@ def measure(job):
     if stored.exists():
         return json.loads(stored.read_text())
     data = cli.load_data(args, name)
-    verbose = "auto" if args.jobs == 1 else 2
-    run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
+    run = cli.trained(args, settings, data)
     label = f"{settings.dataset} {settings.model} {settings.recipe} seed {settings.seed}: measuring"
     x, y = data.part(options.pop("evaluate_on"))
     measures = density.evaluate(run.model, x, y, progress=lambda tasks: tqdm(tasks, label, mininterval=5), **options)
@@ -128,9 +126,7 @@ def main():
         print((line + " + {kl_u:.2f}, NLL {nll_is:.2f}").format(**row), flush=True)
     if test:
         summary = report.summarise(rows)
-        results.write_atomically(
-            folder / "summary.csv", lambda temporary: summary.to_csv(temporary, index=False, float_format="%.6g")
-        )
+        results.write_table(folder / "summary.csv", summary)
         for data in loaded.values():
             counts = count_parameters(args, data)
             results.put_rows(folder / "table2.csv", counts, TABLE2, ["dataset", "model", "generator"])

@@ -103,12 +103,10 @@ def stored_record(args, folder, set_names, shared, score):
 def score_model(job):
     """Train one model if it is missing and score the mixture."""
     from common import outliers
-    from common.training import fit_or_load
 
     args, settings, name = job
     data, sets = image_sets(args, name, settings.seed)
-    verbose = "auto" if args.jobs == 1 else 2
-    run = fit_or_load(settings, data, args.results_dir / "checkpoints", verbose, args.tensorboard)
+    run = cli.trained(args, settings, data)
 
     def score():
         label = f"{settings.dataset} {settings.model} seed {settings.seed}: scoring"
@@ -202,7 +200,7 @@ def main():
             if first["seed"] == args.seeds[0]:
                 found.setdefault(first["normal"], {})[first["model"]] = record["scores"]
     summary = report.summarise_outliers(rows)
-    results.write_atomically(folder / "summary.csv", lambda temporary: summary.to_csv(temporary, index=False, float_format="%.6g"))
+    results.write_table(folder / "summary.csv", summary)
     print(report.table4(rows))
     for name, data in loaded.items():
         draw(args, name, found[data.name], folder)

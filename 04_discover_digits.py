@@ -72,18 +72,10 @@ def targets(args, name, digit):
     return {index: x[index] for index in chosen}
 
 
-def train(job):
-    """Train one model if it is missing."""
-    from common.training import fit_or_load
-
-    args, settings, name, digit = job
-    verbose = "auto" if args.jobs == 1 and args.scheduler is None else 2
-    return fit_or_load(settings, load_rest(args, name, digit), args.results_dir / "checkpoints", verbose, args.tensorboard).model
-
-
 def train_missing(job):
-    train(job)
-    return job
+    """Train one model if it is missing; the model stays where it was trained."""
+    args, settings, name, digit = job
+    cli.trained(args, settings, load_rest(args, name, digit))
 
 
 def discover(job):
@@ -102,7 +94,8 @@ def discover(job):
         return json.loads(path.read_text())
     shared |= {"dataset": target.dataset, "digit": target.digit, "target_index": target.index, "seed": target.seed}
     shared |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize, "commit": commit()}
-    families = {model: discovery.Family(train((args, s, target.source, target.digit))) for model, s in target.settings.items()}
+    rest = load_rest(args, target.source, target.digit)
+    families = {model: discovery.Family(cli.trained(args, s, rest).model) for model, s in target.settings.items()}
     image = targets(args, target.source, target.digit)[target.index]
     hunt = discovery.Hunt(
         families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
@@ -158,7 +151,7 @@ def main():
     every_row = results.put_rows_packed(folder / "figure3a.csv", rows, FIGURE3A, [*search_keys, "evaluation"])
     every_bound = results.put_rows(folder / "bounds.csv", bounds, BOUNDS, search_keys)
     summary = report.summarise_discovery(every_row, every_bound, "digit")
-    results.write_atomically(folder / "summary.csv", lambda temporary: summary.to_csv(temporary, index=False, float_format="%.6g"))
+    results.write_table(folder / "summary.csv", summary)
     for name in dict.fromkeys(rows["dataset"]):
         own = rows["dataset"] == name
         designs = {}

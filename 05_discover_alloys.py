@@ -53,19 +53,10 @@ def load_rest(args, data, alloy):
     return rest, datasets.restrict(whole, [c for c in range(len(data.names)) if c != label])
 
 
-def train(job):
-    """Train one model if it is missing."""
-    from common.training import fit_or_load
-
-    args, settings, alloy = job
-    dataset = load_rest(args, alloys.load(args.dataset[0]), alloy)[1]
-    verbose = "auto" if args.jobs == 1 and args.scheduler is None else 2
-    return fit_or_load(settings, dataset, args.results_dir / "checkpoints", verbose, args.tensorboard).model
-
-
 def train_missing(job):
-    train(job)
-    return job
+    """Train one model if it is missing; the model stays where it was trained."""
+    args, settings, alloy = job
+    cli.trained(args, settings, load_rest(args, alloys.load(args.dataset[0]), alloy)[1])
 
 
 def discover(job):
@@ -85,11 +76,11 @@ def discover(job):
     shared |= {"dataset": Path(args.dataset[0]).stem, "alloy": target.alloy, "seed": target.seed, "recipe": settings.recipe}
     shared |= {"iterations": settings.iterations, "binarize": "none", "commit": commit()}
     data = alloys.load(args.dataset[0])
-    rest, _ = load_rest(args, data, target.alloy)
+    rest, dataset = load_rest(args, data, target.alloy)
     image, composition = wanted(args, data, target)
     inverse = alloys.InverseMap(args.regressor, rest.matrices, rest.compositions, target.seed)
     diagrams = alloys.PhaseDiagrams(args.tdb) if args.tdb else None
-    families = {model: discovery.Family(train((args, s, target.alloy))) for model, s in target.settings.items()}
+    families = {model: discovery.Family(cli.trained(args, s, dataset).model) for model, s in target.settings.items()}
     hunt = discovery.Hunt(
         families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
     )
@@ -177,7 +168,7 @@ def make_data(args):
 def compare(args, data):
     """Write inverse_map.csv, on rows and classes not seen, or likelihoods.csv, on test alloys of known classes."""
     from common import density
-    from common.training import commit, fit_or_load
+    from common.training import commit
 
     folder = args.results_dir / "05_discover_alloys"
     if args.compare == "regressors":
@@ -188,7 +179,7 @@ def compare(args, data):
         dataset = alloys.as_dataset(data, likelihood)
         for model in ("vae", "hypervae"):
             settings = cli.settings_for(args, dataset, model, args.recipe[0], args.seeds[0])
-            run = fit_or_load(settings, dataset, args.results_dir / "checkpoints", "auto" if args.jobs == 1 else 2)
+            run = cli.trained(args, settings, dataset)
             measures = density.evaluate(run.model, dataset.x_test, dataset.y_test, seed=1, num_importance_samples=0)
             found = np.concatenate([run.model(dataset.x_test[dataset.y_test == c]) for c in range(len(data.names))])
             real = np.concatenate([dataset.x_test[dataset.y_test == c] for c in range(len(data.names))])
@@ -266,7 +257,7 @@ def main():
     every_bound = results.put_rows(folder / "bounds.csv", bounds, BOUNDS, keys)
     every_alloy = results.put_rows(folder / "table5.csv", table5, TABLE5, keys)
     summary = report.summarise_discovery(every_row, every_bound, "alloy")
-    results.write_atomically(folder / "summary.csv", lambda temporary: summary.to_csv(temporary, index=False, float_format="%.6g"))
+    results.write_table(folder / "summary.csv", summary)
     designs = {record["rows"][0]["alloy"]: record["designs"] for record in reversed(records)}  # the first seed's
     draw(args, data, rows, bounds, designs, folder)
     print(report.discovery_table(report.summarise_discovery(rows, bounds, "alloy"), "alloy"))

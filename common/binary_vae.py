@@ -196,11 +196,11 @@ class BinaryVAE(keras.Model):
             point = tf.random.stateless_uniform((batch, number, 1), seed_cross, 1, length, tf.int32)
             # Each parent meets the next one; as many children come of it as of mutation alone.
             parents = tf.where(tf.range(length) < point, parents, tf.roll(parents, 1, 1))
-        uniform = tf.random.stateless_uniform(tf.shape(parents), seed_flip, dtype=parents.dtype)
         if self.mutation == "sparse_flips":
             uniform = tf.random.stateless_uniform((batch, number, self.num_children, length), seed_flip, dtype=parents.dtype)
             flips = uniform < self._flip_rates(parents)[:, :, None]
         else:
+            uniform = tf.random.stateless_uniform(tf.shape(parents), seed_flip, dtype=parents.dtype)
             flips = tf.one_hot(tf.math.top_k(uniform, self.num_children)[1], length, True, False)
         children = tf.where(flips, 1 - parents[:, :, None], parents[:, :, None])
         return tf.reshape(children, (batch, number * self.num_children, length))

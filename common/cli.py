@@ -187,6 +187,14 @@ def load_data(args, name):
     return datasets.load(name, args.data_dir, args.binarize)
 
 
+def trained(args, settings, data):
+    """The Run of one model, trained if it is missing; a job among others logs lines, not bars."""
+    from common.training import fit_or_load
+
+    alone = args.jobs == 1 and getattr(args, "scheduler", None) is None
+    return fit_or_load(settings, data, args.results_dir / "checkpoints", "auto" if alone else 2, args.tensorboard)
+
+
 def planned_runs(args, load=load_data):
     """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
     models = MODELS if args.model == "all" else (args.model,)

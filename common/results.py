@@ -44,20 +44,23 @@ def read_rows(path, columns):
     return rows
 
 
+def write_table(path, rows, **options):
+    """Write rows as CSV, atomically; `options` are pandas'."""
+    write_atomically(path, lambda temporary: rows.to_csv(temporary, index=False, float_format="%.6g", **options))
+
+
 def put_rows(path, new, columns, keys):
     """Add rows to a results CSV; a row with the same keys is replaced. Returns all rows, sorted by keys."""
     rows = read_rows(path, columns)
     new = pd.DataFrame(new, columns=columns)
     rows = new if rows.empty else pd.concat([rows, new])
     rows = rows.drop_duplicates(keys, keep="last").sort_values(keys, kind="stable")
-    write_atomically(path, lambda temporary: rows.to_csv(temporary, index=False, float_format="%.6g"))
+    write_table(path, rows)
     return rows
 
 
 def put_rows_packed(path, new, columns, keys):
     """As `put_rows`, and the same table beside it as .csv.gz: a whole experiment is too large for a repository, packed it is not."""
     rows = put_rows(path, new, columns, keys)
-    packed = Path(f"{path}.gz")
-    as_csv = {"index": False, "float_format": "%.6g", "compression": {"method": "gzip", "mtime": 0}}  # equal rows, equal bytes
-    write_atomically(packed, lambda temporary: rows.to_csv(temporary, **as_csv))
+    write_table(f"{path}.gz", rows, compression={"method": "gzip", "mtime": 0})  # equal rows, equal bytes
     return rows
