@@ -2,8 +2,6 @@
 
 import argparse
 import hashlib
-import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -63,78 +61,32 @@ def build(args, data, seed, variance):
         raise InputError(f"{error}: change --states, --parents, --children or --latent-dim") from error
 
 
-class Progress:
-    """Keras callback: bound, learned sigma and PSNR in one bar; a checkpoint, a row and the image at every half cycle's end."""
-
-    def __new__(cls, *args):
-        import keras
-
-        class Callback(keras.callbacks.Callback):
-            def __init__(self, folder, epochs, every, first, measure, record):
-                super().__init__()
-                from tqdm import tqdm
-
-                self.folder, self.every, self.epochs, self.measure, self.record = folder, every, epochs, measure, record
-                self.started, self.before = time.perf_counter(), record["seconds"]
-                self.bar = tqdm(total=epochs, initial=first, desc=folder.parent.name, mininterval=1)
-
-            def on_epoch_end(self, epoch, logs=None):
-                done = epoch + 1
-                shown = {"F": f"{logs['free_energy']:.2f}", "sigma": f"{float(self.model.variance.numpy()) ** 0.5:.2f}"}
-                if not np.isfinite(logs["free_energy"]):
-                    raise InputError(f"training diverged in epoch {done}: lower --max-learning-rate")
-                if done % self.every == 0 or done == self.epochs:
-                    self.record["seconds"] = self.before + time.perf_counter() - self.started
-                    row = {"epoch": done, "free_energy": float(logs["free_energy"]), "seconds": self.record["seconds"]}
-                    row["learned_sigma"] = float(self.model.variance.numpy()) ** 0.5
-                    self.record["rows"].append(row | self.measure(self.model, row["free_energy"]))
-                    # Weights first: a kill between the two leaves a record of an earlier state, whose rows are made again.
-                    results.write_atomically(self.folder / f"epoch{done}.weights.h5", self.model.save_weights)
-                    self.record["epoch"] = done
-                    save_record(self.folder, self.record)
-                    for old in self.folder.glob("epoch*.weights.h5"):
-                        if old.name != f"epoch{done}.weights.h5":
-                            old.unlink()
-                if self.record["rows"] and "psnr" in self.record["rows"][-1]:
-                    shown["PSNR"] = f"{self.record['rows'][-1]['psnr']:.2f} dB"
-                self.bar.set_postfix(shown, refresh=False)
-                self.bar.update(1)
-
-            def on_train_end(self, logs=None):
-                self.bar.close()
-
-        return Callback(*args)
-
-
-def save_record(folder, record):
-    results.write_atomically(folder / "record.json", lambda temporary: temporary.write_text(json.dumps(record) + "\n"))
-
-
 def train(args, data, seed, name, variance, measure, mask=None, begin=None):
     """Train, go on with, or load a model of data (N, D); (model, record with its rows).
 
     `begin(model)` makes a new model's start and returns the seconds that it took.
     """
-    from common.training import commit
+    from common import epochs
 
-    digest = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()[:8]
-    options = hashlib.sha256(setting(args, data.shape[1]).encode()).hexdigest()[:8]
-    folder = args.results_dir / "checkpoints" / "tvae" / f"{name}-{digest}-{options}" / f"seed{seed}"
+    shape = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()[:8]
+    folder = args.results_dir / "checkpoints" / "tvae" / f"{name}-{shape}-{epochs.digest(setting(args, data.shape[1]))}" / f"seed{seed}"
     model = build(args, data, seed, variance)
-    record = {"epoch": 0, "seconds": 0.0, "rows": [], "commit": commit()}
     fit = dict(mask=mask, batch_size=args.batch_size, half_cycle=args.half_cycle, verbose=0)
     fit["learning_rate"] = (args.min_learning_rate, args.max_learning_rate)
-    if (folder / "record.json").exists():
-        try:
-            record = json.loads((folder / "record.json").read_text())
-            model.fit(data, 0, **fit)  # makes the optimizer, whose state is loaded too
-            model.load_weights(folder / f"epoch{record['epoch']}.weights.h5")
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{folder} is damaged ({type(error).__name__}): delete it and run again") from error
-    elif begin is not None:
+    model.fit(data, 0, **fit)  # makes the optimizer, whose state is loaded too
+    record = epochs.resume(folder, model)
+    if not record["epoch"] and begin is not None:
         record["seconds"] = begin(model)
+
+    def row(model, epoch, logs):
+        if epoch % args.half_cycle and epoch != args.epochs:
+            return None
+        bound = float(logs["free_energy"])
+        return {"free_energy": bound, "learned_sigma": float(model.variance.numpy()) ** 0.5, **measure(model, bound)}
+
     if record["epoch"] < args.epochs:
-        callback = Progress(folder, args.epochs, args.half_cycle, record["epoch"], measure, record)
+        remedy, shown = "lower --max-learning-rate", ("learned_sigma", "psnr")
+        callback = epochs.Record(folder, record, args.epochs, args.half_cycle, row, "free_energy", remedy, shown)
         model.fit(data, args.epochs, initial_epoch=record["epoch"], callbacks=[callback], **fit)
     return model, record
 
@@ -228,8 +180,7 @@ def main():
     data.add_argument("--noisy", action="store_true", help="the image is noisy already: add none")
     data.add_argument("--inpaint", type=cli.fraction, default=0.0, help="fraction of pixels that are missing (0)")
     run = parser.add_argument_group("runs")
-    run.add_argument("--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)")
-    run.add_argument("--seed", "--seeds", dest="seeds", type=cli.whole_number, nargs="+", default=[0], help="one or more seeds (0)")
+    cli.add_run_options(run, jobs=False)
     model = parser.add_argument_group("model and training")
     model.add_argument("--patch", type=cli.positive_int, default=8, help="side of a patch (8)")
     model.add_argument("--stride", type=cli.positive_int, default=4, help="of the patches (4)")

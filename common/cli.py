@@ -43,12 +43,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
         metavar="NAME",
         help=data_help,
     )
-    data.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path(os.environ.get("HYPERVAE_DATA", "data")),
-        help="folder with the named data sets (default $HYPERVAE_DATA, else data/)",
-    )
+    add_data_dir(data)
     data.add_argument(
         "--binarize",
         choices=("bernoulli", "threshold"),
@@ -57,9 +52,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     )
     run = p.add_argument_group("runs")
     run.add_argument("--model", choices=(*MODELS, "all"), default="all", help="which model (all)")
-    run.add_argument("--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)")
-    run.add_argument("--seed", "--seeds", dest="seeds", type=whole_number, nargs="+", default=[0], help="one or more seeds (0)")
-    run.add_argument("--jobs", type=positive_int, default=1, help="runs trained side by side, cores shared (1)")
+    add_run_options(run)
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs beside the checkpoints")
     train = p.add_argument_group("training (defaults come from the recipe)")
     train.add_argument("--recipe", choices=tuple(RECIPES), nargs="+", default=["ours"], help="paper or ours (default)")
@@ -82,6 +75,23 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
         "--generator", choices=("layerwise", "block"), default="layerwise", help="how theta is generated (layerwise)"
     )
     return p
+
+
+def add_data_dir(group):
+    group.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("HYPERVAE_DATA", "data")),
+        help="folder with the named data sets (default $HYPERVAE_DATA, else data/)",
+    )
+
+
+def add_run_options(group, jobs=True):
+    """--results-dir and --seeds, and --jobs where runs can stand side by side."""
+    group.add_argument("--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)")
+    group.add_argument("--seed", "--seeds", dest="seeds", type=whole_number, nargs="+", default=[0], help="one or more seeds (0)")
+    if jobs:
+        group.add_argument("--jobs", type=positive_int, default=1, help="runs side by side, cores shared (1)")
 
 
 def add_search_options(p):
@@ -130,34 +140,26 @@ def class_list(text):
     return classes
 
 
-def fraction(text):
+def _number(text, fits, wanted):
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a fraction from 0 to 1")
+        value = float("nan")
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
     return value
+
+
+def fraction(text):
+    return _number(text, lambda value: 0 <= value <= 1, "a fraction from 0 to 1")
 
 
 def not_negative(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 up")
-    return value
+    return _number(text, lambda value: 0 <= value < float("inf"), "a number from 0 up")
 
 
 def positive_float(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+    return _number(text, lambda value: 0 < value < float("inf"), "a positive number")
 
 
 def settings_for(args, data, model, recipe, seed):

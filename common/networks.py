@@ -123,7 +123,7 @@ class Body:
 
     def heads(self, theta, features):
         """Mean and log variance of the posterior, each (..., latent_dim)."""
-        return _linear(theta, "encoder/mean", features), _linear(theta, "encoder/log_var", features)
+        return linear(theta, "encoder/mean", features), linear(theta, "encoder/log_var", features)
 
     def encode(self, theta, x):
         return self.heads(theta, self.features(theta, x))
@@ -177,14 +177,14 @@ class ConvBody(Body):
         pad = [[0, 0]] * (len(x.shape) - 3) + [[0, 4 * self._grid[0] - height], [0, 4 * self._grid[1] - width], [0, 0]]
         x = tf.pad(x, pad)
         for name in ("encoder/conv1", "encoder/conv2"):
-            x = tf.nn.relu(_linear(theta, name, patches_3x3(x)))
+            x = tf.nn.relu(linear(theta, name, patches_3x3(x)))
         x = tf.reshape(x, tuple(x.shape[:-3]) + (-1,))
-        return tf.nn.relu(_linear(theta, "encoder/dense", x))
+        return tf.nn.relu(linear(theta, "encoder/dense", x))
 
     def decode(self, theta, z):
         """Codes (..., latent_dim) to Bernoulli logits (..., H, W, 1)."""
-        x = tf.nn.relu(_linear(theta, "decoder/dense", z))
-        x = tf.nn.relu(_linear(theta, "decoder/unflatten", x))
+        x = tf.nn.relu(linear(theta, "decoder/dense", z))
+        x = tf.nn.relu(linear(theta, "decoder/unflatten", x))
         x = tf.reshape(x, tuple(x.shape[:-1]) + self._grid + (self.filters[1],))
         x = scatter_3x3(apply_kernel(x, theta["decoder/conv1/kernel"]))
         x = tf.nn.relu(add_bias(x, theta["decoder/conv1/bias"]))
@@ -245,12 +245,12 @@ class MatrixBody(Body):
         for name in ("encoder/matrix1", "encoder/matrix2"):
             x = tf.nn.relu(_matrix_layer(theta, name, x))
         x = tf.reshape(x, tuple(x.shape[:-2]) + (-1,))
-        return tf.nn.relu(_linear(theta, "encoder/dense", x))
+        return tf.nn.relu(linear(theta, "encoder/dense", x))
 
     def decode(self, theta, z):
         """Codes (..., latent_dim) to logits (..., phases, temperatures, 1)."""
-        x = tf.nn.relu(_linear(theta, "decoder/dense", z))
-        x = tf.nn.relu(_linear(theta, "decoder/unflatten", x))
+        x = tf.nn.relu(linear(theta, "decoder/dense", z))
+        x = tf.nn.relu(linear(theta, "decoder/unflatten", x))
         x = tf.reshape(x, tuple(x.shape[:-1]) + self.sizes[1])
         x = tf.nn.relu(_matrix_layer(theta, "decoder/matrix1", x))
         return _matrix_layer(theta, "decoder/matrix2", x)[..., None]
@@ -298,7 +298,7 @@ def _matrix_layer(theta, name, x):
     return tf.reshape(flat, x.shape)
 
 
-def _linear(theta, name, x):
+def linear(theta, name, x):
     return add_bias(apply_kernel(x, theta[f"{name}/kernel"]), theta[f"{name}/bias"])
 
 

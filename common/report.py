@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.results import write_atomically
+from common import report_systems
+from common.results import markdown_table, over_seeds, write_atomically
 
 # Table 1 of the paper, nats per image: (-EL, "-LL", KL(z), KL(u)). In every cell -EL = "-LL" + KL(z), so
 # its "-LL" is the reconstruction term, although the text speaks of importance sampling.
@@ -53,16 +54,7 @@ GROUP = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step",
 
 def summarise(rows):
     """Mean and standard deviation (n - 1) over seeds of each measure, one row a setting."""
-    return _over_seeds(rows, GROUP, MEASURES)
-
-
-def _over_seeds(rows, keys, measures):
-    grouped = rows.groupby(keys, sort=False)
-    table = grouped[measures].agg(["mean", "std"])
-    table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
-    table.insert(0, "num_seeds", grouped["seed"].nunique())
-    table["commit"] = grouped["commit"].agg(lambda commits: " ".join(sorted(set(commits))))
-    return table.reset_index()
+    return over_seeds(rows, GROUP, MEASURES)
 
 
 def write_report(results_dir):
@@ -90,22 +82,12 @@ def write_report(results_dir):
     if (found / "summary.csv").exists():
         parts.append("## Discovery of alloys: Figure 3b and Table 5\n\n" + _discovery_section(pd.read_csv(found / "summary.csv"), "alloy"))
         parts.append(table5(pd.read_csv(found / "table5.csv")))
-    denoising = Path(results_dir) / "08_denoise"
-    if (denoising / "psnr.csv").exists():
-        parts.append(_denoising_section(pd.read_csv(denoising / "psnr.csv", keep_default_na=False, na_values=[""])))
-    if (denoising / "bars.csv").exists():
-        parts.append(_bars_section(pd.read_csv(denoising / "bars.csv")))
-    figures = sorted(Path(results_dir).glob("0*/*/*.png"))
+    parts += report_systems.sections(Path(results_dir))
+    figures = sorted([*Path(results_dir).glob("0*/*.png"), *Path(results_dir).glob("0*/*/*.png")])
     if figures:
         parts.append("## Figures\n")
         parts += [f"![{f.parent.name}: {f.stem}]({f.relative_to(results_dir).as_posix()})\n" for f in figures]
     write_atomically(Path(results_dir) / "README.md", lambda temporary: temporary.write_text("\n".join(parts)))
-
-
-def markdown_table(header, rows):
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
 
 
 def _spread(row, measure):
@@ -176,7 +158,7 @@ OUTLIER_MEASURES = ["auc", "fpr", "fnr", "average_precision"]
 
 def summarise_outliers(rows):
     """Mean and standard deviation over seeds of Table 4's measures, one row a pair, model and score."""
-    return _over_seeds(rows, ["normal", "outlier", "model", "score", "recipe", "iterations"], OUTLIER_MEASURES)
+    return over_seeds(rows, ["normal", "outlier", "model", "score", "recipe", "iterations"], OUTLIER_MEASURES)
 
 
 def table4(rows):
@@ -296,34 +278,3 @@ def table5(rows):
         "values are equilibrium mole fractions, the paper's database and phase names differ.\n\n"
         + markdown_table(["alloy", *methods, "paper"], body)
     )
-
-
-BM3D = {("house", 15): 35.00, ("house", 25): 32.88, ("house", 50): 29.49}  # dB, measured on the same noise; told sigma
-
-
-def _denoising_section(rows):
-    last = rows.sort_values("epoch").groupby(["image", "sigma", "method", "setting", "seed"], dropna=False).last().reset_index()
-    measures = last.groupby(["image", "sigma", "method", "setting"], dropna=False, sort=False)
-    body = []
-    for (image, sigma, method, setting), own in measures:
-        spread = "" if len(own) == 1 else f" +- {own['psnr'].std():.2f}"
-        known = "" if pd.isna(sigma) else f"{sigma:g}"
-        cells = [image, known, method, setting, len(own), own["epoch"].max(), f"{own['psnr'].mean():.2f}{spread}", f"{own['ssim'].mean():.3f}"]
-        cells += [f"{own[c].mean():.2f}" if own[c].notna().any() else "" for c in ("free_energy", "learned_sigma")]
-        body.append([*cells, f"{own['seconds'].mean():.0f}" if own["seconds"].notna().any() else "", BM3D.get((image, sigma), "")])
-    header = ["image", "sigma", "method", "setting", "seeds", "epochs", "PSNR, dB", "SSIM", "F per patch", "learned sigma", "seconds", "BM3D, dB"]
-    return (
-        "## Zero-shot denoising by a binary-latent VAE\n\nThe noise level is not told to the TVAE (\"learned sigma\"); it is to the "
-        "others, and total variation takes its best of six weights by the true PSNR. A setting reads patch/stride, units of the net, states "
-        "S, parents/children/generations, selection, mutation, batch, learning rates.\n\n"
-        + markdown_table(header, body)
-    )
-
-
-def _bars_section(rows):
-    body = [
-        [r.setting, r.seed, r.epochs, f"{r.free_energy:.2f}", f"{r.generating_log_likelihood:.2f}", f"{r.bars_found} of 8", f"{r.learned_sigma:.3f}"]
-        for r in rows.itertuples()
-    ]
-    header = ["setting", "seed", "epochs", "F, nats an image", "log-likelihood of the generating parameters", "bars found", "learned sigma (0.1)"]
-    return "## The bars test\n\nLocal optima are common: several seeds are run, and the best bound counts.\n\n" + markdown_table(header, body)

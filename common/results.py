@@ -1,5 +1,6 @@
 """What scripts write: CSV rows, atomically, and the papers' numbers to stand beside them."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -23,7 +24,20 @@ def write_atomically(path, write):
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror or error}): choose another --results-dir") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def make_folder(path):
+    """Make a folder and those above it, before a long run that will write there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {path} ({error.strerror}): choose another --results-dir") from error
 
 
 def read_rows(path, columns):
@@ -64,3 +78,20 @@ def put_rows_packed(path, new, columns, keys):
     rows = put_rows(path, new, columns, keys)
     write_table(f"{path}.gz", rows, compression={"method": "gzip", "mtime": 0})  # equal rows, equal bytes
     return rows
+
+
+def markdown_table(header, rows):
+    """A Markdown table of cells that str() can show."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def over_seeds(rows, keys, measures, over="seed"):
+    """Mean and standard deviation (n - 1) over seeds (or splits) of each measure, one row for each setting of the keys."""
+    grouped = rows.groupby(keys, sort=False)
+    table = grouped[measures].agg(["mean", "std"])
+    table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
+    table.insert(0, f"num_{over}s", grouped[over].nunique())
+    table["commit"] = grouped["commit"].agg(lambda commits: " ".join(sorted(set(commits))))
+    return table.reset_index()

@@ -18,7 +18,7 @@ import tensorflow as tf
 from common.errors import InputError
 from common.hypervae import HyperVAE
 from common.metavae import MetaVAE
-from common.results import write_atomically
+from common.results import make_folder, write_atomically
 from common.tasks import training_batches
 from common.vae import VAE
 
@@ -148,11 +148,8 @@ def fit_or_load(settings, data, checkpoints, verbose="auto", tensorboard=False):
             f"--batch-size {settings.batch_size} is no multiple of --tasks-per-step {settings.tasks_per_step}"
         )
     folder = settings.folder(checkpoints)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        saved = _read_or_write_settings(settings, folder)
-    except OSError as error:
-        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --results-dir") from error
+    make_folder(folder)
+    saved = _read_or_write_settings(settings, folder)
     model = build_model(settings, data)
     done = _restore(model, folder)
     log_file = folder / "training_log.csv"

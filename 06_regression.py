@@ -1,0 +1,168 @@
+"""Regression by implicit hypernetworks (Sheikh et al. 2017): Table 1 and Figure 2."""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+
+from common import calibration, cli, report, report_systems, results, tabular
+from common.errors import InputError
+from common.jobs import run_jobs
+
+EXAMPLES = """examples:
+  python 06_regression.py                                       scikit-learn's diabetes set, a minute
+  python 06_regression.py --dataset boston --data-dir ../shared/data
+  python 06_regression.py --dataset all --jobs 2                Table 1
+  python 06_regression.py --dataset my_measurements.csv --target price
+  python 06_regression.py --dataset yacht --recipe paper        batch 1, 2,000 epochs: most of an hour
+
+All splits of a set are trained at once. Beside each split's model a companion is trained on nine tenths of the same training
+rows; the rest of them gives sigma of the predictive distribution, and what settings may be chosen by.
+Writes RESULTS_DIR/06_regression/; what was interrupted goes on where it was, and a finished run is not repeated."""
+
+# The paper's settings (section 4), and ours: fewer epochs of smaller steps' number, chosen on the companions' held-out rows.
+RECIPES = {
+    "paper": {"epochs": 2000, "small_batch": 1, "large_batch": 512, "learning_rate": 1e-3, "schedule": "constant", "spread": 0.1},
+    "ours": {"epochs": 400, "small_batch": 16, "large_batch": 128, "learning_rate": 1e-2, "schedule": "cosine", "spread": 0.1},
+}
+LARGE = 5_000  # rows; from there up the paper takes the large batch
+LAST_EPOCHS = 20  # over which the paper averages the test error
+METHODS = ("sgd", "hypernet")
+KEYS = ["dataset", "method", "recipe", "setting", "seed", "split"]
+TABLE1 = [
+    "dataset", "method", "split", "rmse", "log_likelihood", "coverage_90", "epochs", "seconds", "commit", "recipe", "setting", "seed",
+    "rmse_held_out", "rmse_early_stopped", "sigma", "num_splits", "num_samples", "num_parameters",
+]  # fmt: skip
+FIGURE2 = ["dataset", "method", "recipe", "setting", "seed", "split", "epoch", "spread", "rmse", "commit"]
+
+
+def options_for(args, table, method):
+    """What decides a run's numbers: the recipe's values, but for those given on the command line."""
+    chosen = {name: getattr(args, name, None) or value for name, value in RECIPES[args.recipe].items()}
+    small, large = chosen.pop("small_batch"), chosen.pop("large_batch")
+    chosen["batch_size"] = args.batch_size or (large if len(table.y) > LARGE else small)
+    chosen["hidden_units"] = args.hidden_units or (100 if table.name == "protein" else 50)
+    chosen["splits"] = min(args.splits, len(table.train_index))
+    if method == "hypernet":
+        chosen |= {"hyper_units": args.hyper_units, "noise_dim": args.noise_dim}
+    else:
+        del chosen["spread"]
+    room = table.train_index.shape[1] - table.test_index.shape[1]
+    if chosen["batch_size"] > room:
+        raise InputError(f"--batch-size {chosen['batch_size']} is more than the {room} rows to train on: lower it")
+    return chosen
+
+
+def in_words(options):
+    """The options in one cell: main network, hypernetwork, batch and learning rate."""
+    hyper = ""
+    if "hyper_units" in options:
+        hyper = f" by {'-'.join(map(str, [options['noise_dim'], *options['hyper_units']]))} spread {options['spread']:g}"
+    return f"{options['hidden_units']}{hyper}, {options['epochs']} epochs, batch {options['batch_size']}, lr {options['learning_rate']:g} {options['schedule']}"
+
+
+def run(job):
+    """Train one method on all splits of one table: rows of Table 1 and of Figure 2."""
+    args, table, method, seed = job
+    from common import epochs, implicit_hypernet
+
+    options = options_for(args, table, method)
+    members = tabular.Members(table, options["splits"])
+    hyper = {name: options[name] for name in ("noise_dim", "spread") if name in options}
+    sizes = (table.x.shape[1], options["hidden_units"], 1)
+    model = implicit_hypernet.ImplicitHypernet(
+        sizes, "regression", method, members.statistics, members.streams, options.get("hyper_units", ()), seed=seed, **hyper
+    )
+    total = options["epochs"]
+    key = epochs.digest(options | {"fingerprint": table.fingerprint()})
+    folder = args.results_dir / "checkpoints" / "implicit_hypernet" / table.name / f"{method}-{key}" / f"seed{seed}"
+
+    def measure(epoch):
+        """Each member's error on the rows that it has not seen, and the spread of its weights (10 draws, as in Figure 2)."""
+        last = epoch > total - LAST_EPOCHS
+        if not last and epoch % max(1, total // 400):  # Figure 2 has no use for more points
+            return None
+        samples = model.predict_samples(members.x, args.num_samples if last else 10)
+        rmse = np.sqrt(np.mean((samples.mean(0) - members.y) ** 2, 1))
+        spread = model.sample_weights(10).std(0).mean(1)
+        return {"rmse": [float(f"{value:.6g}") for value in rmse], "spread": [float(f"{value:.6g}") for value in spread]}
+
+    training = {name: options[name] for name in ("epochs", "batch_size", "learning_rate", "schedule")}
+    record = implicit_hypernet.train(model, table.x, table.y, members.rows, folder, measure=measure, **training)
+    rmse = np.array([point["rmse"] for point in record["rows"]])
+    held_out, tested = rmse[:, members.splits :], rmse[:, : members.splits]
+    last = np.array([point["epoch"] > total - LAST_EPOCHS for point in record["rows"]])
+    stopped = np.argmin(pd.DataFrame(held_out).rolling(LAST_EPOCHS, min_periods=1, center=True).mean().to_numpy(), 0)
+    samples = model.predict_samples(members.x, args.num_samples)
+    shared = {"dataset": table.name, "method": method, "recipe": args.recipe, "setting": in_words(options), "seed": seed}
+    shared |= {"commit": record["commit"], "epochs": total, "seconds": record["seconds"], "num_splits": members.splits}
+    shared |= {"num_samples": len(samples), "num_parameters": model.num_parameters}
+    table1, figure2 = [], []
+    for k in range(members.splits):
+        companion = members.splits + k
+        sigma = calibration.best_sigma(samples[:, companion], members.y[companion])
+        measures = {
+            "split": k,
+            "rmse": tested[last, k].mean(),
+            "rmse_held_out": held_out[last, k].mean(),
+            "rmse_early_stopped": tested[stopped[k], k],
+            "sigma": sigma,
+            "log_likelihood": calibration.log_likelihood(samples[:, k], members.y[k], sigma).mean(),
+            "coverage_90": calibration.coverage(samples[:, k], members.y[k], sigma),
+        }
+        table1.append(shared | measures)
+        for point in record["rows"]:
+            figure2.append(shared | {"split": k, "epoch": point["epoch"], "spread": point["spread"][k], "rmse": point["rmse"][k]})
+    return table1, figure2
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group("data")
+    names = f"diabetes (default), {', '.join(tabular.NAMES)}, all (of these nine), or the path of a .csv or .npz"
+    data.add_argument("--dataset", nargs="+", default=["diabetes"], metavar="NAME", help=names)
+    data.add_argument("--target", metavar="COLUMN", help="what to predict of a .csv (its column) or .npz (its array; y)")
+    cli.add_data_dir(data)
+    data.add_argument("--splits", type=cli.positive_int, default=tabular.NUM_SPLITS, help="train/test splits, the first so many (20)")
+    runs = parser.add_argument_group("runs")
+    cli.add_run_options(runs)
+    runs.add_argument("--method", choices=(*METHODS, "all"), default="all", help="(all)")
+    runs.add_argument("--num-samples", type=cli.positive_int, default=100, help="weights drawn for a prediction, Eq. 4 (100)")
+    train = parser.add_argument_group("training (defaults come from the recipe)")
+    train.add_argument("--recipe", choices=tuple(RECIPES), default="ours", help="paper or ours (default)")
+    train.add_argument("--epochs", type=cli.positive_int, help="(paper 2000, ours 400)")
+    train.add_argument("--batch-size", type=cli.positive_int, help="rows a step, one draw of the weights each (paper 1, from 5,000 rows up 512; ours 16, 128)")
+    train.add_argument("--learning-rate", type=cli.positive_float, help="Adam's (paper 0.001, ours 0.01)")
+    train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
+    train.add_argument("--hidden-units", type=cli.positive_int, help="of the main network (50; protein 100)")
+    train.add_argument("--hyper-units", type=cli.positive_int, nargs="+", default=[100, 50], help="of the hypernetwork (100 50)")
+    train.add_argument("--noise-dim", type=cli.positive_int, default=50, help="dimensions of eps (50)")
+    train.add_argument("--spread", type=cli.fraction, help="share of the initial weights' variance that comes from eps (0.1)")
+    args = parser.parse_args()
+    chosen = [name for asked in args.dataset for name in (tabular.NAMES if asked == "all" else (asked,))]
+    tables = [tabular.load(name, args.data_dir, args.target) for name in dict.fromkeys(chosen)]
+    methods = METHODS if args.method == "all" else (args.method,)
+    for table in tables:
+        options_for(args, table, methods[0])
+    folder = args.results_dir / "06_regression"
+    found = []
+    jobs = [(args, table, method, seed) for table in tables for method in methods for seed in args.seeds]
+    for table1, figure2 in run_jobs(run, jobs, args.jobs):
+        every = results.put_rows(folder / "table1.csv", table1, TABLE1, KEYS)
+        results.put_rows_packed(folder / "figure2.csv", figure2, FIGURE2, [*KEYS, "epoch"])
+        found += figure2
+    summary = report_systems.summarise_regression(every)
+    results.write_table(folder / "summary.csv", summary)
+    from common import figures
+
+    for name, own in pd.DataFrame(found).groupby("dataset"):
+        if (own["method"] == "hypernet").any():
+            figures.weight_spread(own[own["method"] == "hypernet"], folder / f"figure2_{name}.png")
+    report.write_report(args.results_dir)
+    shown = ["dataset", "method", "rmse_mean", "rmse_standard_error", "log_likelihood_mean", "coverage_90_mean", "num_splits", "seconds"]
+    print(summary[summary["dataset"].isin([table.name for table in tables])][shown].to_string(index=False, float_format="%.4g"))
+    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+
+
+if __name__ == "__main__":
+    cli.run_script(main)

@@ -1,0 +1,64 @@
+"""What predictive distributions are worth: likelihood and coverage of a regression, calibration of a classification."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp, ndtr
+
+NUM_BINS = 15  # of confidence, for the expected calibration error
+
+
+def log_likelihood(samples, y, sigma):
+    """log p(y|x) of each target in nats, under equal parts N(f(x; w_s), sigma^2): samples (S, rows), y (rows,)."""
+    errors = (y - samples) / sigma
+    return logsumexp(-0.5 * errors**2, axis=0) - np.log(len(samples)) - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+
+
+def best_sigma(samples, y):
+    """The sigma under which targets y (rows,) are most likely, given samples (S, rows)."""
+    start = np.sqrt(np.mean((y - samples) ** 2))
+    if start == 0:
+        return np.finfo(np.float32).tiny
+    found = minimize_scalar(
+        lambda log_sigma: -log_likelihood(samples, y, np.exp(log_sigma)).mean(),
+        bounds=(np.log(start) - 5, np.log(start) + 2),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def coverage(samples, y, sigma, level=0.9):
+    """Share of targets within the central interval of that level of their predictive distribution, in percent."""
+    below = ndtr((y - samples) / sigma).mean(0)
+    return 100 * np.mean(np.abs(below - 0.5) <= level / 2)
+
+
+def reliability(probabilities, y):
+    """Mean confidence, accuracy and number of images in NUM_BINS equal bins of confidence; bins without images are left out.
+
+    Args:
+        probabilities: (N, classes); y: (N,).
+    """
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == y
+    bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
+    number = np.bincount(bins, minlength=NUM_BINS)
+    used = number > 0
+    mean_confidence = np.bincount(bins, confidence, NUM_BINS)[used] / number[used]
+    return mean_confidence, np.bincount(bins, right, NUM_BINS)[used] / number[used], number[used]
+
+
+def expected_calibration_error(probabilities, y):
+    """Mean over images of |confidence - accuracy| of their bin, in percent (Guo et al. 2017)."""
+    confidence, accuracy, number = reliability(probabilities, y)
+    return 100 * np.average(np.abs(confidence - accuracy), weights=number)
+
+
+def entropy(probabilities):
+    """Predictive entropy in nats, (N,), of (N, classes)."""
+    return -np.sum(probabilities * np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)), -1)
+
+
+def accuracy_rejection(probabilities, y):
+    """Accuracy in percent of the images that are kept when those of largest entropy are rejected, after 0, 1, ... N - 1 of them."""
+    order = np.argsort(entropy(probabilities), kind="stable")
+    right = (probabilities.argmax(1) == y)[order]
+    return 100 * (np.cumsum(right) / np.arange(1, len(y) + 1))[::-1]
