@@ -67,7 +67,7 @@ def discover(job):
     args, target = job
     settings = target.settings["vae"]
     shared = {"target_pixels": args.target, "likelihood": args.likelihood} | cli.search_protocol(args)
-    options = [shared, [s.folder("").as_posix() for s in target.settings.values()], str(args.tdb), args.through_calphad]
+    options = [shared, [s.folder("").as_posix() for s in target.settings.values()], str(args.tdb), args.regressor, args.calphad_evaluations if args.through_calphad else 0]
     digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
     folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / digest / f"seed{target.seed}"
     path = folder / "found.json"

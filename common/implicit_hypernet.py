@@ -15,7 +15,7 @@ from common.epochs import Record, resume
 from common.hyper_layers import LayerwiseGenerator
 from common.networks import apply_kernel, dense_theta, linear
 
-DROPOUT = 0.5  # of the hypernetwork's hidden units in training (section 4)
+DROPOUT = 0.5  # one random bit a unit; of the hypernetwork's hidden units in training (section 4)
 EVALUATION_SEED = 20171
 
 
@@ -191,17 +191,22 @@ class ImplicitHypernet(keras.Model):
 
     def _train_draws(self, rows, step):
         """One step's noise for each member: eps, dropout masks and input noise, from the seed, its stream and the step."""
-        draws = 0 if self.method == "sgd" else self.weights_per_step or rows
-        counts = [draws * self.noise_dim, *(draws * width for width in self.widths), rows * self.sizes[0]]
-        if self.method == "sgd":
-            counts[0] = 0
+        members, inputs = len(self.streams), self.sizes[0]
+        draws = (self.weights_per_step or rows) if self.source.stochastic else 0
+        counts = [draws * self.noise_dim, rows * inputs]
         seeds = [[self.seed * 100_003 + stream, step] for stream in self.streams]
-        flat = tf.stack([tf.random.stateless_normal((sum(counts),), seed) for seed in seeds])
-        noise, *keep, inputs = tf.split(flat, counts, 1)
-        members = len(self.streams)
-        # A normal number is positive with probability 1 - DROPOUT.
-        keep = [tf.reshape(part > 0, (members, draws, width)) for part, width in zip(keep, self.widths)]
-        return tf.reshape(noise, (members, draws, -1)) if draws else None, keep, tf.reshape(inputs, (members, rows, self.sizes[0]))
+        normal = tf.stack([tf.random.stateless_normal((sum(counts),), seed) for seed in seeds])
+        noise, input_noise = tf.split(normal, counts, 1)
+        input_noise = tf.reshape(input_noise, (members, rows, inputs))
+        if not draws:
+            return None, None, input_noise
+        # Random bits are a third of the price of random numbers: DROPOUT is one half.
+        words = -(-draws * sum(self.widths) // 32)
+        bits = tf.stack([tf.random.stateless_uniform((words,), seed, None, None, tf.int32) for seed in seeds])
+        bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits[..., None], tf.range(32)), 1)
+        bits = tf.reshape(bits, (members, -1))[:, : draws * sum(self.widths)]
+        keep = tf.split(tf.reshape(bits, (members, draws, -1)), self.widths, 2)
+        return tf.reshape(noise, (members, draws, -1)), keep, input_noise
 
     def member_losses(self, x, y, step):
         """The objective per data point (Eq. 3's sum over n, divided by the batch), (members,).
