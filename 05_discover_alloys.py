@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common import alloys, cli, datasets, report, results
+from common import alloys, calphad, cli, datasets, report, results
 from common.errors import InputError
 from common.jobs import run_jobs
 
@@ -28,7 +28,7 @@ SHIPPED = Path(__file__).resolve().parent / "alloys" / "main30_100.npz"
 PROTOCOL = [*report.PROTOCOL, "likelihood"]
 FIGURE3B = ["alloy", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds", *PROTOCOL, "commit"]
 BOUNDS = ["alloy", "method", "seed", "cosine_distance", *PROTOCOL, "commit"]
-TABLE5 = ["alloy", "method", "seed", "element_error", "phase_error", "in_class", "cosine_distance", *alloys.ELEMENTS]
+TABLE5 = ["alloy", "method", "seed", "element_error", "phase_error", "in_class", "cosine_distance", *calphad.ELEMENTS]
 TABLE5 += [*PROTOCOL, "commit"]
 INVERSE_MAP = ["regressor", "held_out", "r2", "element_error", "num_alloys", "commit"]
 LIKELIHOODS = ["likelihood", "model", "neg_elbo", "absolute_error", "column_sum_error", "seed", "iterations", "recipe", "commit"]
@@ -79,7 +79,7 @@ def discover(job):
     rest, dataset = load_rest(args, data, target.alloy)
     image, composition = wanted(args, data, target)
     inverse = alloys.InverseMap(args.regressor, rest.matrices, rest.compositions, target.seed)
-    diagrams = alloys.PhaseDiagrams(args.tdb) if args.tdb else None
+    diagrams = calphad.PhaseDiagrams(args.tdb) if args.tdb else None
     families = {model: discovery.Family(cli.trained(args, s, dataset).model) for model, s in target.settings.items()}
     hunt = discovery.Hunt(
         families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
@@ -103,7 +103,7 @@ def discover(job):
             row["cosine_distance"] = float(discovery.cosine_distance(found[-1], image))
             if diagrams is not None:
                 row["phase_error"] = alloys.phase_error(found[-1][..., 0], diagrams.matrix_of(own, data.phases))
-            table5.append(shared | row | dict(zip(alloys.ELEMENTS, own.tolist())))
+            table5.append(shared | row | dict(zip(calphad.ELEMENTS, own.tolist())))
     designs = {method: np.round(images, 4).tolist() for method, images in ({"target": [image]} | designs).items()}
     record = json.dumps({"rows": rows, "bounds": bounds, "table5": table5, "designs": designs})
     results.write_atomically(path, lambda temporary: temporary.write_text(record + "\n"))
@@ -140,12 +140,12 @@ def make_data(args):
     """Compute the data set, list what failed, and compare melting ranges with handbooks."""
     if not args.tdb:
         raise InputError("--make-data needs a thermodynamic database: name it with --tdb")
-    limits = alloys.read_limits(args.limits or args.data_dir / "alloys" / "alloy_limits.csv")
+    limits = calphad.read_limits(args.limits or args.data_dir / "alloys" / "alloy_limits.csv")
     unknown = [name for name in args.held_out or [] if name not in limits]
     if unknown:
         raise InputError(f"no composition limits for {unknown[0]}: known are {', '.join(limits)}")
     chosen = args.held_out or list(limits)
-    diagrams = alloys.PhaseDiagrams(args.tdb)
+    diagrams = calphad.PhaseDiagrams(args.tdb)
     diagrams.check(limits[name] for name in chosen)
     folder = args.data_dir / "alloys" / "computed"
     jobs = [(args.tdb, d, limits[d], args.alloys_per_class, args.seeds[0], folder / f"{d}.npz") for d in chosen]
@@ -157,8 +157,8 @@ def make_data(args):
     data = alloys.load(folder)
     print(f"{len(data.matrices)} alloys of {len(data.names)} classes, {len(data.phases)} phases, in {folder}; failed: {data.failed or 'none'}")
     compositions = alloys.class_means(data)[1]
-    for name in [n for n in alloys.TEXTBOOK if n in data.names]:
-        found, known = diagrams.melting_range(compositions[data.names.index(name)]), alloys.TEXTBOOK[name]
+    for name in [n for n in calphad.TEXTBOOK if n in data.names]:
+        found, known = diagrams.melting_range(compositions[data.names.index(name)]), calphad.TEXTBOOK[name]
         print(f"{name}: liquidus {found[0]:.0f} K (handbooks {known[0]}), solidus {found[1]:.0f} K ({known[1]})")
     if args.pack:
         alloys.pack(folder, args.pack, args.alloys_per_class)
@@ -228,7 +228,7 @@ def main():
     if args.through_calphad and not args.tdb:
         raise InputError("--through-calphad needs a thermodynamic database: name it with --tdb")
     if args.tdb:
-        alloys.PhaseDiagrams(args.tdb).check([alloys.ELEMENTS])
+        calphad.PhaseDiagrams(args.tdb).check([calphad.ELEMENTS])
     else:
         print("no --tdb: Table 5's column B (do the phases that CALPHAD finds agree?) stays empty")
     data = alloys.load(args.dataset[0])

@@ -68,6 +68,7 @@ bench: .venv/.installed
 	$(RUN) benchmarks/outlier_scoring.py
 	$(RUN) benchmarks/bayesian_optimization.py
 	$(RUN) benchmarks/evolutionary_step.py
+	$(if $(wildcard $(DATA_DIR)/alloys/*.tdb),$(RUN) benchmarks/phase_diagrams.py $(addprefix --tdb ,$(wildcard $(DATA_DIR)/alloys/*.tdb)) --limits $(DATA_DIR)/alloys/alloy_limits.csv)
 
 clean:
 	rm -rf .venv results/demo

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import alloys
-from common.alloys import ELEMENTS, PHASES, TEMPERATURES
+from common import alloys, calphad
+from common.calphad import ELEMENTS, PHASES, TEMPERATURES
 from common.errors import InputError
 from conftest import ROOT
 
@@ -19,7 +19,7 @@ TABLE = "designation,element,min_wt,max_wt,set\n"
 
 @pytest.fixture(scope="module")
 def diagrams():
-    return alloys.PhaseDiagrams(TDB)
+    return calphad.PhaseDiagrams(TDB)
 
 
 def composition(**wt):
@@ -27,7 +27,7 @@ def composition(**wt):
 
 
 def test_mole_fractions_by_hand():
-    x = alloys.mole_fractions(composition(CU=10.0, MG=1e-5))
+    x = calphad.mole_fractions(composition(CU=10.0, MG=1e-5))
     moles = 90 / 26.9815, 10 / 63.546
     assert list(x) == ["AL", "CU", "MG"]  # what is absent is left out
     assert x["CU"] == pytest.approx(moles[1] / sum(moles), rel=1e-5)
@@ -37,18 +37,18 @@ def test_mole_fractions_by_hand():
 @pytest.mark.parametrize("bad", [composition(CU=60, MG=40), composition(CU=-1), composition(CU=np.nan), np.ones(3)])
 def test_impossible_compositions_are_refused(bad):
     with pytest.raises(InputError, match="wt%"):
-        alloys.mole_fractions(bad)
+        calphad.mole_fractions(bad)
 
 
 def test_drawn_compositions_keep_their_limits_and_their_prefix(tmp_path):
     (tmp_path / "limits.csv").write_text(TABLE + "6053,Si,0.495,0.91,main30\n6053,Mg,1.1,1.4,main30\n6053,V,0,1,main30\n")
-    limits = alloys.read_limits(tmp_path / "limits.csv")
+    limits = calphad.read_limits(tmp_path / "limits.csv")
     assert limits == {"6053": {"SI": (0.495, 0.91), "MG": (1.1, 1.4)}}
-    drawn = alloys.draw_compositions("6053", limits["6053"], 200, 0)
+    drawn = calphad.draw_compositions("6053", limits["6053"], 200, 0)
     si, mg = drawn[:, ELEMENTS.index("SI")], drawn[:, ELEMENTS.index("MG")]
     assert mg.min() >= 1.1 and mg.max() <= 1.4 and (si >= 0.45 * mg).all() and (si <= 0.65 * mg).all()
     assert drawn.sum() == pytest.approx(si.sum() + mg.sum())
-    np.testing.assert_array_equal(alloys.draw_compositions("6053", limits["6053"], 5, 0), drawn[:5])
+    np.testing.assert_array_equal(calphad.draw_compositions("6053", limits["6053"], 5, 0), drawn[:5])
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_drawn_compositions_keep_their_limits_and_their_prefix(tmp_path):
 def test_bad_limits_are_one_line(tmp_path, text, message):
     (tmp_path / "limits.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        alloys.read_limits(tmp_path / "limits.csv")
+        calphad.read_limits(tmp_path / "limits.csv")
     with pytest.raises(InputError, match="missing"):
-        alloys.read_limits(tmp_path / "none.csv")
+        calphad.read_limits(tmp_path / "none.csv")
 
 
 @needs_tdb
@@ -80,7 +80,7 @@ def test_equilibria_agree_with_plain_pycalphad(diagrams):
     matrix = diagrams.matrix(own)
     assert matrix.shape == (len(PHASES), len(TEMPERATURES))
     np.testing.assert_allclose(matrix.sum(0), 1, atol=1e-6)
-    x = alloys.mole_fractions(own)
+    x = calphad.mole_fractions(own)
     conditions = {v.T: temperatures, v.P: 101325, v.N: 1} | {v.X(e): value for e, value in x.items() if e != "AL"}
     plain = equilibrium(diagrams.database, [*x, "VA"], list(PHASES), conditions)
     for column, temperature in zip(matrix.T[np.isin(TEMPERATURES, temperatures)], temperatures):
@@ -95,10 +95,10 @@ def test_equilibria_agree_with_plain_pycalphad(diagrams):
 
 @needs_tdb
 def test_melting_ranges_are_the_handbooks(diagrams):
-    limits = alloys.read_limits(LIMITS)
+    limits = calphad.read_limits(LIMITS)
     middle = composition(**{e: np.mean(limits["2024"][e]) for e in limits["2024"]})
     liquidus, solidus = diagrams.melting_range(middle)
-    assert abs(liquidus - alloys.TEXTBOOK["2024"][0]) < 4 and abs(solidus - alloys.TEXTBOOK["2024"][1]) < 20
+    assert abs(liquidus - calphad.TEXTBOOK["2024"][0]) < 4 and abs(solidus - calphad.TEXTBOOK["2024"][1]) < 20
 
 
 @needs_tdb
@@ -109,7 +109,7 @@ def test_a_class_that_was_cut_off_is_finished_and_read(tmp_path, monkeypatch):
     assert alloys.compute_class(TDB, "6061", limits, 2, 0, path) == 0
     first = path.stat().st_mtime_ns
     assert alloys.compute_class(TDB, "6061", limits, 2, 0, path) == 0 and path.stat().st_mtime_ns == first
-    monkeypatch.setattr(alloys.PhaseDiagrams, "matrix", fail_on(alloys.PhaseDiagrams.matrix, 2))
+    monkeypatch.setattr(calphad.PhaseDiagrams, "matrix", fail_on(calphad.PhaseDiagrams.matrix, 2))
     assert alloys.compute_class(TDB, "6061", limits, 4, 0, path) == 1
     data = alloys.load(tmp_path / "parts")
     assert data.names == ("6061",) and len(data.matrices) == 3 and data.failed == (("6061", 1),)
@@ -153,7 +153,7 @@ def test_bad_files_are_one_line(tmp_path):
 
 def test_a_database_that_does_not_fit_is_one_line(tmp_path):
     with pytest.raises(InputError, match="missing"):
-        alloys.PhaseDiagrams(tmp_path / "none.tdb")
+        calphad.PhaseDiagrams(tmp_path / "none.tdb")
     (tmp_path / "small.tdb").write_text("ELEMENT AL FCC_A1 26.98 4577 28.3 !\nPHASE FCC_A1 % 1 1 !\nCONSTITUENT FCC_A1 :AL: !\n")
     with pytest.raises(InputError, match="no element CU"):
-        alloys.PhaseDiagrams(tmp_path / "small.tdb").matrix(composition(CU=1.0))
+        calphad.PhaseDiagrams(tmp_path / "small.tdb").matrix(composition(CU=1.0))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_digits, load_sample_image
 
-from common import alloys, patches
+from common import calphad, patches
 from conftest import ROOT
 
 
@@ -188,10 +188,10 @@ def few_alloys(tmp_path_factory):
     rng = np.random.default_rng(0)
     designations = np.repeat(["1100", "2024", "6061"], 8)
     shares = np.concatenate([rng.dirichlet(np.arange(1, 5) * scale, (8, 32)) for scale in (1, 3, 9)])
-    matrices = np.zeros((24, len(alloys.PHASES), 32), np.float16)
+    matrices = np.zeros((24, len(calphad.PHASES), 32), np.float16)
     matrices[:, :4] = shares.transpose(0, 2, 1)
     path = tmp_path_factory.mktemp("alloys") / "few.npz"
-    compositions = rng.uniform(0.1, 2, (24, len(alloys.ELEMENTS)))
+    compositions = rng.uniform(0.1, 2, (24, len(calphad.ELEMENTS)))
     alloys._write_npz(path, {"matrices": matrices, "compositions": compositions, "designations": designations})
     return path
 
