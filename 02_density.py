@@ -1,8 +1,6 @@
 """Density estimation (section 4.3): Table 1, Table 2 (parameters) and Table 3 (time)."""
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 
 from tqdm import tqdm
@@ -31,32 +29,33 @@ EVALUATION_SEED = 1
 
 def measure(job):
     """Train one run if it is missing and measure it; its row of Table 1."""
-    from common import density
-
     args, settings, name = job
     options = {"seed": EVALUATION_SEED, "num_importance_samples": args.num_importance_samples}
-    options |= {"num_nll_images": args.num_nll_images or None, "evaluate_on": args.evaluate_on}
-    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-    stored = settings.folder(args.results_dir / "checkpoints") / f"density-{digest}.json"
-    if stored.exists():
-        return json.loads(stored.read_text())
-    data = cli.load_data(args, name)
-    run = cli.trained(args, settings, data)
-    label = f"{settings.dataset} {settings.model} {settings.recipe} seed {settings.seed}: measuring"
-    x, y = data.part(options.pop("evaluate_on"))
-    measures = density.evaluate(run.model, x, y, progress=lambda tasks: tqdm(tasks, label, mininterval=5), **options)
-    row = {key: value for key, value in dataclasses.asdict(settings).items() if key in TABLE1}
-    row |= {key: float(value) for key, value in measures.items()}
-    row |= {
-        "evaluate_on": args.evaluate_on,
-        "num_importance_samples": args.num_importance_samples,
-        "nll_num_images": int(measures["nll_num_images"]),
-        "images_seen": settings.iterations * settings.batch_size,
-        "seconds": round(run.seconds, 1),
-        "commit": run.commit,
-    }
-    results.write_atomically(stored, lambda temporary: temporary.write_text(json.dumps(row, indent=1) + "\n"))
-    return row
+    options["num_nll_images"] = args.num_nll_images or None
+    digest = results.digest(options | {"evaluate_on": args.evaluate_on})
+    path = settings.folder(args.results_dir / "checkpoints") / f"density-{digest}.json"
+
+    def measured():
+        from common import density
+
+        data = cli.load_data(args, name)
+        run = cli.trained(args, settings, data)
+        label = f"{settings.dataset} {settings.model} {settings.recipe} seed {settings.seed}: measuring"
+        x, y = data.part(args.evaluate_on)
+        measures = density.evaluate(run.model, x, y, progress=lambda tasks: tqdm(tasks, label, mininterval=5), **options)
+        row = {key: value for key, value in dataclasses.asdict(settings).items() if key in TABLE1}
+        row |= {key: float(value) for key, value in measures.items()}
+        row |= {
+            "evaluate_on": args.evaluate_on,
+            "num_importance_samples": args.num_importance_samples,
+            "nll_num_images": int(measures["nll_num_images"]),
+            "images_seen": settings.iterations * settings.batch_size,
+            "seconds": round(run.seconds, 1),
+            "commit": run.commit,
+        }
+        return row
+
+    return results.stored(path, measured)
 
 
 def untrained_variants(args, data, recipe):

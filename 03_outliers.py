@@ -1,7 +1,5 @@
 """Outlier detection (section 4.4, Table 4): models see normal images only, and score a mixture."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +83,8 @@ def stored_record(args, folder, set_names, shared, score):
     from common import outliers
 
     options = [args.num_samples, args.outlier_fraction, sorted(set_names), args.num_bootstrap]
-    digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
-    path = folder / f"outliers-{digest}.json"
-    if not path.exists():
+
+    def scored():
         rows, by_score = [], score()
         for name, by_set in by_score.items():
             for outlier in [n for n in by_set if n != "test"]:
@@ -95,9 +92,9 @@ def stored_record(args, folder, set_names, shared, score):
                 row["num_normal"] = len(by_set["test"])
                 rows.append(row | outliers.measures(by_set["test"], by_set[outlier], EVALUATION_SEED, args.num_bootstrap))
         scores = {name: {n: values.tolist() for n, values in by_set.items()} for name, by_set in by_score.items()}
-        record = json.dumps({"rows": rows, "scores": scores})
-        results.write_atomically(path, lambda temporary: temporary.write_text(record + "\n"))
-    return json.loads(path.read_text())
+        return {"rows": rows, "scores": scores}
+
+    return results.stored(folder / f"outliers-{results.digest(options)}.json", scored)
 
 
 def score_model(job):

@@ -1,8 +1,6 @@
 """Novelty discovery (section 4.5, Figures 2 and 3a): search for an unseen class in the designs of models that never saw it."""
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -86,25 +84,23 @@ def discover(job):
     args, target = job
     settings = target.settings["vae"]
     shared = {"target_pixels": args.target_pixels} | cli.search_protocol(args)
-    options = json.dumps([shared, [s.folder("").as_posix() for s in target.settings.values()]])
-    digest = hashlib.sha256(options.encode()).hexdigest()[:8]
+    digest = results.digest([shared, [s.folder("").as_posix() for s in target.settings.values()]])
     folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / f"{digest}/target{target.index}"
-    path = folder / "found.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    shared |= {"dataset": target.dataset, "digit": target.digit, "target_index": target.index, "seed": target.seed}
-    shared |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize, "commit": commit()}
-    rest = load_rest(args, target.source, target.digit)
-    families = {model: discovery.Family(cli.trained(args, s, rest).model) for model, s in target.settings.items()}
-    image = targets(args, target.source, target.digit)[target.index]
-    hunt = discovery.Hunt(
-        families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
-    )
-    rows, bounds, designs = hunt.explore(shared)
-    designs = {method: np.round(images, 3).tolist() for method, images in ({"target": [image]} | designs).items()}
-    record = json.dumps({"rows": rows, "bounds": bounds, "designs": designs})
-    results.write_atomically(path, lambda temporary: temporary.write_text(record + "\n"))
-    return json.loads(record)
+
+    def found():
+        columns = shared | {"dataset": target.dataset, "digit": target.digit, "target_index": target.index, "seed": target.seed}
+        columns |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize, "commit": commit()}
+        rest = load_rest(args, target.source, target.digit)
+        families = {model: discovery.Family(cli.trained(args, s, rest).model) for model, s in target.settings.items()}
+        image = targets(args, target.source, target.digit)[target.index]
+        hunt = discovery.Hunt(
+            families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
+        )
+        rows, bounds, designs = hunt.explore(columns)
+        designs = {method: np.round(images, 3).tolist() for method, images in ({"target": [image]} | designs).items()}
+        return {"rows": rows, "bounds": bounds, "designs": designs}
+
+    return results.stored(folder / "found.json", found)
 
 
 def draw(args, name, rows, bounds, designs, folder):

@@ -1,8 +1,6 @@
 """Alloy discovery (section 4.5, Figure 3b and Table 5): search for an unseen aluminium alloy among phase diagrams."""
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -67,47 +65,52 @@ def discover(job):
     args, target = job
     settings = target.settings["vae"]
     shared = {"target_pixels": args.target, "likelihood": args.likelihood} | cli.search_protocol(args)
-    options = [shared, [s.folder("").as_posix() for s in target.settings.values()], str(args.tdb), args.regressor, args.calphad_evaluations if args.through_calphad else 0]
-    digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
+    options = [shared, [s.folder("").as_posix() for s in target.settings.values()], str(args.tdb), args.regressor]
+    digest = results.digest([*options, args.calphad_evaluations if args.through_calphad else 0])
     folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / digest / f"seed{target.seed}"
-    path = folder / "found.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    shared |= {"dataset": Path(args.dataset[0]).stem, "alloy": target.alloy, "seed": target.seed, "recipe": settings.recipe}
-    shared |= {"iterations": settings.iterations, "binarize": "none", "commit": commit()}
-    data = alloys.load(args.dataset[0])
-    rest, dataset = load_rest(args, data, target.alloy)
-    image, composition = wanted(args, data, target)
-    inverse = alloys.InverseMap(args.regressor, rest.matrices, rest.compositions, target.seed)
-    diagrams = calphad.PhaseDiagrams(args.tdb) if args.tdb else None
-    families = {model: discovery.Family(cli.trained(args, s, dataset).model) for model, s in target.settings.items()}
-    hunt = discovery.Hunt(
-        families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
-    )
-    rows, bounds, designs = hunt.explore(shared)
-    known = discovery.cosine_distance(rest.matrices[..., None].astype(float), image)
-    designs["nearest_known"] = [rest.matrices[np.argmin(known)][..., None]]
-    if args.through_calphad:
-        # The objective sees what an alloy of the decoded diagram's composition really is: no impossible diagram wins.
-        real = discovery.Hunt(
-            families, image, args.calphad_evaluations, args.steps, True, target.seed, folder / "calphad", args.acquisition,
-            realise=lambda design: diagrams.matrix_of(inverse(design[None, ..., 0])[0], data.phases)[..., None],
-        )  # fmt: skip
-        designs["hypervae_joint_calphad"] = real.search("hypervae_joint").designs
-    table5 = []
-    for method, found in designs.items():
+
+    def found():
+        columns = shared | {"dataset": Path(args.dataset[0]).stem, "alloy": target.alloy, "seed": target.seed, "recipe": settings.recipe}
+        columns |= {"iterations": settings.iterations, "binarize": "none", "commit": commit()}
+        data = alloys.load(args.dataset[0])
+        rest, dataset = load_rest(args, data, target.alloy)
+        image, composition = wanted(args, data, target)
+        inverse = alloys.InverseMap(args.regressor, rest.matrices, rest.compositions, target.seed)
+        diagrams = calphad.PhaseDiagrams(args.tdb) if args.tdb else None
+        families = {model: discovery.Family(cli.trained(args, s, dataset).model) for model, s in target.settings.items()}
+        hunt = discovery.Hunt(
+            families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
+        )
+        rows, bounds, designs = hunt.explore(columns)
+        known = discovery.cosine_distance(rest.matrices[..., None].astype(float), image)
+        designs["nearest_known"] = [rest.matrices[np.argmin(known)][..., None]]
+        if args.through_calphad:
+            # The objective sees what an alloy of the decoded diagram's composition really is: no impossible diagram wins.
+            real = discovery.Hunt(
+                families, image, args.calphad_evaluations, args.steps, True, target.seed, folder / "calphad", args.acquisition,
+                realise=lambda design: diagrams.matrix_of(inverse(design[None, ..., 0])[0], data.phases)[..., None],
+            )  # fmt: skip
+            designs["hypervae_joint_calphad"] = real.search("hypervae_joint").designs
+        table5 = [columns | row for row in table5_rows(designs, image, composition, inverse, diagrams, data.phases)]
+        designs = {method: np.round(images, 4).tolist() for method, images in ({"target": [image]} | designs).items()}
+        return {"rows": rows, "bounds": bounds, "table5": table5, "designs": designs}
+
+    return results.stored(folder / "found.json", found)
+
+
+def table5_rows(designs, target, composition, inverse, diagrams, phases):
+    """Errors of what each method found: its composition by the inverse map, and its phases beside what CALPHAD says of that alloy."""
+    from common.discovery import cosine_distance
+
+    for method, images in designs.items():
         if not method.startswith("random"):
-            own = inverse(found[-1][None, ..., 0])[0]
+            own = inverse(images[-1][None, ..., 0])[0]
             error = alloys.element_error(own, composition)
             row = {"method": method, "element_error": error, "in_class": error <= IN_CLASS, "phase_error": np.nan}
-            row["cosine_distance"] = float(discovery.cosine_distance(found[-1], image))
+            row["cosine_distance"] = float(cosine_distance(images[-1], target))
             if diagrams is not None:
-                row["phase_error"] = alloys.phase_error(found[-1][..., 0], diagrams.matrix_of(own, data.phases))
-            table5.append(shared | row | dict(zip(calphad.ELEMENTS, own.tolist())))
-    designs = {method: np.round(images, 4).tolist() for method, images in ({"target": [image]} | designs).items()}
-    record = json.dumps({"rows": rows, "bounds": bounds, "table5": table5, "designs": designs})
-    results.write_atomically(path, lambda temporary: temporary.write_text(record + "\n"))
-    return json.loads(record)
+                row["phase_error"] = alloys.phase_error(images[-1][..., 0], diagrams.matrix_of(own, phases))
+            yield row | dict(zip(calphad.ELEMENTS, own.tolist()))
 
 
 def wanted(args, data, target):

@@ -48,6 +48,10 @@ def options_for(args, table, method):
     chosen["splits"] = min(args.splits or (tabular.NUM_SPLITS if table.name in tabular.NAMES else 5), len(table.train_index))
     if method == "hypernet":
         chosen |= {"hyper_units": args.hyper_units, "noise_dim": args.noise_dim}
+        if args.weights_per_step is not None:
+            chosen["weights_per_step"] = args.weights_per_step
+            if chosen["batch_size"] % args.weights_per_step:
+                raise InputError(f"--weights-per-step {args.weights_per_step} must divide the batch size {chosen['batch_size']}")
     else:
         del chosen["spread"]
     room = table.train_index.shape[1] - table.test_index.shape[1]
@@ -61,23 +65,24 @@ def in_words(options):
     hyper = ""
     if "hyper_units" in options:
         hyper = f" by {'-'.join(map(str, [options['noise_dim'], *options['hyper_units']]))} spread {options['spread']:g}"
+        hyper += f", {options['weights_per_step']} draws of w a step" if "weights_per_step" in options else ""
     return f"{options['hidden_units']}{hyper}, {options['epochs']} epochs, batch {options['batch_size']}, lr {options['learning_rate']:g} {options['schedule']}"
 
 
 def run(job):
     """Train one method on all splits of one table: rows of Table 1 and of Figure 2."""
     args, table, method, seed = job
-    from common import epochs, implicit_hypernet
+    from common import implicit_hypernet
 
     options = options_for(args, table, method)
     members = tabular.Members(table, options["splits"])
-    hyper = {name: options[name] for name in ("noise_dim", "spread") if name in options}
+    hyper = {name: options[name] for name in ("noise_dim", "spread", "weights_per_step") if name in options}
     sizes = (table.x.shape[1], options["hidden_units"], 1)
     model = implicit_hypernet.ImplicitHypernet(
         sizes, "regression", method, members.statistics, members.streams, options.get("hyper_units", ()), seed=seed, **hyper
     )
     total = options["epochs"]
-    key = epochs.digest(options | {"fingerprint": table.fingerprint()})
+    key = results.digest(options | {"fingerprint": table.fingerprint()})
     folder = args.results_dir / "checkpoints" / "implicit_hypernet" / table.name / f"{method}-{key}" / f"seed{seed}"
 
     def measure(epoch):
@@ -140,13 +145,14 @@ def main():
     train.add_argument("--hidden-units", type=cli.positive_int, help="of the main network (50; protein 100)")
     train.add_argument("--hyper-units", type=cli.positive_int, nargs="+", default=[100, 50], help="of the hypernetwork (100 50)")
     train.add_argument("--noise-dim", type=cli.positive_int, default=50, help="dimensions of eps (50)")
+    train.add_argument("--weights-per-step", type=cli.positive_int, help="draws of the weights in a step (one a row, Eq. 3)")
     train.add_argument("--spread", type=cli.fraction, help="share of the initial weights' variance that comes from eps (0.1)")
     args = parser.parse_args()
     chosen = [name for asked in args.dataset for name in (tabular.NAMES if asked == "all" else (asked,))]
     tables = [tabular.load(name, args.data_dir, args.target) for name in dict.fromkeys(chosen)]
     methods = METHODS if args.method == "all" else (args.method,)
     for table in tables:
-        options_for(args, table, methods[0])
+        options_for(args, table, methods[-1])
     folder = args.results_dir / "06_regression"
     found = []
     jobs = [(args, table, method, seed) for table in tables for method in methods for seed in args.seeds]

@@ -63,7 +63,7 @@ def run(job):
     args, name, shape, method, generator, seed = job
     from sklearn.metrics import roc_auc_score
 
-    from common import epochs, implicit_hypernet
+    from common import implicit_hypernet
 
     data = grey(args, name)
     x, y, x_test, y_test = parts(args, data)
@@ -81,7 +81,7 @@ def run(job):
     unscaled = [np.zeros((1, x.shape[1])), np.ones((1, x.shape[1]))]
     model = implicit_hypernet.ImplicitHypernet(sizes, "classification", method, unscaled, seed=seed, **hyper)
     facts = {"fingerprint": data.fingerprint(), "architecture": shape, "evaluate_on": args.evaluate_on, "num_samples": args.num_samples}
-    key = epochs.digest(options | hyper | facts)
+    key = results.digest(options | hyper | facts)
     folder = args.results_dir / "checkpoints" / "implicit_hypernet" / data.name / f"{shape}-{method}-{key}" / f"seed{seed}"
 
     def probabilities(images):

@@ -69,7 +69,7 @@ def train(args, data, seed, name, variance, measure, mask=None, begin=None):
     from common import epochs
 
     shape = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()[:8]
-    folder = args.results_dir / "checkpoints" / "tvae" / f"{name}-{shape}-{epochs.digest(setting(args, data.shape[1]))}" / f"seed{seed}"
+    folder = args.results_dir / "checkpoints" / "tvae" / f"{name}-{shape}-{results.digest(setting(args, data.shape[1]))}" / f"seed{seed}"
     model = build(args, data, seed, variance)
     fit = dict(mask=mask, batch_size=args.batch_size, half_cycle=args.half_cycle, verbose=0)
     fit["learning_rate"] = (args.min_learning_rate, args.max_learning_rate)

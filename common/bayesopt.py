@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from common.errors import InputError
-from common.results import write_atomically
+from common.results import write_json
 
 if not hasattr(np.linalg, "linalg"):
     np.linalg.linalg = np.linalg  # GPy and GPyOpt catch np.linalg.linalg.LinAlgError
@@ -115,7 +115,7 @@ class BayesianOptimizer:
         if self.history is not None:
             record = {"bounds": self.bounds.tolist(), "x": self.x.tolist(), "y": self.y.tolist(), "kernel": self.kernel}
             record["seconds"] = self.seconds.tolist()
-            write_atomically(self.history, lambda temporary: temporary.write_text(json.dumps(record) + "\n"))
+            write_json(self.history, record)
 
     def run(self, objective, budget):
         """Ask, evaluate and tell until `budget` evaluations are in the history; returns `best`.

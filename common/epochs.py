@@ -1,6 +1,5 @@
 """Training by epochs with a record beside the weights, for models that are measured while they train; exact resume."""
 
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -10,13 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import InputError
-from common.results import make_folder, write_atomically
+from common.results import make_folder, write_atomically, write_json
 from common.training import commit
-
-
-def digest(settings):
-    """Eight hex digits that stand for settings (anything that JSON can hold) in a folder's name."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def resume(folder, model):
@@ -82,7 +76,7 @@ class Record(keras.callbacks.Callback):
         # Weights first: a kill between the two leaves a record of an earlier state, whose rows are made again.
         write_atomically(_weights(self.folder, done), self.model.save_weights)
         self.record["epoch"] = done
-        write_atomically(self.folder / "record.json", lambda temporary: temporary.write_text(json.dumps(self.record) + "\n"))
+        write_json(self.folder / "record.json", self.record)
         for old in self.folder.glob("epoch*.weights.h5"):
             if old != _weights(self.folder, done):
                 old.unlink()

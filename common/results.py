@@ -1,6 +1,8 @@
 """What scripts write: CSV rows, atomically, and the papers' numbers to stand beside them."""
 
 import contextlib
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -38,6 +40,22 @@ def make_folder(path):
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {path} ({error.strerror}): choose another --results-dir") from error
+
+
+def digest(settings):
+    """Eight hex digits that stand for settings (anything that JSON can hold) in a file's name."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def write_json(path, record):
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(record) + "\n"))
+
+
+def stored(path, make):
+    """The record in a JSON file; where there is none yet, make() gives it, and it is written there."""
+    if not path.exists():
+        write_json(path, make())
+    return json.loads(path.read_text())
 
 
 def read_rows(path, columns):

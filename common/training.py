@@ -1,7 +1,6 @@
 """Training with Keras `fit`: settings, checkpoints, exact resume, seeds."""
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -18,7 +17,7 @@ import tensorflow as tf
 from common.errors import InputError
 from common.hypervae import HyperVAE
 from common.metavae import MetaVAE
-from common.results import make_folder, write_atomically
+from common.results import digest, make_folder, write_atomically, write_json
 from common.tasks import training_batches
 from common.vae import VAE
 
@@ -57,8 +56,7 @@ class Settings:
     def folder(self, checkpoints):
         """<checkpoints>/<dataset>/<model>/<recipe>-<digest of the settings>/seed<k>"""
         shared = {k: v for k, v in dataclasses.asdict(self).items() if k != "seed"}
-        digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:8]
-        return Path(checkpoints) / self.dataset / self.model / f"{self.recipe}-{digest}" / f"seed{self.seed}"
+        return Path(checkpoints) / self.dataset / self.model / f"{self.recipe}-{digest(shared)}" / f"seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def _read_or_write_settings(settings, folder):
     path = folder / "settings.json"
     if not path.exists():
         record = {**dataclasses.asdict(settings), "commit": commit()}
-        write_atomically(path, lambda temporary: temporary.write_text(json.dumps(record, indent=1) + "\n"))
+        write_json(path, record)
         return record
     try:
         record = json.loads(path.read_text())

@@ -376,6 +376,7 @@ def test_regression_goes_on_where_it_was_killed_and_repeats_nothing(measurements
         (["--dataset", "own.csv"], "name one of them with --target"),
         (["--dataset", "own.csv", "--target", "price"], "has the columns bmi, bp, s5, target"),
         (["--batch-size", "5000"], "lower it"),
+        (["--weights-per-step", "3"], "must divide"),
         (["--results-dir", "file/results", "--epochs", "1", "--splits", "1"], "choose another --results-dir"),
     ],
 )
