@@ -19,7 +19,7 @@ demo: .venv/.installed
 	$(RUN) 02_density.py $(DEMO) --num-importance-samples 256 --num-nll-images 150
 
 test: .venv/.installed
-	$(RUN) -m pytest -q tests
+	$(RUN) -m pytest -q -n auto --dist loadfile tests
 
 FULL = --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --jobs $(JOBS)
 

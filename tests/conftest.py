@@ -1,8 +1,11 @@
 import os
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,3 +17,25 @@ def one_seed():
     """Initial weights do not differ between runs of the tests (where TensorFlow is loaded at all)."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+def run(script, *options, cwd=None):
+    """Call a script as a user does."""
+    command = [sys.executable, str(ROOT / script), *map(str, options)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=600)
+
+
+def assert_refused(done, message=""):
+    """Bad input ends with one line that says so, and exit code 2."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in done.stderr, done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def digits_8x8(tmp_path_factory):
+    """scikit-learn's digits as a user's own file, at their own 8 x 8."""
+    bunch = load_digits()
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(path, x=bunch.images / 16, y=bunch.target)
+    return path
