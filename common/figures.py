@@ -323,5 +323,6 @@ def classification(bins, rejection, curves, path):
     axes[0].legend(fontsize=7)
     for axis in axes:
         axis.grid(alpha=0.3)
+    figure.suptitle(bins["dataset"].iloc[0])
     figure.tight_layout()
     _save(figure, path)
