@@ -34,6 +34,10 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --seeds 0 1 2 3 4
+	$(RUN) 06_regression.py --dataset boston concrete energy kin8nm naval power wine-red yacht --data-dir $(DATA_DIR) --jobs $(JOBS)
+	$(RUN) 06_regression.py --dataset protein --splits 5 --data-dir $(DATA_DIR) --jobs $(JOBS)
+	$(RUN) 06_regression.py --dataset yacht --recipe paper --data-dir $(DATA_DIR) --jobs $(JOBS)
+	$(RUN) 07_classification.py --dataset mnist --seeds 0 1 2 --data-dir $(DATA_DIR) --jobs $(JOBS)
 	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4
 	$(RUN) 08_denoise.py $(HOUSE) --seeds 0 1
 	$(RUN) 08_denoise.py $(HOUSE) --stride 2 --batch-size 64 --epochs 100
