@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -69,7 +70,7 @@ def read_rows(path, columns):
         return pd.DataFrame(columns=columns)
     try:
         rows = pd.read_csv(path, dtype={"alloy": str})  # 2024 is a name
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}): delete it and run again") from error
     if list(rows.columns) != list(columns):
         raise InputError(f"{path} has other columns than this version writes: delete it and run again")
@@ -92,9 +93,15 @@ def put_rows(path, new, columns, keys):
 
 
 def put_rows_packed(path, new, columns, keys):
-    """As `put_rows`, and the same table beside it as .csv.gz: a whole experiment is too large for a repository, packed it is not."""
+    """As `put_rows`, and the same table beside it as .csv.gz: a whole experiment is too large for a repository, packed it is not.
+
+    Where only the packed table is there (a fresh clone), its rows are kept.
+    """
+    packed = Path(f"{path}.gz")
+    if packed.exists() and not Path(path).exists():
+        write_table(path, read_rows(packed, columns))
     rows = put_rows(path, new, columns, keys)
-    write_table(f"{path}.gz", rows, compression={"method": "gzip", "mtime": 0})  # equal rows, equal bytes
+    write_table(packed, rows, compression={"method": "gzip", "mtime": 0})  # equal rows, equal bytes
     return rows
 
 
