@@ -42,11 +42,12 @@ def architecture(text):
 
 
 def grey(args, name):
-    """A data set with its grey levels; images flattened and scaled to [0, 1] come of `flat`."""
+    """A data set with its grey levels."""
     return datasets.load(name, args.data_dir, "none")
 
 
 def flat(images):
+    """Images (N, H, W, 1) of bytes as rows of numbers from 0 to 1."""
     return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
@@ -152,14 +153,14 @@ def main():
     train.add_argument("--noise-dim", type=cli.positive_int, default=50, help="dimensions of eps (50)")
     train.add_argument("--spread", type=cli.fraction, default=0.1, help="dense: share of the initial weights' variance that comes from eps (0.1)")
     args = parser.parse_args()
-    shapes = {name: grey(args, name).image_shape for name in dict.fromkeys(args.dataset)}
-    if args.ood is not None and {grey(args, args.ood).image_shape} != set(shapes.values()):
+    loaded = {name: grey(args, name) for name in args.dataset}
+    if args.ood is not None and {grey(args, args.ood).image_shape} != {data.image_shape for data in loaded.values()}:
         raise InputError(f"images of {args.ood} have another size than {args.dataset}: resize them")
     generators = {"sgd": ["none"], "hypernet": args.generator}
     methods = METHODS if args.method == "all" else (args.method,)
     jobs = [
         (args, name, shape, method, generator, seed)
-        for seed in args.seeds for name in shapes for shape in args.architecture for method in methods for generator in generators[method]
+        for seed in args.seeds for name in loaded for shape in args.architecture for method in methods for generator in generators[method]
     ]  # fmt: skip
     folder = args.results_dir / "07_classification"
     for table2, curves, reliability, rejection in run_jobs(run, jobs, args.jobs):
@@ -177,7 +178,7 @@ def main():
         figures.classification(*own, folder / f"calibration_{name}.png")
     report.write_report(args.results_dir)
     shown = ["dataset", "architecture", "method", "generator", "seed", "error_percent", "nll", "ece", "ood_auc", "num_parameters", "seconds"]
-    print(every[every["dataset"].isin([grey(args, name).name for name in shapes])][shown].to_string(index=False, float_format="%.4g"))
+    print(every[every["dataset"].isin([data.name for data in loaded.values()])][shown].to_string(index=False, float_format="%.4g"))
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 
 

@@ -141,7 +141,6 @@ class Hypernetwork(_PerMember):
         return {name: tf.reshape(part, (-1, *shape)) for (name, shape), part in zip(self.shapes.items(), parts)}
 
 
-@keras.saving.register_keras_serializable(package="hypervae")
 class ImplicitHypernet(keras.Model):
     """Members, each a main network with weights from a hypernetwork, or with weights of its own ("sgd").
 
