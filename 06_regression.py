@@ -162,11 +162,11 @@ def main():
         found += figure2
     summary = report_systems.summarise_regression(every)
     results.write_table(folder / "summary.csv", summary)
-    from common import figures
+    from common import figures_systems
 
     for name, own in pd.DataFrame(found).groupby("dataset"):
         if (own["method"] == "hypernet").any():
-            figures.weight_spread(own[own["method"] == "hypernet"], folder / f"figure2_{name}.png")
+            figures_systems.weight_spread(own[own["method"] == "hypernet"], folder / f"figure2_{name}.png")
     report.write_report(args.results_dir)
     shown = ["dataset", "method", "rmse_mean", "rmse_standard_error", "log_likelihood_mean", "coverage_90_mean", "num_splits", "seconds"]
     print(summary[summary["dataset"].isin([table.name for table in tables])][shown].to_string(index=False, float_format="%.4g"))

@@ -170,12 +170,12 @@ def main():
         every_rejection = results.put_rows(folder / "rejection.csv", rejection, REJECTION, [*KEYS, "rejected_percent"])
     summary = report_systems.summarise_classification(every[every["evaluated_on"] == "test"])
     results.write_table(folder / "summary.csv", summary)
-    from common import figures
+    from common import figures_systems
 
     every_curve = results.read_rows(folder / "curves.csv", CURVES)
     for name in dict.fromkeys(every["dataset"]):
         own = [part[part["dataset"] == name] for part in (every_bin, every_rejection, every_curve)]
-        figures.classification(*own, folder / f"calibration_{name}.png")
+        figures_systems.classification(*own, folder / f"calibration_{name}.png")
     report.write_report(args.results_dir)
     shown = ["dataset", "architecture", "method", "generator", "seed", "error_percent", "nll", "ece", "ood_auc", "num_parameters", "seconds"]
     print(every[every["dataset"].isin([data.name for data in loaded.values()])][shown].to_string(index=False, float_format="%.4g"))

@@ -204,7 +204,7 @@ def main():
     for option, value in (BARS_DEFAULTS if args.task == "bars" else DENOISE_DEFAULTS).items():
         if getattr(args, option) is None:
             setattr(args, option, value)
-    from common import figures
+    from common import figures_systems
     from common.training import limit_threads
 
     limit_threads(1)  # small matrices: a second thread costs more than it brings
@@ -214,7 +214,7 @@ def main():
         for seed in args.seeds:
             row, fields = bars(args, seed, folder)
             rows = results.put_rows(folder / "bars.csv", [row], BARS, ["setting", "epochs", "seed"])
-            figures.fields(fields, (4, 4, 1), f"bars, seed {seed}: what each unit adds", folder / "bars" / f"fields_seed{seed}.png")
+            figures_systems.fields(fields, (4, 4, 1), f"bars, seed {seed}: what each unit adds", folder / "bars" / f"fields_seed{seed}.png")
         report.write_report(args.results_dir)
         print(rows.to_string(index=False))
         return
@@ -222,11 +222,11 @@ def main():
         rows, shown, model, own = denoise(args, seed, folder)
         results.put_rows(folder / "psnr.csv", rows, COLUMNS, KEYS)
         label = f"{own.name}, seed {seed}, {setting(args, model.data_dim)}"
-        figures.denoised(shown, label, own / f"before_after_seed{seed}.png")
-        figures.denoising_curves(pd.DataFrame(rows), label, own / f"curves_seed{seed}.png")
+        figures_systems.denoised(shown, label, own / f"before_after_seed{seed}.png")
+        figures_systems.denoising_curves(pd.DataFrame(rows), label, own / f"curves_seed{seed}.png")
         channels = 3 if shown["noisy"].ndim == 3 else 1
         units = model.decode(np.eye(args.latent_dim, dtype=np.float32)).numpy()
-        figures.fields(units, (args.patch, args.patch, channels), f"{label}: mu of single units", own / f"fields_seed{seed}.png")
+        figures_systems.fields(units, (args.patch, args.patch, channels), f"{label}: mu of single units", own / f"fields_seed{seed}.png")
         last = pd.DataFrame(rows).groupby(["method", "setting"], sort=False).last()
         print(last.reindex(columns=["epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]).to_string())
     report.write_report(args.results_dir)

@@ -1,7 +1,5 @@
 """Data sets of alloys: their files, errors of what was found, and the map from phase matrices back to compositions."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common.calphad import ELEMENTS, PHASES, TEMPERATURES, PhaseDiagrams, draw_compositions
-from common.datasets import VALIDATION_FRACTION, Dataset, stratified_split
+from common.datasets import VALIDATION_FRACTION, Dataset, read_arrays, stratified_split
 from common.errors import InputError
 from common.results import write_atomically
 
@@ -82,17 +80,15 @@ def pack(folder, path, number):
 
 
 def _read_classes(path):
+    damaged = "is no file of phase matrices ({}): delete it and compute it again"
+    arrays = read_arrays(path, "compute the alloys with --make-data", damaged)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
         number = len(arrays["matrices"])
         designations = np.broadcast_to(arrays["designations"], number).astype(str)
         shapes = (number, len(arrays["phases"]), len(arrays["temperatures"])), (number, len(arrays["elements"]))
         whole = (arrays["matrices"].shape, arrays["compositions"].shape) == shapes and np.all(np.isfinite(arrays["compositions"]))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: compute the alloys with --make-data") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{path} is no file of phase matrices ({error}): delete it and compute it again") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} {damaged.format(error)}") from error
     if not whole:
         raise InputError(f"{path} has arrays of shapes that do not fit: delete it and compute it again")
     names = {key: tuple(arrays[key].tolist()) for key in ("phases", "elements")}

@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import os
 import struct
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,14 +235,27 @@ def _read_omniglot(path):
     )
 
 
-def _read_npz(path):
+def read_arrays(path, missing, damaged="cannot be read as .npz ({}): write it again with numpy.savez", names=None):
+    """The arrays of an .npz, {name: array}; nothing is unpickled.
+
+    Args:
+        names: read these alone (all).
+        missing: the remedy where there is no such file; damaged: what an error says of one that cannot be read, {} for the reason.
+
+    Raises:
+        InputError: no such file, or it cannot be read.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if key in ("x", "y", "x_test", "y_test")}
+            return {name: archive[name] for name in archive.files if names is None or name in names}
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: give the path of an .npz with arrays x and y") from None
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{path} cannot be read as .npz ({error}): write it again with numpy.savez") from error
+        raise InputError(f"{path} is missing: {missing}") from None
+    except Exception as error:  # zip, zlib and NumPy raise many kinds
+        raise InputError(f"{path} {damaged.format(error)}") from error
+
+
+def _read_npz(path):
+    arrays = read_arrays(path, "give the path of an .npz with arrays x and y", names=("x", "y", "x_test", "y_test"))
     if "x" not in arrays or "y" not in arrays:
         raise InputError(f"{path} needs arrays 'x' (N, H, W) and 'y' (N,): write it with numpy.savez")
     if ("x_test" in arrays) != ("y_test" in arrays):

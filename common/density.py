@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from common.networks import single_theta
+from common.kernels import single_theta
 from common.tasks import evaluation_tasks
 
 tfd = tfp.distributions

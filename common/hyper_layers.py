@@ -5,7 +5,8 @@ import math
 import keras
 import tensorflow as tf
 
-from common.networks import FactoredKernel, initializer
+from common.kernels import FactoredKernel
+from common.networks import initializer
 
 CHANGE_SCALE = 0.1  # std of U H V's right factor against the base weights': training starts near a plain VAE
 

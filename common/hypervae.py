@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from common import density
 from common.hyper_layers import GENERATORS
-from common.networks import single_theta
+from common.kernels import single_theta
 from common.vae import VAE
 
 SUMMARIES = ("draw", "mean", "set")

@@ -2,69 +2,19 @@
 
 A body holds no variables: `encode(theta, x)` and `decode(theta, z)` take a dictionary of weights, so a
 VAE's own variables, MetaVAE's decoders and HyperVAE's generated weights run through the same lines.
-A kernel is a matrix (inputs, outputs), one such matrix a task (tasks, inputs, outputs), or a
-`FactoredKernel`. Stride-2 convolutions are matrix products on 3x3 patches: that is what lets every
+Stride-2 convolutions are matrix products on 3x3 patches: that is what lets every
 task have its own kernel without a loop, and XLA runs it as fast as a library convolution on a CPU.
 """
 
 import math
-from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from common.kernels import add_bias, apply_kernel, linear
+
 tfd = tfp.distributions
-
-
-@dataclass(frozen=True)
-class FactoredKernel:
-    """W = base + left core right, one `core` a task, not yet multiplied out (section 3.4)."""
-
-    base: tf.Tensor  # (inputs, outputs)
-    left: tf.Tensor  # (inputs, rank)
-    core: tf.Tensor  # (tasks, rank, rank)
-    right: tf.Tensor  # (rank, outputs)
-
-    def dense(self):
-        """The kernels themselves, (tasks, inputs, outputs)."""
-        return self.base + tf.matmul(tf.matmul(self.left, self.core), self.right)
-
-
-def dense_theta(theta):
-    """The same weights with every factored kernel multiplied out: for weights used many times."""
-    return {name: w.dense() if isinstance(w, FactoredKernel) else w for name, w in theta.items()}
-
-
-def single_theta(theta, shapes):
-    """theta of a batch of one task without its task axis: plain weights of the given shapes."""
-    return {name: w[0] if len(w.shape) > len(shapes[name]) else w for name, w in dense_theta(theta).items()}
-
-
-def apply_kernel(x, kernel):
-    """x (..., inputs) times a kernel; where kernels differ by task, x's first axis is the tasks."""
-    if isinstance(kernel, FactoredKernel):
-        inputs, outputs = kernel.base.shape
-        tasks, rows = kernel.core.shape[0], math.prod(x.shape[:-1])
-        if tasks == 1 or tasks * inputs * outputs <= rows * (inputs + outputs):
-            return apply_kernel(x, kernel.dense())
-        # x (B + U H V) = x B + ((x U) H) V: the kernels of the tasks are never formed.
-        low_rank = apply_kernel(apply_kernel(x, kernel.left), kernel.core)
-        return apply_kernel(x, kernel.base) + apply_kernel(low_rank, kernel.right)
-    if len(kernel.shape) == 3 and kernel.shape[0] == 1:
-        kernel = kernel[0]
-    if len(kernel.shape) == 2:
-        flat = tf.reshape(x, (-1, x.shape[-1]))
-    else:
-        flat = tf.reshape(x, (kernel.shape[0], -1, x.shape[-1]))
-    return tf.reshape(tf.matmul(flat, kernel), tuple(x.shape[:-1]) + (kernel.shape[-1],))
-
-
-def add_bias(x, bias):
-    """Add a bias (outputs,) or one a task (tasks, outputs) to x (..., outputs)."""
-    if len(bias.shape) == 2:
-        bias = tf.reshape(bias, (bias.shape[0],) + (1,) * (len(x.shape) - 2) + (bias.shape[1],))
-    return x + bias
 
 
 def patches_3x3(x):
@@ -296,10 +246,6 @@ def _matrix_layer(theta, name, x):
     x = tf.linalg.matrix_transpose(apply_kernel(tf.linalg.matrix_transpose(x), theta[f"{name}/left/kernel"]))
     flat = add_bias(tf.reshape(x, tuple(x.shape[:-2]) + (-1,)), theta[f"{name}/bias"])
     return tf.reshape(flat, x.shape)
-
-
-def linear(theta, name, x):
-    return add_bias(apply_kernel(x, theta[f"{name}/kernel"]), theta[f"{name}/bias"])
 
 
 def initializer(name):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from common.datasets import read_arrays
 from common.errors import InputError
 
 NAMES = ("boston", "concrete", "energy", "kin8nm", "naval", "power", "protein", "wine-red", "yacht")
@@ -70,13 +71,7 @@ def standard_splits(number):
 
 
 def _read_npz(path, target, remedy):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: {remedy}") from None
-    except Exception as error:  # zip, zlib and NumPy raise many kinds
-        raise InputError(f"{path} cannot be read as .npz ({error}): write it again with numpy.savez") from error
+    found = read_arrays(path, remedy)
     inputs = next((key for key in ("x", "X") if key in found), None)
     if inputs is None or target not in found:
         raise InputError(f"{path} has the arrays {sorted(found)}: it needs x and {target} (see --target)")

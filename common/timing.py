@@ -5,7 +5,7 @@ import time
 
 import tensorflow as tf
 
-from common.networks import dense_theta, single_theta
+from common.kernels import dense_theta, single_theta
 
 BATCH = 100  # images, the paper's
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from common.hyper_layers import GENERATORS, BlockGenerator, LayerwiseGenerator, MatrixHyperLayer
 from common.hypervae import HyperVAE
-from common.networks import ConvBody, dense_theta
+from common.kernels import dense_theta
+from common.networks import ConvBody
 
 SHAPES = ConvBody((28, 28, 1), 10).shapes()
 H = tf.random.stateless_uniform((3, 20, 20), (0, 1))

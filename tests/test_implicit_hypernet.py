@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from common import implicit_hypernet
-from common.implicit_hypernet import ImplicitHypernet, inverse_softplus
-from common.networks import dense_theta
+from common.implicit_hypernet import ImplicitHypernet
+from common.kernels import dense_theta
+from common.weight_sources import inverse_softplus
 
 
 def table(rows=60, seed=0):

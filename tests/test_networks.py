@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from scipy.stats import multinomial
 
-from common.networks import ATOMS, BODIES, ConvBody, FactoredKernel, MatrixBody
-from common.networks import apply_kernel, dense_theta, patches_3x3, scatter_3x3
+from common.kernels import FactoredKernel, apply_kernel, dense_theta
+from common.networks import ATOMS, BODIES, ConvBody, MatrixBody, patches_3x3, scatter_3x3
 
 RNG = np.random.default_rng(0)
 

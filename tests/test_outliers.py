@@ -13,7 +13,7 @@ from common.density import code_length
 from common.errors import InputError
 from common.hypervae import HyperVAE
 from common.metavae import MetaVAE
-from common.networks import dense_theta
+from common.kernels import dense_theta
 from common.vae import VAE
 
 SMALL = dict(image_shape=(8, 8, 1), latent_dim=3)

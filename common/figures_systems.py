@@ -1,0 +1,99 @@
+"""Figures of the two systems beside HyperVAE: implicit hypernetworks and the binary-latent VAE."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from common.figures import save
+
+
+def fields(units, shape, title, path, columns=16):
+    """What the decoder makes of single units, units (H, D) as images of `shape`; each scaled to its own range."""
+    images = units.reshape(-1, *shape)
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, min(columns, len(images)), figsize=(0.6 * columns, 0.65 * rows + 0.5), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image in zip(axes.flat, images):
+        low, high = image.min(), image.max()
+        axis.imshow((image - low) / max(high - low, 1e-9), cmap="gray", vmin=0, vmax=1)  # one channel or three
+    figure.suptitle(title, fontsize=8)
+    save(figure, path)
+
+
+def denoised(shown, title, path):
+    """Images {method: (H, W[, 3]) in 0..255} side by side, PSNR against "clean" above each; None is left out."""
+    from common.patches import psnr
+
+    clean = shown.get("clean")
+    images = {method: image for method, image in shown.items() if image is not None}
+    figure, axes = plt.subplots(1, len(images), figsize=(3.2 * len(images), 3.6), squeeze=False, layout="constrained")
+    for axis, (method, image) in zip(axes[0], images.items()):
+        axis.imshow(np.clip(image, 0, 255) / 255, cmap="gray", vmin=0, vmax=1)
+        value = "" if clean is None or method == "clean" else f", {psnr(image, clean):.2f} dB"
+        axis.set(xticks=[], yticks=[], title=f"{method}{value}")
+    figure.suptitle(title, fontsize=9)
+    save(figure, path)
+
+
+def denoising_curves(rows, title, path):
+    """Bound, learned sigma and PSNR of the TVAE over epochs, the other methods' PSNR as lines."""
+    own = rows[rows["method"] == "tvae"].sort_values("epoch")
+    panels = [("free_energy", "bound F, nats per patch"), ("learned_sigma", "learned sigma"), ("psnr", "PSNR, dB")]
+    panels = [panel for panel in panels if panel[0] in own and own[panel[0]].notna().any()]
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.2), squeeze=False, layout="constrained")
+    for axis, (column, label) in zip(axes[0], panels):
+        axis.plot(own["epoch"], own[column], ".-", label="tvae")
+        if column == "psnr":
+            for colour, (_, other) in enumerate(rows[rows["method"] != "tvae"].iterrows()):
+                axis.axhline(other["psnr"], color=f"C{colour + 1}", ls="--", lw=1, label=other["method"])
+            axis.legend(fontsize=7)
+        axis.set(xlabel="epoch", title=label)
+        axis.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=8)
+    save(figure, path)
+
+
+def weight_spread(rows, path, repetitions=3):
+    """Figure 2 of Sheikh et al.: spread of the generated weights and test RMSE over epochs, a panel for each of some splits.
+
+    The paper's grey area is three standard deviations; over the weights, here it is the level of spread from 0 up, since a
+    standard deviation cannot be negative.
+    """
+    splits = sorted(rows["split"].unique())[:repetitions]
+    figure, axes = plt.subplots(1, len(splits), figsize=(4.6 * len(splits), 3.2), squeeze=False)
+    for axis, split in zip(axes[0], splits):
+        own = rows[rows["split"] == split].sort_values("epoch")
+        axis.plot(own["epoch"], own["spread"], color="tab:blue", label="spread of w")
+        axis.set(title=f"{own['dataset'].iloc[0]}, split {split}", xlabel="epoch", ylabel="mean standard deviation of a weight")
+        axis.set_yscale("log")
+        other = axis.twinx()
+        other.plot(own["epoch"], own["rmse"], color="tab:red", label="test RMSE")
+        other.set_ylabel("test RMSE")
+        axis.legend([*axis.lines, *other.lines], ["spread of w (10 draws)", "test RMSE"], fontsize=8)
+    figure.tight_layout()
+    save(figure, path)
+
+
+def classification(bins, rejection, curves, path):
+    """Reliability, accuracy against rejection by predictive entropy, and test error over epochs; first seed of each model."""
+    keys = ["architecture", "method", "generator", "weights_per_step", "setting"]
+    figure, axes = plt.subplots(1, 3, figsize=(16, 4.6))
+    bins, rejection, curves = (part[(part["seed"] == part["seed"].min()) & (part["evaluated_on"] == "test")] for part in (bins, rejection, curves))
+    axes[0].plot([0, 1], [0, 1], "k:", lw=1)
+    for i, (key, own) in enumerate(bins.groupby(keys, sort=False)):
+        shape, method, generator, draws, setting = key
+        style = dict(color=f"C{i}", ls="--" if method == "sgd" else "-", marker=".", ms=4, lw=1)
+        name = f"{shape} SGD" if method == "sgd" else f"{shape} hypernet, {generator}, {draws} draws"
+        axes[0].plot(own["confidence"], own["accuracy"], label=name, **style)
+        for axis, table, columns in ((axes[1], rejection, ("rejected_percent", "accuracy")), (axes[2], curves, ("epoch", "error_percent"))):
+            same = table[(table[keys] == list(key)).all(axis=1)]
+            axis.plot(same[columns[0]], same[columns[1]], **style)
+    axes[0].set(title="reliability", xlabel="confidence", ylabel="accuracy")
+    axes[1].set(title="rejection by entropy", xlabel="images rejected, %", ylabel="accuracy of the rest, %")
+    axes[2].set(title="training", xlabel="epoch", ylabel="test error, %")
+    axes[0].legend(fontsize=7)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    figure.suptitle(bins["dataset"].iloc[0])
+    figure.tight_layout()
+    save(figure, path)
