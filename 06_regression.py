@@ -158,8 +158,8 @@ def main():
     jobs = [(args, table, method, seed) for table in tables for method in methods for seed in args.seeds]
     for table1, figure2 in run_jobs(run, jobs, args.jobs):
         every = results.put_rows(folder / "table1.csv", table1, TABLE1, KEYS)
-        results.put_rows_packed(folder / "figure2.csv", figure2, FIGURE2, [*KEYS, "epoch"])
         found += figure2
+    results.put_rows_packed(folder / "figure2.csv", found, FIGURE2, [*KEYS, "epoch"])
     summary = report_systems.summarise_regression(every)
     results.write_table(folder / "summary.csv", summary)
     from common import figures_systems
