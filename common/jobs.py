@@ -1,7 +1,6 @@
 """Independent jobs (seeds, data sets, models, targets) side by side, the cores shared among them."""
 
 import contextlib
-import os
 
 import joblib
 
@@ -24,7 +23,7 @@ def run_jobs(function, items, jobs, scheduler=None):
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
             yield from parallel(joblib.delayed(_with_threads)(function, item, 1) for item in items)
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, joblib.cpu_count() // jobs)  # the cores this process may use, not all of the machine
     if jobs == 1:
         for item in items:
             yield _with_threads(function, item, threads)
