@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
-from common import cli, patches, report, results
+from common import bars, cli, patches, report, results
 from common.errors import InputError
 
 EXAMPLES = """examples:
@@ -154,15 +155,11 @@ def denoise(args, seed, folder):
     return rows, shown | {"tvae": task.assemble(model)}, model, folder
 
 
-def bars(args, seed, folder):
+def bars_test(args, seed, folder):
     """The bars test: 500 images of 4 x 4 with bars of known shape; the row of bars.csv."""
-    from common import binary_vae
-
-    data, truth, likelihood = binary_vae.bars(500, seed)
+    data, truth, likelihood = bars.draw(500, seed)
     model, record = train(args, data, seed, "bars", 0.01, lambda model, free_energy: {})
     fields = model.decode(np.eye(args.latent_dim, dtype=np.float32)).numpy()
-    from scipy.optimize import linear_sum_assignment
-
     errors = np.mean((fields[:, None] - truth[None]) ** 2, -1)
     matched = errors[linear_sum_assignment(errors)]
     row = {"seed": seed, "setting": setting(args, data.shape[1]), "generating_log_likelihood": likelihood, "bars_found": int((matched < 0.01).sum())}
@@ -212,7 +209,7 @@ def main():
     if args.task == "bars":
         args.warm_stride, args.inpaint = None, 0.0
         for seed in args.seeds:
-            row, fields = bars(args, seed, folder)
+            row, fields = bars_test(args, seed, folder)
             rows = results.put_rows(folder / "bars.csv", [row], BARS, ["setting", "epochs", "seed"])
             figures_systems.fields(fields, (4, 4, 1), f"bars, seed {seed}: what each unit adds", folder / "bars" / f"fields_seed{seed}.png")
         report.write_report(args.results_dir)

@@ -14,8 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common.calphad import ELEMENTS, PHASES, TEMPERATURES, PhaseDiagrams, draw_compositions
-from common.datasets import VALIDATION_FRACTION, Dataset, read_arrays, stratified_split
+from common.datasets import VALIDATION_FRACTION, Dataset, stratified_split
 from common.errors import InputError
+from common.readers import read_arrays
 from common.results import write_atomically
 
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.datasets import read_arrays
 from common.errors import InputError
+from common.readers import read_arrays
 
 NAMES = ("boston", "concrete", "energy", "kin8nm", "naval", "power", "protein", "wine-red", "yacht")
 NUM_SPLITS = 20

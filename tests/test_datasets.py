@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from common import datasets
+from common import datasets, readers
 from common.errors import InputError
 
 
@@ -197,7 +197,7 @@ def test_validation_part_comes_from_the_training_part_alone(tmp_path):
     marks = np.arange(60) / 255.0
     x = np.broadcast_to(marks[:, None, None], (60, 4, 4))
     path = npz(tmp_path, x=x[:40], y=np.arange(40) % 2, x_test=x[40:], y_test=np.arange(20) % 2)
-    raw = datasets._read(path, tmp_path)
+    raw = readers.read(path, tmp_path)
     x, y, held, _ = datasets.stratified_split(raw.x, raw.y, datasets.VALIDATION_FRACTION)
     assert len(held) == 4 and held.max() < 40 and not set(held[:, 0, 0, 0]) & set(x[:, 0, 0, 0])
     data = datasets.load(path, tmp_path)
@@ -208,7 +208,7 @@ def test_validation_part_comes_from_the_training_part_alone(tmp_path):
 def test_area_average_keeps_ink():
     image = np.full((105, 105), 255, np.uint8)
     image[40:70, 20:50] = 0
-    small = datasets._shrink_to_28(image)
+    small = readers._shrink_to_28(image)
     assert small.shape == (28, 28) and abs(small.mean() - (255 - image).mean()) < 0.5
     assert small[14, 9] == 255 and small[0, 0] == 0
 
@@ -217,8 +217,8 @@ def test_area_average_keeps_ink():
 def test_tfds_serves_what_is_not_in_the_folder(tmp_path, name, shape):
     tfds = pytest.importorskip("tensorflow_datasets")
     with tfds.testing.mock_data(num_examples=400):
-        data = datasets._read(name, tmp_path)
-    assert data.image_shape == shape and len(data.x) == len(data.y) > 0
+        data = readers.read(name, tmp_path)
+    assert data.x.shape[1:] == shape and len(data.x) == len(data.y) > 0
     assert data.name == ("omniglot_tfds" if name == "omniglot" else name)
 
 
