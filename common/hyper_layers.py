@@ -1,5 +1,6 @@
 """Matrix hyper-layers: weights generated from a matrix H (section 3.4), layer by layer or in blocks."""
 
+import itertools
 import math
 
 import keras
@@ -8,6 +9,7 @@ import tensorflow as tf
 from common.kernels import FactoredKernel
 from common.networks import initializer
 
+LINE = 16  # numbers: in block generation each weight starts at a whole line of 64 bytes, where it need not be copied
 CHANGE_SCALE = 0.1  # std of U H V's right factor against the base weights': training starts near a plain VAE
 
 
@@ -104,9 +106,9 @@ class BlockGenerator(keras.layers.Layer):
         super().__init__(**kwargs)
         self.shapes, self.block = dict(shapes), block
         inner_rows, inner_columns = input_shape_of_h
-        # Weights start at multiples of 16 numbers: an aligned slice of one task's vector is not copied.
-        self.sizes = [-(-math.prod(shape) // 16) * 16 for shape in self.shapes.values()]
-        self.num_blocks = -(-sum(self.sizes) // block**2)
+        self.sizes = [-(-math.prod(shape) // LINE) * LINE for shape in self.shapes.values()]
+        # Two at least: with a block axis of 1, TensorFlow's oneDNN product below writes past its memory (tensorflow issue 117700).
+        self.num_blocks = max(2, -(-sum(self.sizes) // block**2))
         self.left = self.add_weight(
             shape=(self.num_blocks, block, inner_rows),
             name="left",
@@ -137,14 +139,27 @@ class BlockGenerator(keras.layers.Layer):
         left = tf.matmul(tf.reshape(self.left.value, (-1, h.shape[1])), h)
         left = tf.reshape(left, (tasks,) + tuple(self.left.shape))
         blocks = tf.matmul(left, self.right.value) + self.base.value
-        # One task needs no task axis while it is cut up, and without one the slices are views.
-        flat = tf.reshape(blocks, (-1,) if tasks == 1 else (tasks, -1))
-        theta, start = {}, 0
-        for (name, shape), size in zip(self.shapes.items(), self.sizes):
-            weight = flat[..., start : start + math.prod(shape)]
-            theta[name] = tf.reshape(weight, (tasks,) + tuple(shape))
-            start += size
-        return theta
+        # One task needs no task axis while it is cut up, and without one the parts are views.
+        parts = self._cut(tf.reshape(blocks, (-1,) if tasks == 1 else (tasks, -1)))
+        return {name: tf.reshape(part, (tasks, *shape)) for (name, shape), part in zip(self.shapes.items(), parts)}
+
+    def _cut(self, flat):
+        """The parts of flat (..., n) that are the weights', without the gaps between them."""
+        lengths = [math.prod(shape) for shape in self.shapes.values()]
+        gaps = [size - length for size, length in zip(self.sizes, lengths)]
+        gaps[-1] += flat.shape[-1] - sum(self.sizes)
+
+        @tf.custom_gradient
+        def cut(flat):
+            # One concatenation, where the gradients of slices would pad each part to the whole: XLA then takes 3 times as long a step.
+            def gradient(*parts):
+                pad = [[0, 0]] * (len(flat.shape) - 1)
+                return tf.concat([tf.pad(part, [*pad, [0, gap]]) for part, gap in zip(parts, gaps)], -1)
+
+            starts = itertools.accumulate(self.sizes, initial=0)
+            return [flat[..., start : start + length] for start, length in zip(starts, lengths)], gradient
+
+        return cut(flat)
 
 
 GENERATORS = {"layerwise": LayerwiseGenerator, "block": BlockGenerator}

@@ -66,6 +66,27 @@ def test_block_generation_is_one_batched_matrix_network():
         np.testing.assert_allclose(alone[name][0], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_gradient_of_block_generation_is_that_of_a_difference_quotient(tasks):
+    """Through cutting up the blocks (a gradient of our own) and the matrix products."""
+    shapes = {"a/kernel": (5, 3), "a/bias": (3,), "b/kernel": (7, 4)}  # none fills its lines
+    generator = BlockGenerator(shapes, (4, 4), block=8)
+    h = tf.random.stateless_normal((tasks, 4, 4), (0, 3))
+    wanted = {name: tf.random.stateless_normal((tasks, *shape), (1, n)) for n, (name, shape) in enumerate(shapes.items())}
+
+    def loss():
+        return sum(tf.reduce_sum(w * wanted[name]) for name, w in generator(h).items())
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    variables = [v.value for v in generator.trainable_variables]
+    for variable, gradient in zip(variables, tape.gradient(value, variables)):
+        step = tf.random.stateless_normal(variable.shape, (2, 0))
+        variable.assign_add(step)  # the loss is linear in each variable alone
+        np.testing.assert_allclose(loss() - value, tf.reduce_sum(gradient * step), rtol=1e-3, atol=1e-3)  # float32
+        variable.assign_sub(step)
+
+
 def test_layerwise_generation_is_one_matrix_layer_a_weight():
     generator = LayerwiseGenerator(SHAPES)
     theta = dense_theta(generator(H))
