@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CASES = ("vae", "metavae", "hypervae, 1 task, draw", "hypervae, 10 tasks, draw", "hypervae, 20 tasks, mean")
+CASES = ("vae", "metavae", "hypervae, 1 task, draw", "hypervae, 10 tasks, draw", "hypervae, 20 tasks, mean", "hypervae, 20 tasks, mean, block")
 
 
 def ours(threads, steps):
@@ -39,10 +39,11 @@ def ours(threads, steps):
         "hypervae, 1 task, draw": dict(model="hypervae", tasks_per_step=1, summary="draw"),
         "hypervae, 10 tasks, draw": dict(model="hypervae", tasks_per_step=10, summary="draw"),
         "hypervae, 20 tasks, mean": dict(model="hypervae", tasks_per_step=20, summary="mean"),
+        "hypervae, 20 tasks, mean, block": dict(model="hypervae", tasks_per_step=20, summary="mean", generator="block"),
     }
     times = {}
     for case in CASES:
-        settings = Settings(**base, **chosen[case])
+        settings = Settings(**(base | chosen[case]))
         model = build_model(settings, data)
         tasks = settings.tasks_per_step
         batches = training_batches(data.x, data.y, tasks, 100 // tasks, 0, 0, 10**6, model.mixed_batches)

@@ -197,6 +197,8 @@ def discovery_curves(rows, bounds, title, path, by):
         top = own[own["evaluation"] == min(10, own["evaluation"].max())].groupby("method")["best_so_far"].median().max()
         axis.set(title=f"{by} {label} held out", yscale="log", ylim=(lowest * 0.9, top * 1.1), xlabel="designs evaluated")
         axis.grid(alpha=0.3, which="both")
+        for numbers in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            numbers("{x:.2g}")  # not powers of ten: the range is narrow
     for axis in axes[:, 0]:
         axis.set_ylabel("cosine distance to the target")
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
