@@ -52,12 +52,12 @@ def read(args):
 
 def build(args, data, seed, variance):
     from common.binary_vae import BinaryVAE
+    from common.evolution import Evolution
 
     try:
-        return BinaryVAE(
-            *data.shape, args.latent_dim, tuple(args.hidden), args.states, args.parents, args.children, args.generations,
-            args.selection, args.mutation, variance=variance, leaky=args.leaky, seed=seed,
-        )  # fmt: skip
+        evolution = Evolution(args.parents, args.children, args.generations, args.selection, args.mutation)
+        shape = (*data.shape, args.latent_dim, tuple(args.hidden), args.states)
+        return BinaryVAE(*shape, evolution, variance=variance, leaky=args.leaky, seed=seed)
     except ValueError as error:
         raise InputError(f"{error}: change --states, --parents, --children or --latent-dim") from error
 

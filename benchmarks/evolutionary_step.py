@@ -33,22 +33,23 @@ def main():
     import numpy as np
     import tensorflow as tf
 
-    from common.binary_vae import BinaryVAE, unpack
+    from common.binary_vae import BinaryVAE
+    from common.evolution import Evolution, unpack
     from common.training import limit_threads
 
     limit_threads(1)
     data = (128 + 50 * np.random.default_rng(0).standard_normal((PATCHES, UNITS))).astype(np.float32)
-    model = BinaryVAE(PATCHES, UNITS, UNITS, (UNITS,), STATES, 5, 4, variance=2500.0)
+    model = BinaryVAE(PATCHES, UNITS, UNITS, (UNITS,), STATES, Evolution(5, 4), variance=2500.0)
     model.fit(data, 1, verbose=0)
     x, words = tf.constant(data[:BATCH]), model.words.value[:BATCH]
-    states, seed = unpack(words, UNITS), tf.constant([0, 0])
+    states, seed, evolution = unpack(words, UNITS), tf.constant([0, 0]), model.evolution
 
     def compiled(function):
         return tf.function(function, jit_compile=True)
 
     evolve = compiled(lambda: model.evolve(x, states, seed))
     value = compiled(lambda: model.log_joint(x, states))
-    children = compiled(lambda: model._children(model._parents(states, tf.zeros((BATCH, STATES)), seed), seed))
+    children = compiled(lambda: evolution.children(evolution.parents(states, tf.zeros((BATCH, STATES)), seed), 1.0, seed))
     square = tf.random.normal((1024, 1024))
     product = compiled(lambda: tf.matmul(square, square))
     # Two layers; the sets forward, their children forward, the sets forward again and backward twice.

@@ -15,27 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-SELECTIONS = ("best", "fitness", "uniform")
-MUTATIONS = ("flip", "sparse_flips", "crossover")
-DUPLICATE = -1e20  # log-joint of a state that is in the set already: never kept
-WORD = 32  # bits
+from common.evolution import Evolution, pack, unpack
+
 LEAST_VARIANCE = 1e-6  # a constant image would have none
-
-
-def pack(states):
-    """Bits (..., H), 0 or 1, to words (..., ceil(H / 32)) int32: equal words mean equal states."""
-    length = states.shape[-1]
-    words = -(-length // WORD)
-    bits = tf.pad(tf.cast(states, tf.int32), [[0, 0]] * (len(states.shape) - 1) + [[0, words * WORD - length]])
-    bits = tf.reshape(bits, tf.concat([tf.shape(states)[:-1], [words, WORD]], 0))
-    return tf.reduce_sum(tf.bitwise.left_shift(bits, tf.range(WORD)), -1)
-
-
-def unpack(words, length, dtype=tf.float32):
-    """The inverse of `pack`: bits (..., length)."""
-    bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(words[..., None], tf.range(WORD)), 1)
-    bits = tf.reshape(bits, tf.concat([tf.shape(words)[:-1], [words.shape[-1] * WORD]], 0))
-    return tf.cast(bits[..., :length], dtype)
 
 
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
@@ -61,31 +43,20 @@ class BinaryVAE(keras.Model):
         latent_dim: H, binary units.
         hidden: units of the decoder's hidden layers.
         num_states: S, members of each K_n; at most 2^H.
-        num_parents, num_children, num_generations: of an evolutionary step; parents times children times generations
-            new states compete for K_n.
-        selection: of parents: "best" (the top states), "fitness" (in proportion to it, for each data point), "uniform".
-        mutation: "flip" (one bit), "sparse_flips" (about `flips` bits, keeping the prior's number of ones) or "crossover"
-            (one-point, of every pair of parents, then one flip).
+        evolution: how the E-step makes new states.
         variance: sigma^2 to begin with.
         leaky: LeakyReLU of slope 0.01 in place of ReLU.
         seed: of the initial weights, the initial states and the mutations; step k of a run always draws the same.
     """
 
     def __init__(
-        self, num_data, data_dim, latent_dim, hidden=(64,), num_states=64, num_parents=5, num_children=4, num_generations=1,
-        selection="best", mutation="flip", flips=1.0, variance=0.01, leaky=False, seed=0, dtype="float32",
+        self, num_data, data_dim, latent_dim, hidden=(64,), num_states=64, evolution=Evolution(), variance=0.01, leaky=False, seed=0,
+        dtype="float32",
     ):  # fmt: skip
         super().__init__(dtype=dtype)
-        if selection not in SELECTIONS or mutation not in MUTATIONS:
-            raise ValueError(f"selection is one of {SELECTIONS}, mutation one of {MUTATIONS}")
-        if not 1 <= num_states <= 2**latent_dim or num_parents > num_states or num_children > latent_dim:
-            raise ValueError(
-                f"{num_states} distinct states of {latent_dim} bits, {num_parents} parents of {num_children} children: "
-                "there are not so many states, parents or bits"
-            )
+        evolution.check(num_states, latent_dim)
         self.num_data, self.data_dim, self.latent_dim, self.num_states = num_data, data_dim, latent_dim, num_states
-        self.num_parents, self.num_children, self.num_generations = num_parents, num_children, num_generations
-        self.selection, self.mutation, self.flips, self.leaky, self.seed = selection, mutation, flips, leaky, seed
+        self.evolution, self.leaky, self.seed = evolution, leaky, seed
         initial = keras.initializers.GlorotNormal(seed=seed)
         sizes = [latent_dim, *hidden, data_dim]
         self.layers_ = [
@@ -150,70 +121,8 @@ class BinaryVAE(keras.Model):
         return likelihood + tf.linalg.matvec(states, odds) + tf.reduce_sum(tf.math.log1p(-self.pi))
 
     def evolve(self, x, states, seed, mask=None):
-        """The E-step: children of the states compete with them for K_n.
-
-        Args:
-            x: (B, D); states: (B, S, H), distinct for each data point; seed: stateless, (2,).
-
-        Returns:
-            the S states of largest log-joint among old and new, and their log-joint (B, S). None is lost for a worse one.
-        """
-        values = self.log_joint(x, states, mask=mask)
-        pool, pool_values, kept = states, values, [(states, values, pack(states))]
-        for generation in range(self.num_generations):
-            own = tf.random.experimental.stateless_fold_in(seed, generation)
-            children = self._children(self._parents(pool, pool_values, own), own)
-            words, known = pack(children), tf.concat([w for *_, w in kept], 1)
-            same = tf.reduce_all(words[:, :, None] == known[:, None], -1)
-            # Of equal children the first one counts.
-            among = tf.reduce_all(words[:, :, None] == words[:, None], -1) & (tf.range(words.shape[1])[:, None] > tf.range(words.shape[1]))
-            duplicate = tf.reduce_any(same, -1) | tf.reduce_any(among, -1)
-            pool, pool_values = children, self.log_joint(x, children, mask=mask)
-            kept.append((children, tf.where(duplicate, tf.cast(DUPLICATE, x.dtype), pool_values), words))
-        states, values = tf.concat([s for s, *_ in kept], 1), tf.concat([v for _, v, _ in kept], 1)
-        values, order = tf.math.top_k(values, self.num_states)
-        return tf.gather(states, order, batch_dims=1), values
-
-    def _parents(self, pool, values, seed):
-        """(B, parents, H) of a pool (B, M, H)."""
-        number = self.num_parents
-        if self.selection == "best":
-            order = tf.math.top_k(values, number)[1]
-        else:
-            weights = tf.zeros_like(values)
-            if self.selection == "fitness":  # at most twice as likely as another, where all values are negative
-                weights = tf.math.log(values - 2 * tf.minimum(tf.reduce_min(values, -1, keepdims=True), 0) + 1e-6)
-            # With replacement, by the Gumbel trick.
-            uniform = tf.random.stateless_uniform(tf.concat([[number], tf.shape(values)], 0), seed, 1e-6, 1, values.dtype)
-            order = tf.transpose(tf.argmax(weights - tf.math.log(-tf.math.log(uniform)), -1))
-        return tf.gather(pool, order, batch_dims=1)
-
-    def _children(self, parents, seed):
-        """(B, parents times children, H): mutations of parents (B, parents, H); children of one parent flip distinct bits."""
-        batch, number, length = tf.shape(parents)[0], *parents.shape[1:]
-        seed_cross, seed_flip = tf.unstack(tf.random.split(seed, 2))
-        if self.mutation == "crossover":
-            point = tf.random.stateless_uniform((batch, number, 1), seed_cross, 1, length, tf.int32)
-            # Each parent meets the next one; as many children come of it as of mutation alone.
-            parents = tf.where(tf.range(length) < point, parents, tf.roll(parents, 1, 1))
-        if self.mutation == "sparse_flips":
-            uniform = tf.random.stateless_uniform((batch, number, self.num_children, length), seed_flip, dtype=parents.dtype)
-            flips = uniform < self._flip_rates(parents)[:, :, None]
-        else:
-            uniform = tf.random.stateless_uniform(tf.shape(parents), seed_flip, dtype=parents.dtype)
-            flips = tf.one_hot(tf.math.top_k(uniform, self.num_children)[1], length, True, False)
-        children = tf.where(flips, 1 - parents[:, :, None], parents[:, :, None])
-        return tf.reshape(children, (batch, number * self.num_children, length))
-
-    def _flip_rates(self, parents):
-        """Rates that flip `flips` bits on average and move the number of ones toward the prior's."""
-        total, length = self.flips, parents.shape[-1]
-        ones = tf.reduce_sum(parents, -1, keepdims=True)
-        wanted = tf.reduce_sum(self.pi)
-        ratio = (length - ones) * (total - (wanted - ones)) / ((wanted - ones + total) * tf.maximum(ones, 1))
-        ratio = tf.clip_by_value(ratio, 0.0, 1e3)
-        zero_rate = total / (length + (ratio - 1) * ones)
-        return tf.clip_by_value(tf.where(parents > 0, ratio * zero_rate, zero_rate), 0.0, 1.0)
+        """The E-step for data (B, D) and their states (B, S, H): the best S of old and new states, and their log-joint (B, S)."""
+        return self.evolution.improve(states, lambda s: self.log_joint(x, s, mask=mask), tf.reduce_sum(self.pi), seed)
 
     def train_step(self, batch):
         """E-step, then one gradient step on -F / B through the logsumexp, for data points (index, x[, mask])."""

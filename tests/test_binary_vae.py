@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from common.binary_vae import DUPLICATE, BinaryVAE, Triangular, pack, unpack
+from common.binary_vae import BinaryVAE, Triangular
+from common.evolution import DUPLICATE, Evolution, pack, unpack
 
 tfd = tfp.distributions
 H, D, N = 6, 5, 7
@@ -44,7 +45,7 @@ def test_packed_states_come_back_and_equal_words_mean_equal_states(length):
 
 
 def test_with_every_state_the_bound_is_the_log_likelihood_and_q_the_posterior():
-    built = model(2**H, num_parents=2, num_children=2)
+    built = model(2**H, evolution=Evolution(2, 2))
     joint = brute_force(built)
     likelihood = np.logaddexp.reduce(joint, 1)
     np.testing.assert_allclose(built.free_energy(X), likelihood, rtol=0, atol=1e-9)
@@ -65,7 +66,7 @@ def test_with_every_state_the_bound_is_the_log_likelihood_and_q_the_posterior():
     ids=["best", "fitness", "sparse_flips", "crossover"],
 )
 def test_e_steps_never_lower_the_bound_and_never_keep_a_state_twice(options):
-    built = model(10, num_parents=4, num_children=3, **options)
+    built = model(10, evolution=Evolution(4, 3, **options))
     joint = brute_force(built)
     states = unpack(built.words.value, H, tf.float64)
     bounds = [built.free_energy(X)]
@@ -82,7 +83,7 @@ def test_e_steps_never_lower_the_bound_and_never_keep_a_state_twice(options):
 
 
 def test_duplicates_are_left_out_even_where_few_states_are_new():
-    built = model(2**H - 2, num_parents=10, num_children=6)
+    built = model(2**H - 2, evolution=Evolution(10, 6))
     states, values = built.evolve(tf.constant(X), unpack(built.words.value, H, tf.float64), tf.constant([0, 0]))
     assert values.numpy().min() > DUPLICATE / 2
     assert all(len(np.unique(own, axis=0)) == 2**H - 2 for own in states.numpy())
@@ -129,7 +130,7 @@ def test_prior_and_variance_have_their_closed_forms_after_an_epoch():
 
 
 def test_only_observed_entries_count_and_the_estimate_fills_the_others():
-    built = model(2**H, num_parents=2, num_children=2)
+    built = model(2**H, evolution=Evolution(2, 2))
     mask = (np.random.default_rng(2).random((N, D)) < 0.6).astype(float)
     mask[0] = 1
     states = unpack(built.words.value, H, tf.float64)
@@ -152,24 +153,24 @@ def test_the_learning_rate_is_a_triangle():
 
 
 def test_a_run_continued_from_its_weights_equals_a_whole_one(tmp_path):
-    whole, first = (BinaryVAE(N, D, H, (8,), num_states=10, num_parents=3, num_children=2) for _ in range(2))
+    whole, first = (BinaryVAE(N, D, H, (8,), num_states=10, evolution=Evolution(3, 2)) for _ in range(2))
     whole.fit(X, epochs=4, batch_size=3, verbose=0)
     first.fit(X, epochs=2, batch_size=3, verbose=0)
     first.save_weights(tmp_path / "state.weights.h5")
-    second = BinaryVAE(N, D, H, (8,), num_states=10, num_parents=3, num_children=2)
+    second = BinaryVAE(N, D, H, (8,), num_states=10, evolution=Evolution(3, 2))
     second.fit(X, epochs=0, batch_size=3, verbose=0)  # compiles
     second.load_weights(tmp_path / "state.weights.h5")
     second.fit(X, epochs=4, initial_epoch=2, batch_size=3, verbose=0)
     np.testing.assert_array_equal(second.reconstruct(), whole.reconstruct())
     np.testing.assert_array_equal(second.words.numpy(), whole.words.numpy())
-    assert whole.free_energy(X).mean() > BinaryVAE(N, D, H, (8,), num_states=10, num_parents=3, num_children=2).free_energy(X).mean()
+    assert whole.free_energy(X).mean() > BinaryVAE(N, D, H, (8,), num_states=10, evolution=Evolution(3, 2)).free_energy(X).mean()
 
 
 def test_impossible_settings_are_refused():
-    for options in ({"num_states": 65}, {"num_states": 4, "num_parents": 5}, {"num_states": 8, "num_children": 7}):
+    for num_states, evolution in ((65, Evolution()), (4, Evolution(num_parents=5)), (8, Evolution(num_children=7))):
         with pytest.raises(ValueError, match="not so many"):
-            BinaryVAE(N, D, H, **options)
+            BinaryVAE(N, D, H, num_states=num_states, evolution=evolution)
     with pytest.raises(ValueError, match="selection"):
-        BinaryVAE(N, D, H, num_states=8, selection="worst")
+        Evolution(selection="worst")
     with pytest.raises(ValueError, match="shape"):
         model(8).fit(X[:3], epochs=1)
