@@ -12,7 +12,7 @@ RUN = $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-DEMO = --dataset digits --iterations 1500 --results-dir results/demo
+DEMO = --dataset digits --binarize threshold --iterations 700 --results-dir results/demo
 
 demo: .venv/.installed
 	$(RUN) 01_train.py $(DEMO)
