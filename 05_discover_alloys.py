@@ -66,8 +66,8 @@ def discover(job):
     settings = target.settings["vae"]
     shared = {"target_pixels": args.target, "likelihood": args.likelihood} | cli.search_protocol(args)
     options = [shared, [s.folder("").as_posix() for s in target.settings.values()], str(args.tdb), args.regressor]
-    digest = results.digest([*options, args.calphad_evaluations if args.through_calphad else 0])
-    folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / digest / f"seed{target.seed}"
+    folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / results.digest(options) / f"seed{target.seed}"
+    calphad_folder = folder / f"calphad-{args.calphad_evaluations}"
 
     def found():
         columns = shared | {"dataset": Path(args.dataset[0]).stem, "alloy": target.alloy, "seed": target.seed, "recipe": settings.recipe}
@@ -87,7 +87,7 @@ def discover(job):
         if args.through_calphad:
             # The objective sees what an alloy of the decoded diagram's composition really is: no impossible diagram wins.
             real = discovery.Hunt(
-                families, image, args.calphad_evaluations, args.steps, True, target.seed, folder / "calphad", args.acquisition,
+                families, image, args.calphad_evaluations, args.steps, True, target.seed, calphad_folder, args.acquisition,
                 realise=lambda design: diagrams.matrix_of(inverse(design[None, ..., 0])[0], data.phases)[..., None],
             )  # fmt: skip
             designs["hypervae_joint_calphad"] = real.search("hypervae_joint").designs
@@ -95,7 +95,7 @@ def discover(job):
         designs = {method: np.round(images, 4).tolist() for method, images in ({"target": [image]} | designs).items()}
         return {"rows": rows, "bounds": bounds, "table5": table5, "designs": designs}
 
-    return results.stored(folder / "found.json", found)
+    return results.stored((calphad_folder if args.through_calphad else folder) / "found.json", found)
 
 
 def table5_rows(designs, target, composition, inverse, diagrams, phases):
