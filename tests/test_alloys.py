@@ -14,6 +14,7 @@ from conftest import ROOT
 SHARED = Path(os.environ.get("HYPERVAE_DATA", ROOT.parent / "shared" / "data")) / "alloys"
 TDB, LIMITS = SHARED / "mc_al_v2.032.pycalphad.tdb", SHARED / "alloy_limits.csv"
 needs_tdb = pytest.mark.skipif(not TDB.exists(), reason=f"no thermodynamic database at {TDB}")
+SHIPPED = ROOT / "alloys" / "main30_100.npz"
 TABLE = "designation,element,min_wt,max_wt,set\n"
 
 
@@ -157,3 +158,32 @@ def test_a_database_that_does_not_fit_is_one_line(tmp_path):
     (tmp_path / "small.tdb").write_text("ELEMENT AL FCC_A1 26.98 4577 28.3 !\nPHASE FCC_A1 % 1 1 !\nCONSTITUENT FCC_A1 :AL: !\n")
     with pytest.raises(InputError, match="no element CU"):
         calphad.PhaseDiagrams(tmp_path / "small.tdb").matrix(composition(CU=1.0))
+
+
+def test_the_set_that_ships_is_what_metallurgists_expect():
+    data = alloys.load(SHIPPED)
+    assert len(data.names) == 30 and len(data.y) == 2999 and data.failed == (("5005", 1),)
+    np.testing.assert_allclose(data.matrices.sum(1), 1, atol=1e-5)
+    most = dict(zip(data.phases, data.matrices.max(2).T))  # of each phase, in each alloy
+    class_of = np.array(data.names)[data.y]
+    expected = {"S_PHASE": ("2024", "2618"), "THETA_AL2CU": ("2219", "2025", "2014")}
+    for phase, names in (expected | {"MG2SI_B": [name for name in data.names if name[0] == "6"]}).items():
+        assert (most[phase][np.isin(class_of, names)] > 1e-3).all(), phase
+    eta, t_phase = most["LC14_ZN2MG"] > 1e-3, most["MGALCUZN_T"] > 1e-3
+    zinc_alloys = np.isin(class_of, ("7075", "7076"))
+    assert (eta | t_phase)[zinc_alloys].all() and eta[zinc_alloys].mean() > 0.95  # most magnesium: T instead
+    assert (data.matrices[:, data.phases.index("LIQUID"), -1] > 0.999).mean() > 0.85
+    with np.load(SHIPPED, allow_pickle=False) as arrays:
+        assert "Open Database License" in str(arrays["notice"])
+
+
+@needs_tdb
+def test_the_set_that_ships_is_computed_by_this_code(diagrams):
+    limits = calphad.read_limits(LIMITS)
+    with np.load(SHIPPED, allow_pickle=False) as arrays:
+        for name in limits:
+            own = arrays["compositions"][arrays["designations"] == name]
+            np.testing.assert_array_equal(own, calphad.draw_compositions(name, limits[name], 100, 0))
+        number = 1234
+        again = diagrams.matrix(arrays["compositions"][number])
+        np.testing.assert_allclose(arrays["matrices"][number], again, atol=2e-3)
