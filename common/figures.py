@@ -38,8 +38,8 @@ def loss_curves(runs, path):
         axis.set(title=title, xlabel="iteration")
         axis.grid(alpha=0.3)
     # The first epochs would hide the differences between the models.
-    lowest = min(run.log["neg_elbo"].min() for run in runs)
-    axes[0].set_ylim(lowest * 0.97, lowest * 1.3)
+    values = np.concatenate([run.log["neg_elbo"] for run in runs])
+    axes[0].set_ylim(values.min() * 0.97, max(values.min() * 1.3, np.median(values)))
     axes[0].legend()
     save(figure, path)
 

@@ -21,7 +21,7 @@ from common.results import digest, make_folder, write_atomically, write_json
 from common.tasks import training_batches
 from common.vae import VAE
 
-CHECKPOINT_EVERY = 500  # iterations; also one row of the training log
+CHECKPOINT_EVERY = 100  # iterations; also one row of the training log
 
 
 @dataclass(frozen=True)
