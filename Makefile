@@ -30,7 +30,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 02_density.py $(FULL) --recipe paper
 	$(RUN) 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 	$(RUN) 04_discover_digits.py $(DISCOVER)
-	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey
+	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey --num-targets 2
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --seeds 0 1 2 3 4

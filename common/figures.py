@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
+from matplotlib.ticker import LogLocator
 from sklearn.metrics import auc, roc_curve
 
 from common.results import write_atomically
@@ -197,6 +198,7 @@ def discovery_curves(rows, bounds, title, path, by):
         top = own[own["evaluation"] == min(10, own["evaluation"].max())].groupby("method")["best_so_far"].median().max()
         axis.set(title=f"{by} {label} held out", yscale="log", ylim=(lowest * 0.9, top * 1.1), xlabel="designs evaluated")
         axis.grid(alpha=0.3, which="both")
+        axis.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
         for numbers in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
             numbers("{x:.2g}")  # not powers of ten: the range is narrow
     for axis in axes[:, 0]:
