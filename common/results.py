@@ -83,13 +83,13 @@ def write_table(path, rows, **options):
 
 
 def put_rows(path, new, columns, keys):
-    """Add rows to a results CSV; a row with the same keys is replaced. Returns all rows, sorted by keys."""
+    """Add rows to a results CSV; a row with the same keys is replaced. Returns all rows, sorted by keys, rounded as in the file."""
     rows = read_rows(path, columns)
     new = pd.DataFrame(new, columns=columns)
     rows = new if rows.empty else pd.concat([rows, new])
     rows = rows.drop_duplicates(keys, keep="last").sort_values(keys, kind="stable")
     write_table(path, rows)
-    return rows
+    return read_rows(path, columns)  # a summary made now equals one made from the file later
 
 
 def put_rows_packed(path, new, columns, keys):
