@@ -18,6 +18,11 @@ class FactoredKernel:
     core: tf.Tensor  # (tasks, rank, rank)
     right: tf.Tensor  # (rank, outputs)
 
+    @property
+    def shape(self):
+        """(tasks, inputs, outputs), as `dense` has it."""
+        return (self.core.shape[0], *self.base.shape)
+
     def dense(self):
         """The kernels themselves, (tasks, inputs, outputs)."""
         return self.base + tf.matmul(tf.matmul(self.left, self.core), self.right)
@@ -36,8 +41,8 @@ def single_theta(theta, shapes):
 def apply_kernel(x, kernel):
     """x (..., inputs) times a kernel; where kernels differ by task, x's first axis is the tasks."""
     if isinstance(kernel, FactoredKernel):
-        inputs, outputs = kernel.base.shape
-        tasks, rows = kernel.core.shape[0], math.prod(x.shape[:-1])
+        tasks, inputs, outputs = kernel.shape
+        rows = math.prod(x.shape[:-1])
         if tasks == 1 or tasks * inputs * outputs <= rows * (inputs + outputs):
             return apply_kernel(x, kernel.dense())
         # x (B + U H V) = x B + ((x U) H) V: the kernels of the tasks are never formed.

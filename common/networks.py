@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from common.kernels import FactoredKernel, add_bias, apply_kernel, linear
+from common.kernels import add_bias, apply_kernel, linear
 
 tfd = tfp.distributions
 
@@ -247,7 +247,7 @@ def _matrix_layer(theta, name, x):
     def from_left(x):
         return tf.linalg.matrix_transpose(apply_kernel(tf.linalg.matrix_transpose(x), left))
 
-    inputs, outputs = (right.base if isinstance(right, FactoredKernel) else right).shape[-2:]
+    inputs, outputs = right.shape[-2:]
     # The product from the left transposes: it takes the matrix of fewer columns.
     x = apply_kernel(from_left(x), right) if outputs > inputs else from_left(apply_kernel(x, right))
     flat = add_bias(tf.reshape(x, tuple(x.shape[:-2]) + (-1,)), theta[f"{name}/bias"])
