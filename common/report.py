@@ -49,7 +49,7 @@ PAPER_TABLE_4 = {  # percent: (AUC, FPR, FNR) by normal set, model and score; th
     ("fashion_mnist", "hypervae", "description_length"): (76.8, 33.6, 28.7),
 }
 MEASURES = ["neg_elbo", "reconstruction", "kl_z", "kl_u", "nll_is"]
-GROUP = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "kl_warmup", "iterations"]
+GROUP = ["dataset", "binarize", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "kl_warmup", "iterations"]
 
 
 def summarise(rows):
