@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_sample_image
 
-from common import patches
+from common import patches, report_systems
 from conftest import ROOT, assert_refused, run
 
 
@@ -105,18 +105,22 @@ def without_time(path):
 
 
 def test_regression_goes_on_where_it_was_killed_and_repeats_nothing(measurements):
-    options = ["--dataset", measurements, "--target", "target", "--splits", 3, "--epochs", 60, "--num-samples", 5]
+    options = ["--dataset", measurements, "--target", "target", "--splits", 3, "--epochs", 2, 60, "--num-samples", 5]
     results, other = measurements.parent / "whole", measurements.parent / "killed"
     done = run("06_regression.py", *options, "--results-dir", results)
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(results / "06_regression" / "table1.csv")
     expected = ["dataset", "method", "split", "rmse", "log_likelihood", "coverage_90", "epochs", "seconds", "commit"]
-    assert list(table.columns[:9]) == expected and list(table["split"]) == [0, 1, 2] * 2
+    assert list(table.columns[:9]) == expected and list(table["split"]) == [0, 1, 2] * 4
+    summary = pd.read_csv(results / "06_regression" / "summary.csv").set_index(["method", "epochs"])
+    assert list(summary.index[summary["chosen"]]) == [("hypernet", 60), ("sgd", 60)]  # two epochs are too few for anyone
+    table = table[table["epochs"] == 60]
     targets = load_diabetes(as_frame=True).frame["target"][:120]
     assert (table["rmse"] < 1.1 * targets.std()).all() and np.isfinite(table.select_dtypes("number")).all(axis=None)
     assert table["coverage_90"].between(40, 100).all()
     curve = pd.read_csv(results / "06_regression" / "figure2.csv")
-    last = curve[curve["epoch"] > 40].groupby(["method", "split"])["rmse"].mean()
+    curve = curve[curve["epochs"] == 60]
+    last = curve[curve["epoch"] > 48].groupby(["method", "split"])["rmse"].mean()
     np.testing.assert_allclose(table.set_index(["method", "split"])["rmse"], last.reindex(zip(table["method"], table["split"])), rtol=1e-4)
     assert (curve.loc[curve["method"] == "sgd", "spread"] == 0).all() and (curve.loc[curve["method"] == "hypernet", "spread"] > 0).all()
     assert (results / "06_regression" / "figure2_own.png").exists() and "own" in (results / "README.md").read_text()
@@ -132,6 +136,20 @@ def test_regression_goes_on_where_it_was_killed_and_repeats_nothing(measurements
     saved = {path: path.stat().st_mtime_ns for path in other.rglob("*.weights.h5")}
     repeated = run("06_regression.py", *options, "--results-dir", other)
     assert repeated.returncode == 0 and saved == {path: path.stat().st_mtime_ns for path in other.rglob("*.weights.h5")}
+
+
+def test_held_out_rows_choose_the_epochs_and_test_rows_do_not():
+    row = {"dataset": "own", "recipe": "ours", "setting": "s", "num_samples": 5, "seconds": 1.0, "commit": "c", "seed": 0}
+    row |= dict.fromkeys(("log_likelihood", "coverage_90", "sigma", "rmse_early_stopped"), 0.0)
+    held_out = {("sgd", 30): 0.5, ("sgd", 100): 0.7, ("hypernet", 30): 0.6, ("hypernet", 100): 0.4}
+    rows = [
+        row | {"method": m, "epochs": e, "split": k, "rmse_held_out": error + 0.1 * k, "rmse": 1 - error}
+        for (m, e), error in held_out.items() for k in range(3)
+    ]  # fmt: skip
+    summary = report_systems.summarise_regression(pd.DataFrame(rows))
+    assert set(zip(*summary[summary["chosen"]][["method", "epochs"]].to_numpy().T)) == {("sgd", 30), ("hypernet", 100)}
+    shown = report_systems.regression_table(summary)
+    assert "30: 0.600, 100: 0.800" in shown and shown.count("| own |") == 2
 
 
 @pytest.mark.parametrize(
