@@ -177,6 +177,7 @@ def compare(args, data):
     if args.compare == "regressors":
         rows = [row | {"num_alloys": len(data.y), "commit": commit()} for row in alloys.compare_inverse_maps(data, args.seeds[0])]
         print(results.put_rows(folder / "inverse_map.csv", rows, INVERSE_MAP, ["regressor", "held_out", "num_alloys"]).to_string())
+        report.write_report(args.results_dir)
         return
     for likelihood in ("multinomial", "continuous_bernoulli"):
         dataset = alloys.as_dataset(data, likelihood)
@@ -191,6 +192,7 @@ def compare(args, data):
             row |= {"seed": settings.seed, "iterations": settings.iterations, "recipe": settings.recipe, "commit": run.commit}
             rows = results.put_rows(folder / "likelihoods.csv", [row], LIKELIHOODS, ["likelihood", "model", "seed", "iterations", "recipe"])
     print(rows.to_string())
+    report.write_report(args.results_dir)
 
 
 def draw(args, data, rows, bounds, designs, folder):

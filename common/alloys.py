@@ -180,7 +180,7 @@ def compare_inverse_maps(data, seed=0):
     """R2 and main elements' relative error (percent) of every regressor, on rows and on whole classes it has not seen."""
     folds = {
         "rows": list(KFold(5, shuffle=True, random_state=seed).split(data.y)),
-        "classes": list(GroupKFold(5).split(data.y, groups=data.y)),
+        "classes": list(GroupKFold(min(5, len(data.names))).split(data.y, groups=data.y)),
     }
     rows = []
     for kind in REGRESSORS:
@@ -199,5 +199,5 @@ REGRESSORS = {
     "ridge": lambda seed: RidgeCV(np.logspace(-3, 3, 13)),
     "kernel_ridge": lambda seed: KernelRidge(alpha=1e-3, kernel="rbf", gamma=1e-4),
     "extra_trees": lambda seed: ExtraTreesRegressor(200, random_state=seed),
-    "mlp": lambda seed: MLPRegressor((100,), max_iter=500, early_stopping=True, random_state=seed),
+    "mlp": lambda seed: MLPRegressor(hidden_layer_sizes=(100,), max_iter=500, early_stopping=True, random_state=seed),
 }

@@ -87,6 +87,22 @@ def test_an_unseen_alloy_is_searched_for_and_a_second_call_repeats_nothing(few_a
     assert again.returncode == 0 and (folder / "table5.csv").read_bytes() == before
 
 
+def test_regressors_and_likelihoods_are_compared(few_alloys):
+    results = few_alloys.parent / "compared"
+    options = ["--alloys", few_alloys, "--results-dir", results, "--iterations", 10]
+    for what in ("regressors", "likelihoods"):
+        done = run("05_discover_alloys.py", *options, "--compare", what)
+        assert done.returncode == 0, done.stderr[-2000:]
+    maps = pd.read_csv(results / "05_discover_alloys" / "inverse_map.csv")
+    assert set(zip(maps["regressor"], maps["held_out"])) == {(r, h) for r in alloys.REGRESSORS for h in ("rows", "classes")}
+    assert np.isfinite(maps[["r2", "element_error"]]).all(axis=None) and (maps["r2"] < 0.5).all()  # made-up alloys: nothing to learn
+    found = pd.read_csv(results / "05_discover_alloys" / "likelihoods.csv").set_index(["likelihood", "model"])
+    assert len(found) == 4 and (found.loc["multinomial", "column_sum_error"] < 1e-5).all()
+    assert (found.loc["continuous_bernoulli", "column_sum_error"] > 1e-2).all()  # nothing there makes a column sum to 1
+    text = (results / "README.md").read_text()
+    assert "kernel_ridge" in text and "continuous_bernoulli" in text
+
+
 SMALL_TDB = "ELEMENT AL FCC_A1 26.98 4577 28.3 !\nPHASE FCC_A1 % 1 1 !\nCONSTITUENT FCC_A1 :AL: !\n"
 HEADER = "designation,element,min_wt,max_wt,set\n"
 
