@@ -77,7 +77,8 @@ def discover(job):
         image, composition = wanted(args, data, target)
         inverse = alloys.InverseMap(args.regressor, rest.matrices, rest.compositions, target.seed)
         diagrams = calphad.PhaseDiagrams(args.tdb) if args.tdb else None
-        families = {model: discovery.Family(cli.trained(args, s, dataset).model) for model, s in target.settings.items()}
+        known = [rest.matrices[rest.y == label][..., None] for label in np.unique(rest.y)]
+        families = {model: discovery.Family(cli.trained(args, s, dataset).model, known) for model, s in target.settings.items()}
         hunt = discovery.Hunt(
             families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
         )

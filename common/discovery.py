@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 
 from common.bayesopt import BayesianOptimizer
 
-BOX_Z, BOX_U = 5.0, 3.0  # the search goes over [-5, 5] in each coordinate of z, [-3, 3] in each of u
+BOX_Z, BOX_U = 5.0, 3.0  # the search goes over [-5, 5] in each coordinate of z, [-3, 3] in each of u, at least
 NUM_INITIAL = 10  # designs drawn from the prior before the first model of the objective
 CARRIED_OVER = 5  # codes of the best designs so far with which an outer step begins
 
@@ -26,13 +26,46 @@ def cosine_distance(x, target):
 
 
 class Family:
-    """The designs of a trained VAE or HyperVAE."""
+    """The designs of a trained VAE or HyperVAE.
 
-    def __init__(self, model):
+    KL(u) weighs little, one share for each image of a task, so codes of tasks may lie far from the prior. Given the known
+    tasks, the box covers their codes, and searches start from their u.
+
+    Args:
+        known: images of the tasks that the model was trained on, a list of (n, H, W, 1); or None, and the prior is believed.
+
+    Attributes:
+        centre: u (u_dim,) of which nothing is known, the known tasks' mean, or the prior's.
+        first_u: u with which a search begins, `centre`, or where no task is known that of an empty image.
+    """
+
+    def __init__(self, model, known=None):
         self.model = model
         self.u_dim, self.z_dim = getattr(model, "hyper_latent_dim", 0), model.body.latent_dim
         self.u_box = np.tile([-BOX_U, BOX_U], (self.u_dim, 1))
         self.z_box = np.tile([-BOX_Z, BOX_Z], (self.z_dim, 1))
+        self.centre, self.known_u = np.zeros(self.u_dim), None
+        if known is None:
+            self.first_u = self.infer_u(np.zeros(model.body.image_shape))
+            return
+        codes = [self._codes(tf.cast(images, tf.float32)[None]) for images in known]
+        z = np.concatenate([z for _, z in codes])
+        self.z_box = _widened(self.z_box, z)
+        if self.u_dim:
+            self.known_u = np.stack([u for u, _ in codes]).astype(np.float64)
+            self.u_box, self.centre = _widened(self.u_box, self.known_u), self.known_u.mean(0)
+        self.first_u = self.centre
+
+    def _codes(self, images):
+        """Posterior means u (u_dim,) of a task's images (1, n, H, W, 1), and z (n, z_dim) of each under theta(u)."""
+        u = self.model.infer_u(images).mean() if self.u_dim else tf.zeros((1, 0))
+        return u[0].numpy(), self.model.encode(images, self.theta(u)).mean()[0].numpy()
+
+    def draw_u(self, random, number):
+        """u (number, u_dim) from the prior, or of known tasks."""
+        if self.known_u is None:
+            return random.standard_normal((number, self.u_dim))
+        return self.known_u[random.choice(len(self.known_u), number)]
 
     def theta(self, u):
         """Weights, one set for each row of u (n, u_dim)."""
@@ -94,6 +127,11 @@ class Family:
         return float(min(end.fun for end in ends))
 
 
+def _widened(box, codes):
+    """The box (dim, 2) with every code (n, dim) inside."""
+    return np.stack([np.minimum(box[:, 0], codes.min(0)), np.maximum(box[:, 1], codes.max(0))], 1)
+
+
 class Search(NamedTuple):
     """The record of one search, in the order of its evaluations."""
 
@@ -147,15 +185,15 @@ class Hunt:
 
         These searches know the target, so one of their starts is its own encoding.
         """
-        found, empty = {}, np.zeros_like(self.target)
+        found = {}
         rng = np.random.default_rng(self.seed)
         for method, member in (("vae", "vae"), ("hypervae_once", "hypervae")):
             family = self.families[member]
-            u = family.infer_u(empty)
+            u = family.first_u
             draws = rng.standard_normal((num_starts - 1, family.z_dim))
             found[method] = family.bound(self.target, [(u, z) for z in (family.encode(u, self.target), *draws)], u_is_free=False)
-        draws = rng.standard_normal((num_starts - 2, family.u_dim))
-        starts = [(u, family.encode(u, self.target)) for u in (family.infer_u(self.target), family.infer_u(empty), *draws)]
+        draws = family.draw_u(rng, num_starts - 2)
+        starts = [(u, family.encode(u, self.target)) for u in (family.infer_u(self.target), family.first_u, *draws)]
         found["hypervae_joint"] = family.bound(self.target, starts, u_is_free=True)
         return found
 
@@ -163,13 +201,14 @@ class Hunt:
         """Eq. 10: each outer step takes theta from the best design so far and searches z; `members` names each step's family.
 
         A step begins with that design encoded under its own theta and with the best codes found before, so what the
-        last step found is not thrown away as theta shifts. One step is plain BO over z, with theta of the empty image.
+        last step found is not thrown away as theta shifts. One step is plain BO over z, with theta of `first_u`.
         """
-        progress = _Progress(np.zeros_like(self.target))
+        progress = _Progress()
         shares = np.diff(np.linspace(0, self.evaluations, len(members) + 1).round().astype(int))
         for step, member in enumerate(members):
             budget = int(shares[step]) if self.shared else self.evaluations
-            family, u = self.families[member], self.families[member].infer_u(progress.design)
+            family = self.families[member]
+            u = family.infer_u(progress.design) if step else family.first_u
             earlier = [found for found, whose in zip(progress.steps, members) if whose == member]
             if step == 0:
                 first = self._from_prior(family, budget)
@@ -182,14 +221,14 @@ class Hunt:
         return progress.search()
 
     def joint(self, method):
-        """BO over (u, z): a sixth of the evaluations on the slice u = 0, the prior's mean, then in the whole space.
+        """BO over (u, z): a sixth of the evaluations on the slice where u is the family's centre, then in the whole space.
 
         In the slice, of half as many dimensions, a good design is found soon; its points are also the first data of the
         whole space.
         """
-        progress = _Progress(np.zeros_like(self.target))
+        progress = _Progress()
         family, budget = self.families["hypervae"], -(-self.evaluations // 6)
-        u = np.zeros(family.u_dim)
+        u = family.centre
         in_slice, decode = self._optimize(f"{method}-0", family, budget, self._from_prior(family, budget), u)
         progress.add(in_slice, decode)
         known = (np.concatenate([np.tile(u, (budget, 1)), in_slice.x], 1), in_slice.y)
@@ -197,10 +236,10 @@ class Hunt:
         return progress.search()
 
     def random(self, method, member):
-        """Control: z uniform in the box, theta of the empty image."""
+        """Control: z uniform in the box, theta of `first_u`."""
         family = self.families[member]
         z = np.random.default_rng(self.seed).uniform(*family.z_box.T, (self.evaluations, family.z_dim))
-        u = np.tile(family.infer_u(np.zeros_like(self.target)), (self.evaluations, 1))
+        u = np.tile(family.first_u, (self.evaluations, 1))
         designs = family.decode(u, z)
         distance = cosine_distance(designs, self.target)
         return Search(distance, np.zeros(len(z), int), np.zeros(len(z)), [designs[np.argmin(distance)]])
@@ -239,8 +278,8 @@ class Hunt:
 class _Progress:
     """What the steps of a search have found: the best design so far, and every step's optimizer."""
 
-    def __init__(self, design):
-        self.design, self.least, self.steps, self.designs = design, np.inf, [], []
+    def __init__(self):
+        self.design, self.least, self.steps, self.designs = None, np.inf, [], []
 
     def add(self, found, decode):
         point, value = found.best

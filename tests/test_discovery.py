@@ -67,6 +67,23 @@ def test_the_bound_is_the_least_distance_on_a_fine_grid(families):
     assert freed < bound - 1e-4  # a family holds more than one of its members
 
 
+def test_the_box_covers_the_codes_of_known_tasks(families, monkeypatch):
+    monkeypatch.setattr(discovery, "BOX_U", 0.01)
+    monkeypatch.setattr(discovery, "BOX_Z", 0.02)
+    model = families["hypervae"].model
+    known = [np.random.default_rng(i).random((n, 8, 8, 1)) * (i + 1) for i, n in enumerate((4, 6, 3))]
+    family = Family(model, known)
+    u = np.stack([model.infer_u(tf.cast(images[None], tf.float32)).mean()[0] for images in known])
+    z = np.concatenate([model.encode(tf.cast(i[None], tf.float32), model.generate(c[None])).mean()[0] for i, c in zip(known, u)])
+    assert (np.abs(u).max(0) > 0.01).any() and (np.abs(z).max(0) > 0.02).any()
+    np.testing.assert_allclose(family.u_box, np.stack([u.min(0).clip(None, -0.01), u.max(0).clip(0.01)], 1), atol=1e-5)
+    np.testing.assert_allclose(family.z_box, np.stack([z.min(0).clip(None, -0.02), z.max(0).clip(0.02)], 1), atol=1e-5)
+    np.testing.assert_allclose(family.first_u, u.mean(0), atol=1e-5)
+    drawn = family.draw_u(np.random.default_rng(0), 20)
+    np.testing.assert_allclose(np.unique(drawn, axis=0), np.unique(u, axis=0), atol=1e-5)
+    assert Family(families["vae"].model, known).first_u.shape == (0,)
+
+
 def test_every_method_spends_the_same_evaluations(families, tmp_path):
     found = {method: hunt(families, tmp_path).search(method) for method in discovery.METHODS}
     for search in found.values():
