@@ -91,7 +91,8 @@ def discover(job):
                 families, image, args.calphad_evaluations, args.steps, True, target.seed, calphad_folder, args.acquisition,
                 realise=lambda design: diagrams.matrix_of(inverse(design[None, ..., 0])[0], data.phases)[..., None],
             )  # fmt: skip
-            designs["hypervae_joint_calphad"] = real.search("hypervae_joint").designs
+            plain = [hunt.search(method) for method in discovery.METHODS if method.startswith("hypervae")]
+            designs["hypervae_calphad"] = real.refined("hypervae_calphad", plain).designs
         table5 = [columns | row for row in table5_rows(designs, image, composition, inverse, diagrams, data.phases)]
         designs = {method: np.round(images, 4).tolist() for method, images in ({"target": [image]} | designs).items()}
         return {"rows": rows, "bounds": bounds, "table5": table5, "designs": designs}

@@ -139,6 +139,7 @@ class Search(NamedTuple):
     step: np.ndarray  # (evaluations,) the outer step of each
     seconds: np.ndarray  # (evaluations,) to choose and to evaluate each
     designs: list  # the best design (H, W, 1) so far at the end of each step
+    codes: list  # (u, z) of each design
 
 
 class Hunt:
@@ -229,10 +230,18 @@ class Hunt:
         progress = _Progress()
         family, budget = self.families["hypervae"], -(-self.evaluations // 6)
         u = family.centre
-        in_slice, decode = self._optimize(f"{method}-0", family, budget, self._from_prior(family, budget), u)
-        progress.add(in_slice, decode)
+        in_slice, *rest = self._optimize(f"{method}-0", family, budget, self._from_prior(family, budget), u)
+        progress.add(in_slice, *rest)
         known = (np.concatenate([np.tile(u, (budget, 1)), in_slice.x], 1), in_slice.y)
         progress.add(*self._optimize(f"{method}-1", family, self.evaluations - budget, (), known=known))
+        return progress.search()
+
+    def refined(self, method, searches, number=3):
+        """BO over (u, z) that begins with the best few codes of each of a HyperVAE's other searches, judged anew by `realise`."""
+        progress, family = _Progress(), self.families["hypervae"]
+        best = [search.codes[i] for search in searches for i in np.argsort(search.distance, kind="stable")[:number]]
+        first = np.unique([np.concatenate(code) for code in best if len(code[0]) == family.u_dim], axis=0)
+        progress.add(*self._optimize(f"{method}-0", family, self.evaluations, first[: self.evaluations]))
         return progress.search()
 
     def random(self, method, member):
@@ -242,19 +251,22 @@ class Hunt:
         u = np.tile(family.first_u, (self.evaluations, 1))
         designs = family.decode(u, z)
         distance = cosine_distance(designs, self.target)
-        return Search(distance, np.zeros(len(z), int), np.zeros(len(z)), [designs[np.argmin(distance)]])
+        return Search(distance, np.zeros(len(z), int), np.zeros(len(z)), [designs[np.argmin(distance)]], list(zip(u, z)))
 
     def _optimize(self, name, family, budget, first, u=None, known=None):
-        """BO over z at one u, or over (u, z); returns the finished optimizer and its decoder of points.
+        """BO over z at one u, or over (u, z); returns the finished optimizer, what decodes its points, and their codes.
 
         It minimises the logarithm of the distance: the last gains, of a few percent of it, then look as large to the
         model as the first.
         """
         box = family.z_box if u is not None else np.concatenate([family.u_box, family.z_box])
 
+        def code(point):
+            return tuple(np.split(point, [family.u_dim])) if u is None else (u, point)
+
         def decode(point):
-            design = np.split(point, [family.u_dim]) if u is None else (u, point)
-            return self.realise(family.decode(design[0][None], design[1][None])[0])
+            u, z = code(point)
+            return self.realise(family.decode(u[None], z[None])[0])
 
         optimizer = BayesianOptimizer(
             box,
@@ -267,7 +279,7 @@ class Hunt:
             history=self.folder / f"{name}.json",
         )
         optimizer.run(lambda point: np.log(max(cosine_distance(decode(point), self.target), 1e-9)), budget)
-        return optimizer, decode
+        return optimizer, decode, [code(point) for point in optimizer.x]
 
     def _from_prior(self, family, budget):
         """Initial codes (at most NUM_INITIAL, z_dim) from N(0, I): the corners of the box decode to nothing like an image."""
@@ -279,19 +291,20 @@ class _Progress:
     """What the steps of a search have found: the best design so far, and every step's optimizer."""
 
     def __init__(self):
-        self.design, self.least, self.steps, self.designs = None, np.inf, [], []
+        self.design, self.least, self.steps, self.designs, self.codes = None, np.inf, [], [], []
 
-    def add(self, found, decode):
+    def add(self, found, decode, codes):
         point, value = found.best
         if value < self.least:
             self.design, self.least = decode(point), value
         self.steps.append(found)
         self.designs.append(self.design)
+        self.codes += codes
 
     def search(self):
         steps = np.repeat(np.arange(len(self.steps)), [len(found.y) for found in self.steps])
         y, seconds = (np.concatenate([getattr(found, part) for found in self.steps]) for part in ("y", "seconds"))
-        return Search(np.exp(y), steps, seconds, self.designs)
+        return Search(np.exp(y), steps, seconds, self.designs, self.codes)
 
 
 METHODS = {
