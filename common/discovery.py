@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from common.bayesopt import BayesianOptimizer
 
 BOX_Z, BOX_U = 5.0, 3.0  # the search goes over [-5, 5] in each coordinate of z, [-3, 3] in each of u, at least
-NUM_INITIAL = 10  # designs drawn from the prior before the first model of the objective
+NUM_INITIAL = 10  # designs drawn from the prior before the first model of the objective, where no task is known
 CARRIED_OVER = 5  # codes of the best designs so far with which an outer step begins
 
 
@@ -29,7 +29,7 @@ class Family:
     """The designs of a trained VAE or HyperVAE.
 
     KL(u) weighs little, one share for each image of a task, so codes of tasks may lie far from the prior. Given the known
-    tasks, the box covers their codes, and searches start from their u.
+    tasks, the box covers their codes, and searches begin with them.
 
     Args:
         known: images of the tasks that the model was trained on, a list of (n, H, W, 1); or None, and the prior is believed.
@@ -44,22 +44,36 @@ class Family:
         self.u_dim, self.z_dim = getattr(model, "hyper_latent_dim", 0), model.body.latent_dim
         self.u_box = np.tile([-BOX_U, BOX_U], (self.u_dim, 1))
         self.z_box = np.tile([-BOX_Z, BOX_Z], (self.z_dim, 1))
-        self.centre, self.known_u = np.zeros(self.u_dim), None
+        self.centre, self.known_u, self.known_means = np.zeros(self.u_dim), None, None
         if known is None:
             self.first_u = self.infer_u(np.zeros(model.body.image_shape))
             return
+        self.known_means = [images.mean(0) for images in known]
         codes = [self._codes(tf.cast(images, tf.float32)[None]) for images in known]
         z = np.concatenate([z for _, z in codes])
         self.z_box = _widened(self.z_box, z)
-        if self.u_dim:
-            self.known_u = np.stack([u for u, _ in codes]).astype(np.float64)
-            self.u_box, self.centre = _widened(self.u_box, self.known_u), self.known_u.mean(0)
+        self.known_u = np.stack([u for u, _ in codes]).astype(np.float64)
+        self.u_box, self.centre = _widened(self.u_box, self.known_u), self.known_u.mean(0)
         self.first_u = self.centre
 
     def _codes(self, images):
         """Posterior means u (u_dim,) of a task's images (1, n, H, W, 1), and z (n, z_dim) of each under theta(u)."""
         u = self.model.infer_u(images).mean() if self.u_dim else tf.zeros((1, 0))
         return u[0].numpy(), self.model.encode(images, self.theta(u)).mean()[0].numpy()
+
+    def first_z(self, u, seed, budget):
+        """Codes z (n, z_dim) with which a search under theta(u) begins: the known tasks' mean images, or draws from N(0, I).
+
+        The corners of the box decode to nothing like an image.
+        """
+        if self.known_means is not None:
+            return np.stack([self.encode(u, image) for image in self.known_means[:budget]])
+        draws = np.random.default_rng(seed).standard_normal((min(NUM_INITIAL, budget), self.z_dim))
+        return draws.clip(*self.z_box.T)
+
+    def known_codes(self):
+        """(u, z) of the known tasks' mean images, each under its task's theta, (tasks, u_dim + z_dim)."""
+        return np.stack([np.concatenate([u, self.encode(u, image)]) for u, image in zip(self.known_u, self.known_means)])
 
     def draw_u(self, random, number):
         """u (number, u_dim) from the prior, or of known tasks."""
@@ -212,7 +226,7 @@ class Hunt:
             u = family.infer_u(progress.design) if step else family.first_u
             earlier = [found for found, whose in zip(progress.steps, members) if whose == member]
             if step == 0:
-                first = self._from_prior(family, budget)
+                first = family.first_z(u, self.seed, budget)
             else:
                 first = family.encode(u, progress.design)[None]
             if earlier:
@@ -222,15 +236,17 @@ class Hunt:
         return progress.search()
 
     def joint(self, method):
-        """BO over (u, z): a sixth of the evaluations on the slice where u is the family's centre, then in the whole space.
+        """BO over (u, z), in the whole space at once where tasks are known: their codes come first.
 
-        In the slice, of half as many dimensions, a good design is found soon; its points are also the first data of the
-        whole space.
+        Where none is, a sixth of the evaluations goes to the slice u = 0, the prior's mean. In the slice, of half as many
+        dimensions, a good design is found soon; its points are also the first data of the whole space.
         """
-        progress = _Progress()
-        family, budget = self.families["hypervae"], -(-self.evaluations // 6)
-        u = family.centre
-        in_slice, *rest = self._optimize(f"{method}-0", family, budget, self._from_prior(family, budget), u)
+        progress, family = _Progress(), self.families["hypervae"]
+        if family.known_means is not None:
+            progress.add(*self._optimize(f"{method}-0", family, self.evaluations, family.known_codes()[: self.evaluations]))
+            return progress.search()
+        budget, u = -(-self.evaluations // 6), family.centre
+        in_slice, *rest = self._optimize(f"{method}-0", family, budget, family.first_z(u, self.seed, budget), u)
         progress.add(in_slice, *rest)
         known = (np.concatenate([np.tile(u, (budget, 1)), in_slice.x], 1), in_slice.y)
         progress.add(*self._optimize(f"{method}-1", family, self.evaluations - budget, (), known=known))
@@ -280,11 +296,6 @@ class Hunt:
         )
         optimizer.run(lambda point: np.log(max(cosine_distance(decode(point), self.target), 1e-9)), budget)
         return optimizer, decode, [code(point) for point in optimizer.x]
-
-    def _from_prior(self, family, budget):
-        """Initial codes (at most NUM_INITIAL, z_dim) from N(0, I): the corners of the box decode to nothing like an image."""
-        draws = np.random.default_rng(self.seed).standard_normal((min(NUM_INITIAL, budget), family.z_dim))
-        return draws.clip(*family.z_box.T)
 
 
 class _Progress:
