@@ -85,6 +85,9 @@ def discover(job):
         rows, bounds, designs = hunt.explore(columns)
         known = discovery.cosine_distance(rest.matrices[..., None].astype(float), image)
         designs["nearest_known"] = [rest.matrices[np.argmin(known)][..., None]]
+        own = data.matrices[data.y == data.names.index(target.alloy)][..., None]
+        distance = discovery.cosine_distance(own.astype(float), image)
+        designs["own_alloy"] = [own[np.argsort(distance, kind="stable")[len(own) // 2]]]  # how near its own alloys are to a class
         if args.through_calphad:
             # The objective sees what an alloy of the decoded diagram's composition really is: no impossible diagram wins.
             real = discovery.Hunt(

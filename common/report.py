@@ -241,7 +241,8 @@ def discovery_table(summary, by):
     wide = summary.pivot_table("final", by, "method")[methods]
     wide[HINDSIGHT] = wide[[m for m in methods if m.startswith("hypervae")]].min(axis=1)
     bounds = summary.groupby(by)[["bound_vae", "bound_hypervae_once", "bound_hypervae_joint"]].first()
-    body = [[digit, *(f"{v:.3f}" for v in wide.loc[digit]), *(f"{v:.3f}" for v in bounds.loc[digit])] for digit in wide.index]
+    decimals = {"digit": 3, "alloy": 5}[by]  # phase diagrams differ by little more than their smallest phases
+    body = [[key, *(f"{v:.{decimals}f}" for v in [*wide.loc[key], *bounds.loc[key]])] for key in wide.index]
     n = len(wide)
     below = wide.lt(wide["vae"], axis=0).sum()
     past = wide.lt(bounds["bound_vae"], axis=0).sum()
@@ -287,7 +288,7 @@ def table5(rows):
     return (
         "Table 5, element error / phase error in percent. Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0; "
         f"values are equilibrium mole fractions, the paper's database and phase names differ. {CLOSEST} is what that search of "
-        "HyperVAE's found which ended closest to its target.\n\n" + "\n".join(parts)
+        "HyperVAE's found which ended closest to its target; own_alloy is the class's own alloy of median distance to it.\n\n" + "\n".join(parts)
     )
 
 
@@ -308,7 +309,7 @@ def _table5_of(rows):
     errors, distances = medians["element_error"].unstack("method"), medians["cosine_distance"].unstack("method")
     body.append(["within 20 %", *(f"{int((errors[m] <= 20).sum())} of {errors[m].count()}" for m in methods), "4 of 8"])
     near = distances.lt(distances["nearest_known"], axis=0).sum()
-    body.append(["closer than the nearest known alloy", *("" if m == "nearest_known" else f"{near[m]} of {distances[m].count()}" for m in methods), ""])
+    body.append(["closer than the nearest known alloy", *("" if m in ("nearest_known", "own_alloy") else f"{near[m]} of {distances[m].count()}" for m in methods), ""])
     return markdown_table(["alloy", *methods, "paper"], body)
 
 
