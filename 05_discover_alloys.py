@@ -58,7 +58,7 @@ def train_missing(job):
 
 
 def discover(job):
-    """All searches for one class: {"rows": of figure3b.csv, "bounds", "table5": rows, "designs": {method: images}}."""
+    """All searches for one class: {"rows": of figure3b.csv, "bounds", "table5": rows, "designs": {method: diagram}}."""
     from common import discovery
     from common.training import commit
 
@@ -83,11 +83,11 @@ def discover(job):
             families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
         )
         rows, bounds, designs = hunt.explore(columns)
-        known = discovery.cosine_distance(rest.matrices[..., None].astype(float), image)
-        designs["nearest_known"] = [rest.matrices[np.argmin(known)][..., None]]
-        own = data.matrices[data.y == data.names.index(target.alloy)][..., None]
-        distance = discovery.cosine_distance(own.astype(float), image)
-        designs["own_alloy"] = [own[np.argsort(distance, kind="stable")[len(own) // 2]]]  # how near its own alloys are to a class
+        # (diagram, composition): by the inverse map, or an alloy's own.
+        found_alloys = {m: (images[-1], inverse(images[-1][None, ..., 0])[0]) for m, images in designs.items() if not m.startswith("random")}
+        found_alloys["nearest_known"] = by_distance(rest.matrices, rest.compositions, image, 0)
+        own = data.y == data.names.index(target.alloy)
+        found_alloys["own_alloy"] = by_distance(data.matrices[own], data.compositions[own], image, own.sum() // 2)
         if args.through_calphad:
             # The objective sees what an alloy of the decoded diagram's composition really is: no impossible diagram wins.
             real = discovery.Hunt(
@@ -95,27 +95,36 @@ def discover(job):
                 realise=lambda design: diagrams.matrix_of(inverse(design[None, ..., 0])[0], data.phases)[..., None],
             )  # fmt: skip
             plain = [hunt.search(method) for method in discovery.METHODS if method.startswith("hypervae")]
-            designs["hypervae_calphad"] = real.refined("hypervae_calphad", plain).designs
-        table5 = [columns | row for row in table5_rows(designs, image, composition, inverse, diagrams, data.phases)]
-        designs = {method: np.round(images, 4).tolist() for method, images in ({"target": [image]} | designs).items()}
-        return {"rows": rows, "bounds": bounds, "table5": table5, "designs": designs}
+            search = real.refined("hypervae_calphad", plain)
+            u, z = search.codes[int(np.argmin(search.distance))]
+            found_alloys["hypervae_calphad"] = (search.designs[-1], inverse(families["hypervae"].decode(u[None], z[None])[..., 0])[0])
+        table5 = [columns | row for row in table5_rows(found_alloys, image, composition, diagrams, data.phases)]
+        shown = {"target": image} | {method: diagram for method, (diagram, _) in found_alloys.items()}
+        shown = {method: np.round(diagram, 4).tolist() for method, diagram in shown.items()}
+        return {"rows": rows, "bounds": bounds, "table5": table5, "designs": shown}
 
     return results.stored((calphad_folder if args.through_calphad else folder) / "found.json", found)
 
 
-def table5_rows(designs, target, composition, inverse, diagrams, phases):
-    """Errors of what each method found: its composition by the inverse map, and its phases beside what CALPHAD says of that alloy."""
+def by_distance(matrices, compositions, target, rank):
+    """(diagram, composition) of the alloy that is number `rank` in distance to the target, from 0 up."""
     from common.discovery import cosine_distance
 
-    for method, images in designs.items():
-        if not method.startswith("random"):
-            own = inverse(images[-1][None, ..., 0])[0]
-            error = alloys.element_error(own, composition)
-            row = {"method": method, "element_error": error, "in_class": error <= IN_CLASS, "phase_error": np.nan}
-            row["cosine_distance"] = float(cosine_distance(images[-1], target))
-            if diagrams is not None:
-                row["phase_error"] = alloys.phase_error(images[-1][..., 0], diagrams.matrix_of(own, phases))
-            yield row | dict(zip(calphad.ELEMENTS, own.tolist()))
+    chosen = np.argsort(cosine_distance(matrices[..., None].astype(float), target), kind="stable")[rank]
+    return matrices[chosen][..., None], compositions[chosen]
+
+
+def table5_rows(found_alloys, target, composition, diagrams, phases):
+    """Errors of what each method found, {method: (diagram, composition)}: column A, and B, against CALPHAD's word on the composition."""
+    from common.discovery import cosine_distance
+
+    for method, (diagram, own) in found_alloys.items():
+        error = alloys.element_error(own, composition)
+        row = {"method": method, "element_error": error, "in_class": error <= IN_CLASS, "phase_error": np.nan}
+        row["cosine_distance"] = float(cosine_distance(diagram, target))
+        if diagrams is not None:
+            row["phase_error"] = alloys.phase_error(diagram[..., 0], diagrams.matrix_of(own, phases))
+        yield row | dict(zip(calphad.ELEMENTS, own.tolist()))
 
 
 def wanted(args, data, target):
@@ -207,8 +216,8 @@ def draw(args, data, rows, bounds, designs, folder):
     label = f"{args.target} diagram of an unseen alloy, {args.evaluations} evaluations"
     figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over seeds", folder / "figures" / "figure3b.png", "alloy")
     for alloy, found in designs.items():
-        columns = {"target": found["target"][0], "nearest known alloy": found["nearest_known"][-1]}
-        columns |= {figures.METHOD_NAMES[m]: found[m][-1] for m in ("vae", "hypervae_iterated", "hypervae_joint")}
+        columns = {"target": found["target"], "nearest known alloy": found["nearest_known"]}
+        columns |= {figures.METHOD_NAMES[m]: found[m] for m in ("vae", "hypervae_iterated", "hypervae_joint")}
         figures.phase_diagrams(columns, data.phases, data.temperatures, f"alloy {alloy}", folder / "figures" / f"{alloy}.png")
 
 

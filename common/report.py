@@ -288,7 +288,9 @@ def table5(rows):
     return (
         "Table 5, element error / phase error in percent. Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0; "
         f"values are equilibrium mole fractions, the paper's database and phase names differ. {CLOSEST} is what that search of "
-        "HyperVAE's found which ended closest to its target; own_alloy is the class's own alloy of median distance to it.\n\n" + "\n".join(parts)
+        "HyperVAE's found which ended closest to its target; own_alloy is the class's own alloy of median distance to it. Where a "
+        "diagram is a real alloy's (hypervae_calphad, nearest_known, own_alloy), B is only what is left of mc_al's rounding and "
+        "of absent elements' traces.\n\n" + "\n".join(parts)
     )
 
 
