@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common import cli, datasets, report, results
+from common import cli, datasets, report, report_discovery, results
 from common.errors import InputError
 from common.jobs import run_jobs
 
@@ -24,7 +24,7 @@ Writes RESULTS_DIR/04_discover_digits/figure3a.csv (and .csv.gz), bounds.csv, su
 # What --help calls the defaults: for the data set that ships with the install, what takes minutes.
 QUICK = {"held_out": [1, 4, 8], "num_targets": 1, "iterations": 1000}
 WHOLE = {"held_out": None, "num_targets": 5, "iterations": 10_000}
-PROTOCOL = report.PROTOCOL
+PROTOCOL = report_discovery.PROTOCOL
 FIGURE3A = ["digit", "target_index", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds"]
 FIGURE3A += [*PROTOCOL, "commit"]
 BOUNDS = ["digit", "target_index", "seed", "method", "cosine_distance", *PROTOCOL, "commit"]
@@ -79,6 +79,7 @@ def train_missing(job):
 def discover(job):
     """All searches for one target: {"rows": of figure3a.csv, "bounds": of bounds.csv, "designs": {method: images}}."""
     from common import discovery
+    from common.families import Family
     from common.training import commit
 
     args, target = job
@@ -91,7 +92,7 @@ def discover(job):
         columns = shared | {"dataset": target.dataset, "digit": target.digit, "target_index": target.index, "seed": target.seed}
         columns |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize, "commit": commit()}
         rest = load_rest(args, target.source, target.digit)
-        families = {model: discovery.Family(cli.trained(args, s, rest).model) for model, s in target.settings.items()}
+        families = {model: Family(cli.trained(args, s, rest).model) for model, s in target.settings.items()}
         image = targets(args, target.source, target.digit)[target.index]
         hunt = discovery.Hunt(
             families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
@@ -146,7 +147,7 @@ def main():
     search_keys = [*PROTOCOL, "digit", "target_index", "method", "seed"]
     every_row = results.put_rows_packed(folder / "figure3a.csv", rows, FIGURE3A, [*search_keys, "evaluation"])
     every_bound = results.put_rows(folder / "bounds.csv", bounds, BOUNDS, search_keys)
-    summary = report.summarise_discovery(every_row, every_bound, "digit")
+    summary = report_discovery.summarise_discovery(every_row, every_bound, "digit")
     results.write_table(folder / "summary.csv", summary)
     for name in dict.fromkeys(rows["dataset"]):
         own = rows["dataset"] == name
@@ -155,7 +156,7 @@ def main():
             if record["rows"][0]["dataset"] == name:
                 designs.setdefault(record["rows"][0]["digit"], record["designs"])  # the first target of each class
         draw(args, name, rows[own], bounds[bounds["dataset"] == name], designs, folder)
-        print(report.discovery_table(summary[(summary["dataset"] == name) & (summary["target_pixels"] == args.target_pixels)], "digit"))
+        print(report_discovery.discovery_table(summary[(summary["dataset"] == name) & (summary["target_pixels"] == args.target_pixels)], "digit"))
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {Path(args.results_dir) / 'README.md'}")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common import alloys, calphad, cli, datasets, report, results
+from common import alloys, calphad, cli, datasets, report, report_discovery, results
 from common.errors import InputError
 from common.jobs import run_jobs
 
@@ -23,7 +23,7 @@ class's mean diagram. Writes RESULTS_DIR/05_discover_alloys/figure3b.csv (and .c
 summary.csv, figures, and RESULTS_DIR/README.md. The alloys were made from mc_al v2.032 (MatCalc, TU Wien), ODbL 1.0."""
 
 SHIPPED = Path(__file__).resolve().parent / "alloys" / "main30_100.npz"
-PROTOCOL = [*report.PROTOCOL, "likelihood"]
+PROTOCOL = [*report_discovery.PROTOCOL, "likelihood"]
 FIGURE3B = ["alloy", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds", *PROTOCOL, "commit"]
 BOUNDS = ["alloy", "method", "seed", "cosine_distance", *PROTOCOL, "commit"]
 TABLE5 = ["alloy", "method", "seed", "element_error", "phase_error", "in_class", "cosine_distance", *calphad.ELEMENTS]
@@ -60,6 +60,7 @@ def train_missing(job):
 def discover(job):
     """All searches for one class: {"rows": of figure3b.csv, "bounds", "table5": rows, "designs": {method: diagram}}."""
     from common import discovery
+    from common.families import Family
     from common.training import commit
 
     args, target = job
@@ -78,7 +79,7 @@ def discover(job):
         inverse = alloys.InverseMap(args.regressor, rest.matrices, rest.compositions, target.seed)
         diagrams = calphad.PhaseDiagrams(args.tdb) if args.tdb else None
         known = [rest.matrices[rest.y == label][..., None] for label in np.unique(rest.y)]
-        families = {model: discovery.Family(cli.trained(args, s, dataset).model, known) for model, s in target.settings.items()}
+        families = {model: Family(cli.trained(args, s, dataset).model, known) for model, s in target.settings.items()}
         hunt = discovery.Hunt(
             families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
         )
@@ -191,7 +192,6 @@ def compare(args, data):
     if args.compare == "regressors":
         rows = [row | {"num_alloys": len(data.y), "commit": commit()} for row in alloys.compare_inverse_maps(data, args.seeds[0])]
         print(results.put_rows(folder / "inverse_map.csv", rows, INVERSE_MAP, ["regressor", "held_out", "num_alloys"]).to_string())
-        report.write_report(args.results_dir)
         return
     for likelihood in ("multinomial", "continuous_bernoulli"):
         dataset = alloys.as_dataset(data, likelihood)
@@ -206,7 +206,6 @@ def compare(args, data):
             row |= {"seed": settings.seed, "iterations": settings.iterations, "recipe": settings.recipe, "commit": run.commit}
             rows = results.put_rows(folder / "likelihoods.csv", [row], LIKELIHOODS, ["likelihood", "model", "seed", "iterations", "recipe"])
     print(rows.to_string())
-    report.write_report(args.results_dir)
 
 
 def draw(args, data, rows, bounds, designs, folder):
@@ -253,6 +252,7 @@ def main():
     data = alloys.load(args.dataset[0])
     if args.compare:
         compare(args, data)
+        report.write_report(args.results_dir)
         return
     classes = args.held_out or hardest_classes(data)
     unknown = [name for name in classes if name not in data.names]
@@ -275,12 +275,12 @@ def main():
     every_row = results.put_rows_packed(folder / "figure3b.csv", rows, FIGURE3B, [*keys, "evaluation"])
     every_bound = results.put_rows(folder / "bounds.csv", bounds, BOUNDS, keys)
     every_alloy = results.put_rows(folder / "table5.csv", table5, TABLE5, keys)
-    summary = report.summarise_discovery(every_row, every_bound, "alloy")
+    summary = report_discovery.summarise_discovery(every_row, every_bound, "alloy")
     results.write_table(folder / "summary.csv", summary)
     designs = {record["rows"][0]["alloy"]: record["designs"] for record in reversed(records)}  # the first seed's
     draw(args, data, rows, bounds, designs, folder)
-    print(report.discovery_table(report.summarise_discovery(rows, bounds, "alloy"), "alloy"))
-    print(report.table5(every_alloy))
+    print(report_discovery.discovery_table(report_discovery.summarise_discovery(rows, bounds, "alloy"), "alloy"))
+    print(report_discovery.table5(every_alloy))
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

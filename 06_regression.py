@@ -91,7 +91,6 @@ def run(job):
     )
     key = results.digest(options | {"fingerprint": table.fingerprint()})
     folder = args.results_dir / "checkpoints" / "implicit_hypernet" / table.name / f"{method}-{key}" / f"seed{seed}"
-
     settled = total - min(LAST_EPOCHS, max(1, total // 5))
 
     def measure(epoch):

@@ -24,7 +24,6 @@ from sklearn.svm import OneClassSVM
 
 from common import density
 from common.hypervae import HyperVAE
-from common.metavae import MetaVAE
 
 COMPRESSORS = ("png", "zlib", "context")
 # The one rule for every pair, fixed before any outlier was scored: the density of states, with the codes themselves

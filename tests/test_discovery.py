@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 from scipy.spatial.distance import cosine
 
+import common.families
 from common import discovery
 from common.bayesopt import BayesianOptimizer
-from common.discovery import Family, Hunt, cosine_distance
+from common.discovery import Hunt, cosine_distance
+from common.families import Family
 from common.hypervae import HyperVAE
 from common.vae import VAE
 
@@ -68,8 +70,8 @@ def test_the_bound_is_the_least_distance_on_a_fine_grid(families):
 
 
 def test_the_box_covers_the_codes_of_known_tasks(families, monkeypatch):
-    monkeypatch.setattr(discovery, "BOX_U", 0.01)
-    monkeypatch.setattr(discovery, "BOX_Z", 0.02)
+    monkeypatch.setattr(common.families, "BOX_U", 0.01)
+    monkeypatch.setattr(common.families, "BOX_Z", 0.02)
     model = families["hypervae"].model
     known = [np.random.default_rng(i).random((n, 8, 8, 1)) * (i + 1) for i, n in enumerate((4, 6, 3))]
     family = Family(model, known)
