@@ -23,7 +23,7 @@ class's mean diagram. Writes RESULTS_DIR/05_discover_alloys/figure3b.csv (and .c
 summary.csv, figures, and RESULTS_DIR/README.md. The alloys were made from mc_al v2.032 (MatCalc, TU Wien), ODbL 1.0."""
 
 SHIPPED = Path(__file__).resolve().parent / "alloys" / "main30_100.npz"
-PROTOCOL = [*report_discovery.PROTOCOL, "likelihood"]
+PROTOCOL = report_discovery.ALLOY_PROTOCOL
 FIGURE3B = ["alloy", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds", *PROTOCOL, "commit"]
 BOUNDS = ["alloy", "method", "seed", "cosine_distance", *PROTOCOL, "commit"]
 TABLE5 = ["alloy", "method", "seed", "element_error", "phase_error", "in_class", "cosine_distance", *calphad.ELEMENTS]
@@ -65,7 +65,7 @@ def discover(job):
 
     args, target = job
     settings = target.settings["vae"]
-    shared = {"target_pixels": args.target, "likelihood": args.likelihood} | cli.search_protocol(args)
+    shared = {"target_pixels": args.target, "likelihood": args.likelihood, "objective": args.objective} | cli.search_protocol(args)
     options = [shared, [s.folder("").as_posix() for s in target.settings.values()], str(args.tdb), args.regressor]
     folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / results.digest(options) / f"seed{target.seed}"
     calphad_folder = folder / f"calphad-{args.calphad_evaluations}"
@@ -80,26 +80,27 @@ def discover(job):
         diagrams = calphad.PhaseDiagrams(args.tdb) if args.tdb else None
         known = [rest.matrices[rest.y == label][..., None] for label in np.unique(rest.y)]
         families = {model: Family(cli.trained(args, s, dataset).model, known) for model, s in target.settings.items()}
+        scale = alloys.phase_scale(rest.matrices) if args.objective == "scaled_cosine" else 1.0
         hunt = discovery.Hunt(
-            families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition
+            families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition, scale=scale
         )
         rows, bounds, designs = hunt.explore(columns)
         # (diagram, composition): by the inverse map, or an alloy's own.
         found_alloys = {m: (images[-1], inverse(images[-1][None, ..., 0])[0]) for m, images in designs.items() if not m.startswith("random")}
-        found_alloys["nearest_known"] = by_distance(rest.matrices, rest.compositions, image, 0)
+        found_alloys["nearest_known"] = by_distance(hunt, rest.matrices, rest.compositions, 0)
         own = data.y == data.names.index(target.alloy)
-        found_alloys["own_alloy"] = by_distance(data.matrices[own], data.compositions[own], image, own.sum() // 2)
+        found_alloys["own_alloy"] = by_distance(hunt, data.matrices[own], data.compositions[own], own.sum() // 2)
         if args.through_calphad:
             # The objective sees what an alloy of the decoded diagram's composition really is: no impossible diagram wins.
             real = discovery.Hunt(
                 families, image, args.calphad_evaluations, args.steps, True, target.seed, calphad_folder, args.acquisition,
-                realise=lambda design: diagrams.matrix_of(inverse(design[None, ..., 0])[0], data.phases)[..., None],
+                realise=lambda design: diagrams.matrix_of(inverse(design[None, ..., 0])[0], data.phases)[..., None], scale=scale,
             )  # fmt: skip
             plain = [hunt.search(method) for method in discovery.METHODS if method.startswith("hypervae")]
             search = real.refined("hypervae_calphad", plain)
             u, z = search.codes[int(np.argmin(search.distance))]
             found_alloys["hypervae_calphad"] = (search.designs[-1], inverse(families["hypervae"].decode(u[None], z[None])[..., 0])[0])
-        table5 = [columns | row for row in table5_rows(found_alloys, image, composition, diagrams, data.phases)]
+        table5 = [columns | row for row in table5_rows(hunt, found_alloys, composition, diagrams, data.phases)]
         shown = {"target": image} | {method: diagram for method, (diagram, _) in found_alloys.items()}
         shown = {method: np.round(diagram, 4).tolist() for method, diagram in shown.items()}
         return {"rows": rows, "bounds": bounds, "table5": table5, "designs": shown}
@@ -107,22 +108,18 @@ def discover(job):
     return results.stored((calphad_folder if args.through_calphad else folder) / "found.json", found)
 
 
-def by_distance(matrices, compositions, target, rank):
-    """(diagram, composition) of the alloy that is number `rank` in distance to the target, from 0 up."""
-    from common.discovery import cosine_distance
-
-    chosen = np.argsort(cosine_distance(matrices[..., None].astype(float), target), kind="stable")[rank]
+def by_distance(hunt, matrices, compositions, rank):
+    """(diagram, composition) of the alloy that is number `rank` in distance to the hunt's target, from 0 up."""
+    chosen = np.argsort(hunt.distance(matrices[..., None].astype(float)), kind="stable")[rank]
     return matrices[chosen][..., None], compositions[chosen]
 
 
-def table5_rows(found_alloys, target, composition, diagrams, phases):
+def table5_rows(hunt, found_alloys, composition, diagrams, phases):
     """Errors of what each method found, {method: (diagram, composition)}: column A, and B, against CALPHAD's word on the composition."""
-    from common.discovery import cosine_distance
-
     for method, (diagram, own) in found_alloys.items():
         error = alloys.element_error(own, composition)
         row = {"method": method, "element_error": error, "in_class": error <= IN_CLASS, "phase_error": np.nan}
-        row["cosine_distance"] = float(cosine_distance(diagram, target))
+        row["cosine_distance"] = float(hunt.distance(diagram))
         if diagrams is not None:
             row["phase_error"] = alloys.phase_error(diagram[..., 0], diagrams.matrix_of(own, phases))
         yield row | dict(zip(calphad.ELEMENTS, own.tolist()))
@@ -212,12 +209,13 @@ def draw(args, data, rows, bounds, designs, folder):
     """Figure 3b, and the diagrams found beside their targets."""
     from common import figures
 
-    label = f"{args.target} diagram of an unseen alloy, {args.evaluations} evaluations"
-    figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over seeds", folder / "figures" / "figure3b.png", "alloy")
+    folder = folder / "figures" / args.objective
+    label = f"{args.target} diagram of an unseen alloy, {args.evaluations} evaluations, {args.objective.replace('_', ' ')}"
+    figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over seeds", folder / "figure3b.png", "alloy")
     for alloy, found in designs.items():
         columns = {"target": found["target"], "nearest known alloy": found["nearest_known"]}
         columns |= {figures.METHOD_NAMES[m]: found[m] for m in ("vae", "hypervae_iterated", "hypervae_joint")}
-        figures.phase_diagrams(columns, data.phases, data.temperatures, f"alloy {alloy}", folder / "figures" / f"{alloy}.png")
+        figures.phase_diagrams(columns, data.phases, data.temperatures, f"alloy {alloy}", folder / f"{alloy}.png")
 
 
 def main():
@@ -227,6 +225,10 @@ def main():
     options = cli.add_search_options(parser)
     options.add_argument("--held-out", nargs="+", metavar="ALLOY", help="classes held out, one at a time (the ten hardest)")
     options.add_argument("--target", choices=("mean", "sample"), default="mean", help="a class's mean diagram (default) or one alloy's")
+    options.add_argument(
+        "--objective", choices=("cosine", "scaled_cosine"), default="cosine",
+        help="of diagrams: the paper's (default), or with each phase relative to its largest share in known alloys",
+    )  # fmt: skip
     options.add_argument("--likelihood", choices=("multinomial", "continuous_bernoulli"), default="multinomial", help="of phase matrices")
     options.add_argument("--regressor", choices=tuple(alloys.REGRESSORS), default="ridge", help="phase matrix to composition (ridge)")
     options.add_argument("--tdb", type=Path, help="thermodynamic database (mc_al); without it Table 5 has no column B")

@@ -165,6 +165,15 @@ def phase_error(found, real):
     return 100 * float(np.mean(np.abs(found - real)[present].mean(1) / largest[present]))
 
 
+def phase_scale(matrices):
+    """(phases, 1, 1): times this, a phase counts relative to its largest share in alloys (N, phases, temperatures).
+
+    Cosine similarity of the fractions themselves hardly sees the minor phases, which tell an alloy's elements apart. A share
+    within a decoded fraction's error is not blown up.
+    """
+    return 1 / np.maximum(matrices.max((0, 2)), FRACTION_ERROR)[:, None, None].astype(float)
+
+
 class NoisyFractions(StandardScaler):
     """Scales fractions by the standard deviation that they would have were each off by FRACTION_ERROR.
 

@@ -44,13 +44,18 @@ class Hunt:
         acquisition: "EI", "LCB" or "MPI".
         realise: what a decoded design (H, W, 1) really is, e.g. the diagram of the alloy that it would be; the target is
             compared with that. None: the design itself.
+        scale: (H, W, 1) or what broadcasts to it; designs and target are multiplied by it before they are compared.
     """
 
-    def __init__(self, families, target, evaluations, steps, shared, seed, folder, acquisition="EI", realise=None):
+    def __init__(self, families, target, evaluations, steps, shared, seed, folder, acquisition="EI", realise=None, scale=1.0):
         self.families, self.target = families, np.asarray(target, np.float64)
         self.evaluations, self.steps, self.shared = evaluations, steps, shared
         self.seed, self.folder, self.acquisition = seed, Path(folder), acquisition
-        self.realise = realise or (lambda design: design)
+        self.realise, self.scale = realise or (lambda design: design), scale
+
+    def distance(self, designs):
+        """The objective: cosine distance of designs (..., H, W, 1) to the target, both scaled."""
+        return cosine_distance(designs * self.scale, self.target * self.scale)
 
     def search(self, method):
         """Run, or finish, the search of one of METHODS; returns its Search."""
@@ -80,10 +85,11 @@ class Hunt:
             family = self.families[member]
             u = family.first_u
             draws = rng.standard_normal((num_starts - 1, family.z_dim))
-            found[method] = family.bound(self.target, [(u, z) for z in (family.encode(u, self.target), *draws)], u_is_free=False)
+            starts = [(u, z) for z in (family.encode(u, self.target), *draws)]
+            found[method] = family.bound(self.target, starts, u_is_free=False, scale=self.scale)
         draws = family.draw_u(rng, num_starts - 2)
         starts = [(u, family.encode(u, self.target)) for u in (family.infer_u(self.target), family.first_u, *draws)]
-        found["hypervae_joint"] = family.bound(self.target, starts, u_is_free=True)
+        found["hypervae_joint"] = family.bound(self.target, starts, u_is_free=True, scale=self.scale)
         return found
 
     def iterated(self, method, members):
@@ -140,7 +146,7 @@ class Hunt:
         z = np.random.default_rng(self.seed).uniform(*family.z_box.T, (self.evaluations, family.z_dim))
         u = np.tile(family.first_u, (self.evaluations, 1))
         designs = family.decode(u, z)
-        distance = cosine_distance(designs, self.target)
+        distance = self.distance(designs)
         return Search(distance, np.zeros(len(z), int), np.zeros(len(z)), [designs[np.argmin(distance)]], list(zip(u, z)))
 
     def _optimize(self, name, family, budget, first, u=None, known=None):
@@ -168,7 +174,7 @@ class Hunt:
             trust_region=True,
             history=self.folder / f"{name}.json",
         )
-        optimizer.run(lambda point: np.log(max(cosine_distance(decode(point), self.target), 1e-9)), budget)
+        optimizer.run(lambda point: np.log(max(self.distance(decode(point)), 1e-9)), budget)
         return optimizer, decode, [code(point) for point in optimizer.x]
 
 

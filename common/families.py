@@ -95,29 +95,30 @@ class Family:
         return np.clip(u.astype(np.float64), *self.u_box.T)
 
     @tf.function(jit_compile=True)
-    def _distance_and_gradient(self, u, z, target):
+    def _distance_and_gradient(self, u, z, target, scale):
         with tf.GradientTape() as tape:
             tape.watch([u, z])
-            x = self.model.decode(z[None, None], self.theta(u[None])).mean()[0, 0]
+            x = self.model.decode(z[None, None], self.theta(u[None])).mean()[0, 0] * scale
             distance = 1 - tf.reduce_sum(x * target) / (tf.norm(x) * tf.norm(target))
         return distance, tape.gradient(distance, [u, z], unconnected_gradients="zero")
 
-    def bound(self, target, starts, u_is_free):
+    def bound(self, target, starts, u_is_free, scale=1.0):
         """The least distance to a target (H, W, 1) that gradient descent finds: what no search in the box can hope to pass.
 
         Args:
             starts: designs [(u, z)]; L-BFGS-B runs from each of them.
             u_is_free: whether u moves too.
+            scale: of designs and target, see `discovery.Hunt`.
 
         Returns:
             the cosine distance.
         """
-        target = tf.cast(target, tf.float32)
+        target, scale = tf.cast(target * scale, tf.float32), tf.cast(scale, tf.float32)
         box = np.concatenate([self.u_box, self.z_box])
 
         def value_and_gradient(place):
             u, z = np.split(place.astype(np.float32), [self.u_dim])
-            value, (by_u, by_z) = self._distance_and_gradient(tf.constant(u), tf.constant(z), target)
+            value, (by_u, by_z) = self._distance_and_gradient(tf.constant(u), tf.constant(z), target, scale)
             return float(value), np.concatenate([by_u * float(u_is_free), by_z]).astype(np.float64)
 
         ends = [

@@ -5,6 +5,7 @@ import pandas as pd
 from common.results import markdown_table
 
 PROTOCOL = ["dataset", "target_pixels", "budget", "evaluations", "steps", "acquisition", "recipe", "iterations", "binarize"]
+ALLOY_PROTOCOL = [*PROTOCOL, "likelihood", "objective"]
 COMPARISONS = {
     "inverse_map.csv": "## Alloys: from phases to composition\n\nOn rows and on whole classes not seen: R2, and the main elements' relative error in percent.",
     "likelihoods.csv": "## Alloys: likelihoods\n\nTest alloys of known classes. -ELBO is in nats a diagram, of different densities: the errors of the fractions can be compared.",
@@ -33,7 +34,8 @@ def summarise_discovery(rows, bounds, by):
     those where it ends closer than any z of the VAE; `evaluations_to_vae` is the median number of evaluations after which
     it has VAE + BO's final distance (empty where half of the searches never do).
     """
-    one = [column for column in (*PROTOCOL, by, "target_index", "seed") if column in rows]
+    protocol = _protocol(rows)
+    one = [column for column in (*protocol, by, "target_index", "seed") if column in rows]
     final = rows.groupby([*one, "method"])["best_so_far"].min().rename("final").reset_index()
     vae = final[final["method"] == "vae"].set_index(one)["final"].rename("vae_final")
     limits = bounds.pivot_table("cosine_distance", one, "method").add_prefix("bound_")
@@ -41,7 +43,7 @@ def summarise_discovery(rows, bounds, by):
     reached = joined[joined["best_so_far"] <= joined["vae_final"]].groupby([*one, "method"])["evaluation"].min().rename("reached")
     table = final.join(vae, one).join(limits, one).join(reached, [*one, "method"]).fillna({"reached": float("inf")})
     table["win"], table["past"] = table["final"] < table["vae_final"], table["final"] < table["bound_vae"]
-    grouped = table.groupby([*PROTOCOL, by, "method"], sort=False)
+    grouped = table.groupby([*protocol, by, "method"], sort=False)
     columns = {
         "num_targets": grouped["target_index"].nunique() if "target_index" in one else 1,
         "num_seeds": grouped["seed"].nunique(),
@@ -53,8 +55,8 @@ def summarise_discovery(rows, bounds, by):
         "evaluations_to_vae": grouped["reached"].median().replace(float("inf"), float("nan")),
     }
     columns |= {bound: grouped[bound].median() for bound in limits.columns}
-    columns["seconds_an_evaluation"] = rows.groupby([*PROTOCOL, by, "method"], sort=False)["seconds"].mean()
-    columns["commit"] = rows.groupby([*PROTOCOL, by, "method"])["commit"].agg(lambda c: " ".join(sorted(set(c))))
+    columns["seconds_an_evaluation"] = rows.groupby([*protocol, by, "method"], sort=False)["seconds"].mean()
+    columns["commit"] = rows.groupby([*protocol, by, "method"])["commit"].agg(lambda c: " ".join(sorted(set(c))))
     return pd.DataFrame(columns).reset_index()
 
 
@@ -81,16 +83,22 @@ def discovery_table(summary, by):
     return markdown_table(["class held out", *wide, "bound: VAE", "bound: one theta(u)", "bound: (u, z)"], body)
 
 
+def _protocol(rows):
+    return [column for column in ALLOY_PROTOCOL if column in rows]
+
+
 def _by_protocol(rows):
     """(protocol in words, its rows) of each protocol."""
-    for key, own in rows.groupby(PROTOCOL, sort=False):
-        yield ", ".join(f"{name} {value}" for name, value in zip(PROTOCOL, key)), own
+    protocol = _protocol(rows)
+    for key, own in rows.groupby(protocol, sort=False):
+        yield ", ".join(f"{name} {value}" for name, value in zip(protocol, key)), own
 
 
 def _discovery_section(summary, by):
     parts = [
         "Cosine distance between the target, of a class that no model has seen, and the best design found; median over targets "
-        "and seeds. A bound is the least distance that gradients, which know the target, find in the same space.\n"
+        "and seeds. A bound is the least distance that gradients, which know the target, find in the same space."
+        + (" With the objective scaled_cosine, each phase counts relative to its largest share in known alloys.\n" if by == "alloy" else "\n")
     ]
     for title, own in _by_protocol(summary):
         parts.append(f"{title}; {own['num_targets'].max()} target(s) a class, {own['num_seeds'].max()} seed(s):\n\n{discovery_table(own, by)}")

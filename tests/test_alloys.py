@@ -27,6 +27,12 @@ def composition(**wt):
     return np.array([wt.get(element, 0.0) for element in ELEMENTS])
 
 
+def test_a_scaled_phase_counts_relative_to_its_largest_share():
+    matrices = np.zeros((2, 3, 4))
+    matrices[0, 0], matrices[1, 1, 2], matrices[0, 2, 1] = 0.9, 0.5, 0.001
+    np.testing.assert_allclose(alloys.phase_scale(matrices)[:, 0, 0], [1 / 0.9, 2, 100])  # a trace within the decoder's error
+
+
 def test_mole_fractions_by_hand():
     x = calphad.mole_fractions(composition(CU=10.0, MG=1e-5))
     moles = 90 / 26.9815, 10 / 63.546

@@ -65,8 +65,26 @@ def test_the_bound_is_the_least_distance_on_a_fine_grid(families):
         starts = [(u, z) for z in np.random.default_rng(0).standard_normal((8, 2))]
         bound = family.bound(TARGET, starts, u_is_free=False)
         assert brute - 2e-3 < bound <= brute + 1e-6
+    scale = np.linspace(0.2, 5, 8)[:, None, None]
+    brute = cosine_distance(images * scale, TARGET * scale).min()
+    assert brute - 2e-3 < family.bound(TARGET, starts, u_is_free=False, scale=scale) <= brute + 1e-6
     freed = family.bound(TARGET, starts, u_is_free=True)
     assert freed < bound - 1e-4  # a family holds more than one of its members
+
+
+def test_a_scaled_search_is_that_of_scaled_designs(families, tmp_path):
+    scale = np.linspace(0.2, 5, 8)[:, None, None]
+    scaled = Hunt(families, TARGET, 21, 3, True, 0, tmp_path, scale=scale)
+    images = np.random.default_rng(0).random((5, 8, 8, 1))
+    expected = [cosine((image * scale).ravel(), (TARGET * scale).ravel()) for image in images]
+    np.testing.assert_allclose(scaled.distance(images), expected, rtol=1e-12)
+    found = scaled.search("hypervae_joint")
+    best = scaled.distance(found.designs[-1].astype(float))
+    assert best == pytest.approx(found.distance.min(), rel=1e-5)
+    assert best <= scaled.search("random_hypervae").distance.min() + 0.01
+    assert scaled.bounds()["hypervae_joint"] <= best + 1e-6
+    plain = hunt(families, tmp_path / "plain").search("hypervae_joint")
+    assert not np.array_equal(plain.designs[-1], found.designs[-1])
 
 
 def test_the_box_covers_the_codes_of_known_tasks(families, monkeypatch):

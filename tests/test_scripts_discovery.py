@@ -80,7 +80,7 @@ def test_an_unseen_alloy_is_searched_for_and_a_second_call_repeats_nothing(few_a
     others = data.matrices[data.y != 1].reshape(16, -1)
     cosine = others @ mean / np.linalg.norm(others, axis=1) / np.linalg.norm(mean)
     assert alloy.loc["nearest_known", "cosine_distance"] == pytest.approx(1 - cosine.max(), rel=1e-3)
-    assert sorted(p.name for p in folder.glob("figures/*.png")) == ["2024.png", "figure3b.png"]
+    assert sorted(p.name for p in folder.glob("figures/cosine/*.png")) == ["2024.png", "figure3b.png"]
     assert "Table 5" in (results / "README.md").read_text()
     before = (folder / "table5.csv").read_bytes()
     again = run("05_discover_alloys.py", *options)
