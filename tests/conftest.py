@@ -10,6 +10,9 @@ from sklearn.datasets import load_digits
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+ALLOYS = Path(os.environ.get("HYPERVAE_DATA", ROOT.parent / "shared" / "data")) / "alloys"
+TDB = ALLOYS / "mc_al_v2.032.pycalphad.tdb"
+needs_tdb = pytest.mark.skipif(not TDB.exists(), reason=f"no thermodynamic database at {TDB}")
 
 
 @pytest.fixture(autouse=True)

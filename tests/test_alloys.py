@@ -1,19 +1,14 @@
 """Alloys: compositions, equilibria against plain pycalphad and handbooks, files."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from common import alloys, calphad
 from common.calphad import ELEMENTS, PHASES, TEMPERATURES
 from common.errors import InputError
-from conftest import ROOT
+from conftest import ALLOYS, ROOT, TDB, needs_tdb
 
-SHARED = Path(os.environ.get("HYPERVAE_DATA", ROOT.parent / "shared" / "data")) / "alloys"
-TDB, LIMITS = SHARED / "mc_al_v2.032.pycalphad.tdb", SHARED / "alloy_limits.csv"
-needs_tdb = pytest.mark.skipif(not TDB.exists(), reason=f"no thermodynamic database at {TDB}")
+LIMITS = ALLOYS / "alloy_limits.csv"
 SHIPPED = ROOT / "alloys" / "main30_100.npz"
 TABLE = "designation,element,min_wt,max_wt,set\n"
 

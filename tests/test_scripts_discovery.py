@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from common import alloys, calphad
-from conftest import assert_refused, run
+from conftest import TDB, assert_refused, needs_tdb, run
 
 
 def test_an_unseen_class_is_searched_for_and_a_second_call_repeats_nothing(digits_8x8):
@@ -85,6 +85,25 @@ def test_an_unseen_alloy_is_searched_for_and_a_second_call_repeats_nothing(few_a
     before = (folder / "table5.csv").read_bytes()
     again = run("05_discover_alloys.py", *options)
     assert again.returncode == 0 and (folder / "table5.csv").read_bytes() == before
+
+
+@needs_tdb
+def test_a_search_through_calphad_finds_real_diagrams(few_alloys):
+    results = few_alloys.parent / "real"
+    options = ["--alloys", few_alloys, "--results-dir", results, "--iterations", 10, "--held-out", "2024", "--evaluations", 3]
+    options += ["--tdb", TDB, "--through-calphad", "--calphad-evaluations", 2, "--objective", "scaled_cosine"]
+    done = run("05_discover_alloys.py", *options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(results / "05_discover_alloys" / "table5.csv").set_index("method")
+    assert set(table["objective"]) == {"scaled_cosine"} and (table["phase_error"] >= 0).all()
+    # CALPHAD's own diagram of the composition, where a decoded one and made-up alloys are far from theirs.
+    assert table.loc["hypervae_calphad", "phase_error"] < 1e-6
+    assert (table.drop("hypervae_calphad")["phase_error"] > 1).all()
+    data = alloys.load(few_alloys)
+    scale = alloys.phase_scale(data.matrices[data.y != 1])[..., 0]
+    target, known = (data.matrices[data.y == 1].mean(0) * scale).ravel(), (data.matrices[data.y != 1] * scale).reshape(16, -1)
+    cosine = known @ target / np.linalg.norm(known, axis=1) / np.linalg.norm(target)
+    assert table.loc["nearest_known", "cosine_distance"] == pytest.approx(1 - cosine.max(), rel=1e-3)
 
 
 def test_regressors_and_likelihoods_are_compared(few_alloys):
