@@ -77,7 +77,7 @@ def discover(job):
         rest, dataset = load_rest(args, data, target.alloy)
         image, composition = wanted(args, data, target)
         inverse = alloys.InverseMap(args.regressor, rest.matrices, rest.compositions, target.seed)
-        diagrams = calphad.PhaseDiagrams(args.tdb) if args.tdb else None
+        diagrams = calphad.phase_diagrams(args.tdb) if args.tdb else None
         known = [rest.matrices[rest.y == label][..., None] for label in np.unique(rest.y)]
         families = {model: Family(cli.trained(args, s, dataset).model, known) for model, s in target.settings.items()}
         scale = alloys.phase_scale(rest.matrices) if args.objective == "scaled_cosine" else 1.0
@@ -248,7 +248,7 @@ def main():
     if args.through_calphad and not args.tdb:
         raise InputError("--through-calphad needs a thermodynamic database: name it with --tdb")
     if args.tdb:
-        calphad.PhaseDiagrams(args.tdb).check([calphad.ELEMENTS])
+        calphad.phase_diagrams(args.tdb).check([calphad.ELEMENTS])
     else:
         print("no --tdb: Table 5's column B (do the phases that CALPHAD finds agree?) stays empty")
     data = alloys.load(args.dataset[0])

@@ -214,6 +214,12 @@ class PhaseDiagrams:
         return tuple(ends)
 
 
+@functools.lru_cache(maxsize=1)
+def phase_diagrams(tdb):
+    """The PhaseDiagrams of a database; a process keeps the last one, with the models that it has built."""
+    return PhaseDiagrams(tdb)
+
+
 @functools.cache
 def _accepting_solver():
     """pycalphad's solver, which also accepts what it calls not converged where mass balance and tangent plane say it is."""
