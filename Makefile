@@ -33,7 +33,9 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey --num-targets 2
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
-	$(RUN) 05_discover_alloys.py $(ALLOYS) --seeds 0 1 2 3 4
+	for objective in cosine scaled_cosine; do \
+	  $(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 2 3 4 || exit; \
+	  $(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --through-calphad || exit;) done
 	$(RUN) 06_regression.py --dataset boston concrete energy kin8nm naval power wine-red yacht --data-dir $(DATA_DIR) --jobs $(JOBS)
 	$(RUN) 06_regression.py --dataset protein --splits 5 --data-dir $(DATA_DIR) --jobs $(JOBS)
 	$(RUN) 06_regression.py --dataset yacht --recipe paper --data-dir $(DATA_DIR) --jobs $(JOBS)
@@ -50,7 +52,8 @@ alloys/main30_100.npz: | .venv/.installed
 	$(RUN) 05_discover_alloys.py --make-data --alloys-per-class 100 --data-dir $(DATA_DIR) --pack $@ $(ALLOYS)
 
 HOUSE = --image $(DATA_DIR)/images/house.png
-ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(wildcard $(DATA_DIR)/alloys/*.tdb))
+TDB = $(wildcard $(DATA_DIR)/alloys/*.tdb)
+ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(TDB))
 # Twenty trainings: shorter ones than the tables'.
 DISCOVER = --dataset mnist --iterations 4000 --data-dir $(DATA_DIR) --jobs $(JOBS)
 
@@ -72,7 +75,7 @@ bench: .venv/.installed
 	$(RUN) benchmarks/outlier_scoring.py
 	$(RUN) benchmarks/bayesian_optimization.py
 	$(RUN) benchmarks/evolutionary_step.py
-	$(if $(wildcard $(DATA_DIR)/alloys/*.tdb),$(RUN) benchmarks/phase_diagrams.py $(addprefix --tdb ,$(wildcard $(DATA_DIR)/alloys/*.tdb)) --limits $(DATA_DIR)/alloys/alloy_limits.csv)
+	$(if $(TDB),$(RUN) benchmarks/phase_diagrams.py --tdb $(TDB) --limits $(DATA_DIR)/alloys/alloy_limits.csv)
 
 clean:
 	rm -rf .venv results/demo
