@@ -215,6 +215,7 @@ def draw(args, data, rows, bounds, designs, folder):
     for alloy, found in designs.items():
         columns = {"target": found["target"], "nearest known alloy": found["nearest_known"]}
         columns |= {figures.METHOD_NAMES[m]: found[m] for m in ("vae", "hypervae_iterated", "hypervae_joint")}
+        columns |= {"HyperVAE + BO, through CALPHAD": found[m] for m in found if m == "hypervae_calphad"}
         figures.phase_diagrams(columns, data.phases, data.temperatures, f"alloy {alloy}", folder / f"{alloy}.png")
 
 
@@ -280,7 +281,9 @@ def main():
     summary = report_discovery.summarise_discovery(every_row, every_bound, "alloy")
     results.write_table(folder / "summary.csv", summary)
     designs = {record["rows"][0]["alloy"]: record["designs"] for record in reversed(records)}  # the first seed's
-    draw(args, data, rows, bounds, designs, folder)
+    # Seeds and classes of other calls too, where they searched alike.
+    alike = [table[(table[PROTOCOL] == rows[PROTOCOL].iloc[0]).all(axis=1)] for table in (every_row, every_bound)]
+    draw(args, data, *alike, designs, folder)
     print(report_discovery.discovery_table(report_discovery.summarise_discovery(rows, bounds, "alloy"), "alloy"))
     print(report_discovery.table5(every_alloy))
     report.write_report(args.results_dir)
