@@ -89,13 +89,14 @@ def test_an_unseen_alloy_is_searched_for_and_a_second_call_repeats_nothing(few_a
 
 @needs_tdb
 def test_a_search_through_calphad_finds_real_diagrams(few_alloys):
-    results = few_alloys.parent / "real"
+    results = few_alloys.parent / "results"  # with the models of the test above, if it has run
     options = ["--alloys", few_alloys, "--results-dir", results, "--iterations", 10, "--held-out", "2024", "--evaluations", 3]
     options += ["--tdb", TDB, "--through-calphad", "--calphad-evaluations", 2, "--objective", "scaled_cosine"]
     done = run("05_discover_alloys.py", *options)
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(results / "05_discover_alloys" / "table5.csv").set_index("method")
-    assert set(table["objective"]) == {"scaled_cosine"} and (table["phase_error"] >= 0).all()
+    table = table[table["objective"] == "scaled_cosine"]
+    assert len(table) == 8 and (table["phase_error"] >= 0).all()
     # CALPHAD's own diagram of the composition, where a decoded one and made-up alloys are far from theirs.
     assert table.loc["hypervae_calphad", "phase_error"] < 1e-6
     assert (table.drop("hypervae_calphad")["phase_error"] > 1).all()
