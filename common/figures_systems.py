@@ -69,8 +69,9 @@ def weight_spread(rows, path, repetitions=3):
         other = axis.twinx()
         other.plot(own["epoch"], own["rmse"], color="tab:red", label="test RMSE")
         other.set_ylabel("test RMSE")
-        axis.legend([*axis.lines, *other.lines], ["spread of w (10 draws)", "test RMSE"], fontsize=8)
-    figure.tight_layout()
+    names = ["spread of w (10 draws)", "test RMSE"]
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    figure.legend([*axis.lines, *other.lines], names, loc="lower center", ncols=2, fontsize=8)  # a curve may be anywhere
     save(figure, path)
 
 
