@@ -160,7 +160,7 @@ def make_data(args):
     if unknown:
         raise InputError(f"no composition limits for {unknown[0]}: known are {', '.join(limits)}")
     chosen = args.held_out or list(limits)
-    diagrams = calphad.PhaseDiagrams(args.tdb)
+    diagrams = calphad.phase_diagrams(args.tdb)
     diagrams.check(limits[name] for name in chosen)
     folder = args.data_dir / "alloys" / "computed"
     jobs = [(args.tdb, d, limits[d], args.alloys_per_class, args.seeds[0], folder / f"{d}.npz") for d in chosen]

@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from common.calphad import ELEMENTS, PHASES, TEMPERATURES, PhaseDiagrams, draw_compositions
+from common.calphad import ELEMENTS, PHASES, TEMPERATURES, draw_compositions, phase_diagrams
 from common.datasets import VALIDATION_FRACTION, Dataset, stratified_split
 from common.errors import InputError
 from common.readers import read_arrays
@@ -122,7 +122,7 @@ def compute_class(tdb, designation, limits, number, seed, path):
         if not np.array_equal(known["compositions"][:done], compositions[:done]) or known["phases"] != PHASES:
             raise InputError(f"{path} holds other alloys: choose another folder or --seed, or delete it")
         matrices[:done] = known["matrices"][:done]
-    diagrams = PhaseDiagrams(tdb) if done < number else None
+    diagrams = phase_diagrams(tdb) if done < number else None
     for start in range(done, number, SAVE_EVERY):
         stop = min(number, start + SAVE_EVERY)
         matrices[start:stop] = [diagrams.matrix(composition) for composition in compositions[start:stop]]
