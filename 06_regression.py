@@ -30,7 +30,6 @@ RECIPES = {
 EPOCHS = {"paper": ((2000,), (2000,)), "ours": ((30, 100, 300, 1000), (200,))}
 SGD_LEARNING_RATE = (3e-3, 3e-2)  # of "ours"; on large tables plain weights want more
 LARGE = 5_000  # rows; from there up the paper takes the large batch
-LAST_EPOCHS = 20  # over which the paper averages the test error; of short runs, a fifth
 METHODS = ("sgd", "hypernet")
 KEYS = ["dataset", "method", "recipe", "setting", "epochs", "seed", "split"]
 TABLE1 = [
@@ -91,7 +90,7 @@ def run(job):
     )
     key = results.digest(options | {"fingerprint": table.fingerprint()})
     folder = args.results_dir / "checkpoints" / "implicit_hypernet" / table.name / f"{method}-{key}" / f"seed{seed}"
-    settled = total - min(LAST_EPOCHS, max(1, total // 5))
+    settled = implicit_hypernet.settled_after(total)
 
     def measure(epoch):
         """Each member's error on the rows that it has not seen, and the spread of its weights (10 draws, as in Figure 2)."""
@@ -108,7 +107,7 @@ def run(job):
     rmse = np.array([point["rmse"] for point in record["rows"]])
     held_out, tested = rmse[:, members.splits :], rmse[:, : members.splits]
     last = np.array([point["epoch"] > settled for point in record["rows"]])
-    stopped = np.argmin(pd.DataFrame(held_out).rolling(LAST_EPOCHS, min_periods=1, center=True).mean().to_numpy(), 0)
+    stopped = np.argmin(pd.DataFrame(held_out).rolling(implicit_hypernet.LAST_EPOCHS, min_periods=1, center=True).mean().to_numpy(), 0)
     samples = model.predict_samples(members.x, args.num_samples)
     shared = {"dataset": table.name, "method": method, "recipe": args.recipe, "setting": in_words(options), "seed": seed}
     shared |= {"commit": record["commit"], "epochs": total, "seconds": record["seconds"], "num_splits": members.splits}

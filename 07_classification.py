@@ -20,7 +20,6 @@ little more than a plain network. --generator dense is the paper's: millions of 
 a whole step. Writes RESULTS_DIR/07_classification/; what was interrupted goes on where it was."""
 
 HYPER_UNITS = {"3x150": [100, 20]}  # the paper's; all others 100 and 50
-LAST_EPOCHS = 20  # over which the paper averages the test error
 OUTLIERS = {"mnist": "fashion_mnist", "fashion_mnist": "mnist"}
 METHODS = ("sgd", "hypernet")
 KEYS = ["dataset", "architecture", "method", "generator", "weights_per_step", "setting", "evaluated_on", "seed"]
@@ -88,8 +87,10 @@ def run(job):
     def probabilities(images):
         return model.predict_samples(images[None], args.num_samples).mean(0)[0]
 
+    settled = implicit_hypernet.settled_after(args.epochs)
+
     def measure(epoch):
-        if epoch <= args.epochs - LAST_EPOCHS and epoch % max(1, args.epochs // 20):
+        if epoch <= settled and epoch % max(1, args.epochs // 20):
             return None
         error = 100 * np.mean(probabilities(x_test).argmax(1) != y_test)
         return {"error_percent": error, "spread": float(model.sample_weights(10).std(0).mean())}
@@ -103,12 +104,12 @@ def run(job):
         entropies = [calibration.entropy(found), calibration.entropy(probabilities(flat(grey(args, other).x_test)))]
         auc = 100 * roc_auc_score(np.repeat([0, 1], [len(part) for part in entropies]), np.concatenate(entropies))
     rate = f"lr {args.learning_rate:g} {args.schedule}, batch {batch}, {args.epochs} epochs"
-    net = f"{args.noise_dim}-{'-'.join(map(str, hyper['hidden']))}, " if hyper else ""
+    net = f"{args.noise_dim}-{'-'.join(map(str, hyper['hidden']))} spread {args.spread:g}, " if hyper else ""
     shared = {"dataset": data.name, "architecture": shape, "method": method, "generator": hyper.get("generator", "none"), "seed": seed}
     shared |= {"weights_per_step": hyper.get("weights_per_step", 0), "setting": net + rate, "evaluated_on": args.evaluate_on}
     shared["commit"] = record["commit"]
     row = shared | {
-        "error_percent": curve["error_percent"][curve["epoch"] > args.epochs - LAST_EPOCHS].mean(),
+        "error_percent": curve["error_percent"][curve["epoch"] > settled].mean(),
         "nll": -np.log(np.maximum(found[np.arange(len(y_test)), y_test], np.finfo(np.float32).tiny)).mean(),
         "ece": calibration.expected_calibration_error(found, y_test),
         "ood_auc": auc,
@@ -144,14 +145,14 @@ def main():
     runs.add_argument("--generator", choices=("dense", "matrix"), nargs="+", default=["matrix"], help="of the weights (matrix)")
     runs.add_argument("--num-samples", type=cli.positive_int, default=10, help="weights drawn for a prediction, Eq. 4 (10)")
     train = parser.add_argument_group("training")
-    train.add_argument("--epochs", type=cli.positive_int, default=100, help="(100; the paper trains 2000)")
+    train.add_argument("--epochs", type=cli.positive_int, default=40, help="(40; the paper trains 2000)")
     train.add_argument("--batch-size", type=cli.positive_int, default=256, help="images a step (256)")
     train.add_argument("--learning-rate", type=cli.positive_float, default=1e-3, help="Adam's (0.001)")
     train.add_argument("--schedule", choices=("constant", "cosine"), default="cosine", help="of the learning rate (cosine)")
     train.add_argument("--weights-per-step", type=cli.positive_int, help="draws of the weights in a step (matrix: one an image; dense: 1)")
     train.add_argument("--hyper-units", type=cli.positive_int, nargs="+", help="of the hypernetwork (100 50; for 3x150 100 20)")
     train.add_argument("--noise-dim", type=cli.positive_int, default=50, help="dimensions of eps (50)")
-    train.add_argument("--spread", type=cli.fraction, default=0.1, help="dense: share of the initial weights' variance that comes from eps (0.1)")
+    train.add_argument("--spread", type=cli.fraction, default=0.1, help="share of the initial weights' variance that comes from eps (0.1)")
     args = parser.parse_args()
     loaded = {name: grey(args, name) for name in args.dataset}
     if args.ood is not None and {grey(args, args.ood).image_shape} != {data.image_shape for data in loaded.values()}:

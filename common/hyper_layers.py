@@ -10,7 +10,7 @@ from common.kernels import FactoredKernel
 from common.networks import initializer
 
 LINE = 16  # numbers: in block generation each weight starts at a whole line of 64 bytes, where it need not be copied
-CHANGE_SCALE = 0.1  # std of U H V's right factor against the base weights': training starts near a plain VAE
+CHANGE_SCALE = 0.1  # std of U H V, for H of unit variance, against 1 / sqrt(rows + columns): training starts near a plain VAE
 
 
 @keras.saving.register_keras_serializable(package="hypervae")
@@ -26,10 +26,14 @@ class MatrixHyperLayer(keras.layers.Layer):
         input_shape_of_h: (rows, columns) of H.
         activation: sigma; the paper's last layer has none.
         base_initializer: of B, where W starts.
+        change_scale: of U H V at the start.
     """
 
-    def __init__(self, target_shape, input_shape_of_h=(20, 20), activation=None, base_initializer="zeros", **kwargs):
+    def __init__(
+        self, target_shape, input_shape_of_h=(20, 20), activation=None, base_initializer="zeros", change_scale=CHANGE_SCALE, **kwargs
+    ):
         super().__init__(**kwargs)
+        self.change_scale = change_scale
         self.target_shape = tuple(target_shape)
         self.input_shape_of_h = tuple(input_shape_of_h)
         self.activation = keras.activations.get(activation)
@@ -39,7 +43,7 @@ class MatrixHyperLayer(keras.layers.Layer):
         self.left = self.add_weight(
             shape=(rows, inner_rows), name="left", initializer=keras.initializers.RandomNormal(stddev=inner_rows**-0.5)
         )
-        spread = CHANGE_SCALE / math.sqrt(inner_columns * (rows + columns))
+        spread = change_scale / math.sqrt(inner_columns * (rows + columns))
         self.right = self.add_weight(
             shape=(inner_columns, columns), name="right", initializer=keras.initializers.RandomNormal(stddev=spread)
         )
@@ -64,6 +68,7 @@ class MatrixHyperLayer(keras.layers.Layer):
             "input_shape_of_h": self.input_shape_of_h,
             "activation": keras.activations.serialize(self.activation),
             "base_initializer": self.base_initializer,
+            "change_scale": self.change_scale,
         }
 
 
@@ -73,7 +78,7 @@ class LayerwiseGenerator(keras.layers.Layer):
     Kernels come out factored, so that a layer used on few images of many tasks never forms them.
     """
 
-    def __init__(self, shapes, input_shape_of_h=(20, 20), **kwargs):
+    def __init__(self, shapes, input_shape_of_h=(20, 20), change_scale=CHANGE_SCALE, **kwargs):
         super().__init__(**kwargs)
         self.names = list(shapes)
         self.matrix_layers = [
@@ -81,6 +86,7 @@ class LayerwiseGenerator(keras.layers.Layer):
                 shape,
                 input_shape_of_h,
                 base_initializer=initializer(name),
+                change_scale=change_scale,
                 name=name.replace("/", "_"),
             )
             for name, shape in shapes.items()

@@ -66,7 +66,7 @@ class Hypernetwork(_PerMember):
         hidden: units of the hidden layers.
         noise_dim: dimensions of eps.
         generator: "dense" gives w by one dense layer; "matrix" gives H, and each weight as U H V + B.
-        spread: "dense" only: how much of the initial weights' variance comes from eps (1 is all of it).
+        spread: how much of the initial weights' variance comes from eps (1 is all of it).
     """
 
     stochastic = True
@@ -84,9 +84,12 @@ class Hypernetwork(_PerMember):
         if generator == "matrix":
             self.matrix_shape = (20, 20)
             keras.utils.set_random_seed(seed)
-            self.generator = LayerwiseGenerator(shapes, self.matrix_shape)
+            # He's layers keep E[h^2] = 1, so H has unit variance and U H V has `spread` of the variance 2 / (rows + columns) of Glorot's weights.
+            self.generator = LayerwiseGenerator(shapes, self.matrix_shape, math.sqrt(2 * spread))
+            for layer in self.generator.matrix_layers:
+                layer.base.assign(math.sqrt(1 - spread) * layer.base.value)
             outputs = math.prod(self.matrix_shape)
-            self.last_kernel = self.add("last_kernel", (units[-1], outputs), glorot)
+            self.last_kernel = self.add("last_kernel", (units[-1], outputs), lambda random, shape: random.normal(0, shape[0] ** -0.5, shape))
             self.last_bias = self.add("last_bias", (outputs,), glorot)
             return
         total = sum(math.prod(shape) for shape in shapes.values())

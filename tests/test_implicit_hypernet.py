@@ -7,7 +7,7 @@ import tensorflow as tf
 from common import implicit_hypernet
 from common.implicit_hypernet import ImplicitHypernet
 from common.kernels import dense_theta
-from common.weight_sources import inverse_softplus
+from common.weight_sources import Hypernetwork, inverse_softplus
 
 
 def table(rows=60, seed=0):
@@ -173,6 +173,25 @@ def test_training_fits_and_the_draws_contract(tmp_path):
     errors = model.predict_samples(x[None], 10).mean(0)[0] - y
     assert np.sqrt(np.mean(errors**2)) < 0.35 * y.std()
     assert model.sample_weights(10).std(0).mean() < before / 2
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("generator", ["dense", "matrix"])
+def test_of_the_variance_of_glorots_weights_spread_comes_from_the_noise(generator, spread):
+    noise = tf.random.stateless_normal((1, 100, 50), (0, 1))
+    changed, whole = [], []
+    for seed in range(10):  # one initial hypernetwork is by a third off what all are on average
+        source = Hypernetwork({"layer1/kernel": (60, 80)}, (100, 50), 50, generator, spread, seed, (0,))
+        kernels = dense_theta(source(noise, None))["layer1/kernel"].numpy().reshape(100, -1)
+        base = source.last_bias if generator == "dense" else source.generator.matrix_layers[0].base
+        changed.append(np.mean((kernels - base.numpy().ravel()) ** 2))
+        whole.append(np.mean(kernels**2))
+    assert np.mean(changed) / (2 / (60 + 80)) == pytest.approx(spread, rel=0.2)
+    assert np.mean(whole) / (2 / (60 + 80)) == pytest.approx(1, rel=0.2)
+
+
+def test_settled_epochs_are_the_last_20_or_a_fifth():
+    assert [implicit_hypernet.settled_after(epochs) for epochs in (1, 4, 30, 100, 2000)] == [0, 3, 24, 80, 1980]
 
 
 def test_a_damaged_state_is_named(tmp_path):
