@@ -175,8 +175,11 @@ def main():
     from common import figures_systems
 
     curves = pd.DataFrame(found)
-    for name, own in curves[curves["method"] == "hypernet"].groupby("dataset"):
-        figures_systems.weight_spread(own[own["epochs"] == own["epochs"].max()], folder / f"figure2_{name}.png")
+    settings = set(summary[summary["chosen"]][["dataset", "recipe", "setting"]].itertuples(index=False, name=None))
+    for key, own in curves[curves["method"] == "hypernet"].groupby(["dataset", "recipe", "setting"]):
+        if key in settings:
+            path = folder / f"figure2_{key[0]}{'_paper' if key[1] == 'paper' else ''}.png"
+            figures_systems.weight_spread(own[own["epochs"] == own["epochs"].max()], path)
     report.write_report(args.results_dir)
     shown = ["dataset", "method", "epochs", "chosen", "rmse_mean", "rmse_standard_error", "log_likelihood_mean", "coverage_90_mean", "num_splits", "seconds"]
     print(summary[summary["dataset"].isin([table.name for table in tables])][shown].to_string(index=False, float_format="%.4g"))

@@ -20,6 +20,8 @@ little more than a plain network. --generator dense is the paper's: millions of 
 a whole step. Writes RESULTS_DIR/07_classification/; what was interrupted goes on where it was."""
 
 HYPER_UNITS = {"3x150": [100, 20]}  # the paper's; all others 100 and 50
+LARGE = 10_000  # images
+EPOCHS = (300, 40)  # on smaller and on larger sets: an epoch of the digits is five steps
 # Learning rate and spread at the start, chosen on validation images of MNIST (3x150; results/07_classification/table2.csv has those runs).
 TUNED = {
     "none": {"learning_rate": 3e-3, "spread": 0.0},
@@ -76,8 +78,9 @@ def run(job):
     layers, units = map(int, shape.split("x"))
     sizes = (x.shape[1], *[units] * layers, data.num_classes)
     batch = min(args.batch_size, len(x))
+    epochs = args.epochs or EPOCHS[len(x) >= LARGE]
     learning_rate, spread = (TUNED[generator][name] if getattr(args, name) is None else getattr(args, name) for name in ("learning_rate", "spread"))
-    options = {"epochs": args.epochs, "batch_size": batch, "learning_rate": learning_rate, "schedule": args.schedule}
+    options = {"epochs": epochs, "batch_size": batch, "learning_rate": learning_rate, "schedule": args.schedule}
     hyper = {}
     if method == "hypernet":
         hyper["hidden"] = args.hyper_units or HYPER_UNITS.get(shape, [100, 50])
@@ -94,10 +97,10 @@ def run(job):
     def probabilities(images):
         return model.predict_samples(images[None], args.num_samples).mean(0)[0]
 
-    settled = implicit_hypernet.settled_after(args.epochs)
+    settled = implicit_hypernet.settled_after(epochs)
 
     def measure(epoch):
-        if epoch <= settled and epoch % max(1, args.epochs // 20):
+        if epoch <= settled and epoch % max(1, epochs // 20):
             return None
         error = 100 * np.mean(probabilities(x_test).argmax(1) != y_test)
         return {"error_percent": error, "spread": float(model.sample_weights(10).std(0).mean())}
@@ -110,7 +113,7 @@ def run(job):
     if other is not None:
         entropies = [calibration.entropy(found), calibration.entropy(probabilities(flat(grey(args, other).x_test)))]
         auc = 100 * roc_auc_score(np.repeat([0, 1], [len(part) for part in entropies]), np.concatenate(entropies))
-    rate = f"lr {learning_rate:g} {args.schedule}, batch {batch}, {args.epochs} epochs"
+    rate = f"lr {learning_rate:g} {args.schedule}, batch {batch}, {epochs} epochs"
     net = f"{args.noise_dim}-{'-'.join(map(str, hyper['hidden']))} spread {spread:g}, " if hyper else ""
     shared = {"dataset": data.name, "architecture": shape, "method": method, "generator": hyper.get("generator", "none"), "seed": seed}
     shared |= {"weights_per_step": hyper.get("weights_per_step", 0), "setting": net + rate, "evaluated_on": args.evaluate_on}
@@ -121,7 +124,7 @@ def run(job):
         "ece": calibration.expected_calibration_error(found, y_test),
         "ood_auc": auc,
         "ood_dataset": "" if other is None else other,
-        "epochs": args.epochs,
+        "epochs": epochs,
         "seconds": record["seconds"],
         "num_parameters": model.num_parameters,
         "num_samples": args.num_samples if hyper else 1,
@@ -152,7 +155,7 @@ def main():
     runs.add_argument("--generator", choices=("dense", "matrix"), nargs="+", default=["matrix"], help="of the weights (matrix)")
     runs.add_argument("--num-samples", type=cli.positive_int, default=10, help="weights drawn for a prediction, Eq. 4 (10)")
     train = parser.add_argument_group("training")
-    train.add_argument("--epochs", type=cli.positive_int, default=40, help="(40; the paper trains 2000)")
+    train.add_argument("--epochs", type=cli.positive_int, help="(40, below 10,000 images 300; the paper trains 2000)")
     train.add_argument("--batch-size", type=cli.positive_int, default=256, help="images a step (256)")
     train.add_argument("--learning-rate", type=cli.positive_float, help="Adam's (sgd 0.003, matrix 0.001, dense 0.0001)")
     train.add_argument("--schedule", choices=("constant", "cosine"), default="cosine", help="of the learning rate (cosine)")

@@ -20,6 +20,7 @@ PAPER_REGRESSION = {
 # Table 2, test error in percent on MNIST: (SGD, their method).
 PAPER_CLASSIFICATION = {"2x400": (1.43, 1.26), "2x800": (1.64, 1.37), "3x150": (1.71, 1.49)}
 REGRESSION_GROUP = ["dataset", "method", "recipe", "setting", "num_samples", "epochs"]
+REGRESSION_CHOICE = ["dataset", "method", "recipe", "num_samples"]  # of all else, held-out rows choose
 REGRESSION_MEASURES = ["rmse", "rmse_held_out", "rmse_early_stopped", "log_likelihood", "coverage_90", "sigma"]
 CLASSIFICATION_GROUP = ["dataset", "architecture", "method", "generator", "weights_per_step", "setting", "num_parameters", "ood_dataset"]
 CLASSIFICATION_MEASURES = ["error_percent", "nll", "ece", "ood_auc"]
@@ -30,12 +31,14 @@ def sections(results_dir):
     parts = []
     regression = results_dir / "06_regression" / "summary.csv"
     if regression.exists():
+        summary = pd.read_csv(regression)
         parts.append(
             "## Regression by implicit hypernetworks\n\nTest RMSE (mean over the last 20 epochs, of short runs the last fifth), "
             "log-likelihood (nats a row) and coverage of the 90 % interval (percent); mean over splits +- standard error (standard "
-            "deviation). The paper's \"standard errors\" are standard deviations in size. How many epochs a method trains on a table is "
-            "chosen by rows held out of its companions' training; sigma comes from them too, never from test rows; \"stopped\" is the "
-            "test RMSE at the epoch of that run that each companion's held-out rows choose.\n\n" + regression_table(pd.read_csv(regression))
+            "deviation). The paper's \"standard errors\" are standard deviations in size. Of the settings tried with a method on a table, and "
+            "of their numbers of epochs, the one with the least error on rows held out of its companions' training stands here; sigma "
+            "comes from those rows too, never from test rows; \"stopped\" is the test RMSE at the epoch of that run that each companion's "
+            "held-out rows choose.\n\n" + regression_table(summary) + "\n\nAll that was tried:\n\n" + regression_trials(summary)
         )
     classification = results_dir / "07_classification" / "summary.csv"
     if classification.exists():
@@ -54,7 +57,7 @@ def sections(results_dir):
 def summarise_regression(rows):
     """Mean, standard deviation and standard error over splits (first over seeds, where there are several).
 
-    Of runs that differ in their epochs alone, the one with the least error on held-out rows is `chosen`: no test row has a say.
+    Of a method's runs on a table the one with the least error on held-out rows is `chosen`: no test row has a say.
     """
     rows = rows.groupby([*REGRESSION_GROUP, "split"], sort=False).agg(
         {**{m: "mean" for m in REGRESSION_MEASURES}, "seconds": "sum", "commit": lambda c: " ".join(sorted(set(c)))}
@@ -65,29 +68,40 @@ def summarise_regression(rows):
     for measure in REGRESSION_MEASURES:
         table[f"{measure}_standard_error"] = table[f"{measure}_std"] / np.sqrt(table["num_splits"])
     table["seconds"] = seconds
-    table["chosen"] = table.groupby(REGRESSION_GROUP[:-1])["rmse_held_out_mean"].transform("min") == table["rmse_held_out_mean"]
+    table["chosen"] = table.groupby(REGRESSION_CHOICE)["rmse_held_out_mean"].transform("min") == table["rmse_held_out_mean"]
     return table
 
 
-def regression_table(summary):
-    """Markdown: Table 1 of Sheikh et al. beside ours, with the epochs that held-out rows chose."""
-    body = []
-    tried = {key: own for key, own in summary.groupby(REGRESSION_GROUP[:-1])}
-    for _, row in summary[summary["chosen"]].iterrows():
-        digits = max(2, 2 - int(np.floor(np.log10(row["rmse_mean"])))) if row["rmse_mean"] > 0 else 2
+def _digits(value):
+    """Decimals that show three figures of an error, two at least."""
+    return max(2, 2 - int(np.floor(np.log10(value)))) if value > 0 else 2
 
-        def cell(measure, digits=digits, row=row):
+
+def regression_table(summary):
+    """Markdown: Table 1 of Sheikh et al. beside ours, what held-out rows chose."""
+    body = []
+    for _, row in summary[summary["chosen"]].iterrows():
+
+        def cell(measure, digits=_digits(row["rmse_mean"]), row=row):
             mean, error, spread = (row[f"{measure}_{kind}"] for kind in ("mean", "standard_error", "std"))
             return f"{mean:.{digits}f}" if pd.isna(spread) else f"{mean:.{digits}f} +- {error:.{digits}f} ({spread:.{digits}f})"
 
-        runs = tried[tuple(row[REGRESSION_GROUP[:-1]])].sort_values("epochs")
-        errors = ", ".join(f"{e}: {held_out:.{digits}f}" for e, held_out in zip(runs["epochs"], runs["rmse_held_out_mean"]))
-        cells = [row["dataset"], row["method"], row["recipe"], row["num_splits"], cell("rmse"), row["epochs"], errors, cell("rmse_early_stopped")]
+        cells = [row["dataset"], row["method"], row["recipe"], row["num_splits"], cell("rmse"), row["epochs"], cell("rmse_early_stopped")]
         cells += [cell("log_likelihood", 2), cell("coverage_90", 1), f"{row['seconds']:.0f}"]
         body.append([*cells, *PAPER_REGRESSION.get(row["dataset"], ("",) * 6), row["setting"]])
-    header = ["data", "method", "recipe", "splits", "RMSE", "epochs", "held-out RMSE by epochs", "RMSE, stopped", "log-likelihood", "coverage", "seconds"]
+    header = ["data", "method", "recipe", "splits", "RMSE", "epochs", "RMSE, stopped", "log-likelihood", "coverage", "seconds"]
     header += ["paper VI", "PBP", "Dropout", "VMG", "SGD", "hypernet", "setting"]
     return markdown_table(header, body)
+
+
+def regression_trials(summary):
+    """Markdown: error on held-out rows and on test rows of every setting, by epochs; * is what the held-out rows chose."""
+    body = []
+    for (name, method, recipe, setting, _), own in summary.groupby(REGRESSION_GROUP[:-1], sort=False):
+        digits = _digits(own["rmse_mean"].min())
+        runs = [f"{r.epochs}: {r.rmse_held_out_mean:.{digits}f}, {r.rmse_mean:.{digits}f}{' *' * r.chosen}" for r in own.sort_values("epochs").itertuples()]
+        body.append([name, method, recipe, setting, "; ".join(runs)])
+    return markdown_table(["data", "method", "recipe", "setting", "epochs: held-out RMSE, test RMSE"], body)
 
 
 def summarise_classification(rows):

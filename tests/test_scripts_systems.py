@@ -138,18 +138,20 @@ def test_regression_goes_on_where_it_was_killed_and_repeats_nothing(measurements
     assert repeated.returncode == 0 and saved == {path: path.stat().st_mtime_ns for path in other.rglob("*.weights.h5")}
 
 
-def test_held_out_rows_choose_the_epochs_and_test_rows_do_not():
-    row = {"dataset": "own", "recipe": "ours", "setting": "s", "num_samples": 5, "seconds": 1.0, "commit": "c", "seed": 0}
+def test_held_out_rows_choose_setting_and_epochs_and_test_rows_do_not():
+    row = {"dataset": "own", "recipe": "ours", "num_samples": 5, "seconds": 1.0, "commit": "c", "seed": 0}
     row |= dict.fromkeys(("log_likelihood", "coverage_90", "sigma", "rmse_early_stopped"), 0.0)
-    held_out = {("sgd", 30): 0.5, ("sgd", 100): 0.7, ("hypernet", 30): 0.6, ("hypernet", 100): 0.4}
+    held_out = {("sgd", "a", 30): 0.5, ("sgd", "a", 100): 0.7, ("sgd", "b", 30): 0.6, ("hypernet", "a", 30): 0.6, ("hypernet", "b", 100): 0.4}
     rows = [
-        row | {"method": m, "epochs": e, "split": k, "rmse_held_out": error + 0.1 * k, "rmse": 1 - error}
-        for (m, e), error in held_out.items() for k in range(3)
+        row | {"method": m, "setting": s, "epochs": e, "split": k, "rmse_held_out": error + 0.1 * k, "rmse": 1 - error}
+        for (m, s, e), error in held_out.items() for k in range(3)
     ]  # fmt: skip
     summary = report_systems.summarise_regression(pd.DataFrame(rows))
-    assert set(zip(*summary[summary["chosen"]][["method", "epochs"]].to_numpy().T)) == {("sgd", 30), ("hypernet", 100)}
-    shown = report_systems.regression_table(summary)
-    assert "30: 0.600, 100: 0.800" in shown and shown.count("| own |") == 2
+    chosen = summary[summary["chosen"]][["method", "setting", "epochs"]].itertuples(index=False, name=None)
+    assert set(chosen) == {("sgd", "a", 30), ("hypernet", "b", 100)}
+    assert report_systems.regression_table(summary).count("| own |") == 2
+    trials = report_systems.regression_trials(summary)
+    assert "30: 0.600, 0.500 *; 100: 0.800, 0.300 |" in trials and trials.count("| own |") == 4
 
 
 @pytest.mark.parametrize(
