@@ -30,7 +30,6 @@ TABLE5 = ["alloy", "method", "seed", "element_error", "phase_error", "in_class",
 TABLE5 += [*PROTOCOL, "commit"]
 INVERSE_MAP = ["regressor", "held_out", "r2", "element_error", "num_alloys", "commit"]
 LIKELIHOODS = ["likelihood", "model", "neg_elbo", "absolute_error", "column_sum_error", "seed", "iterations", "recipe", "commit"]
-IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +117,7 @@ def table5_rows(hunt, found_alloys, composition, diagrams, phases):
     """Errors of what each method found, {method: (diagram, composition)}: column A, and B, against CALPHAD's word on the composition."""
     for method, (diagram, own) in found_alloys.items():
         error = alloys.element_error(own, composition)
-        row = {"method": method, "element_error": error, "in_class": error <= IN_CLASS, "phase_error": np.nan}
+        row = {"method": method, "element_error": error, "in_class": error <= report_discovery.IN_CLASS, "phase_error": np.nan}
         row["cosine_distance"] = float(hunt.distance(diagram))
         if diagrams is not None:
             row["phase_error"] = alloys.phase_error(diagram[..., 0], diagrams.matrix_of(own, phases))

@@ -112,6 +112,7 @@ PAPER_TABLE_5 = {  # percent: (element error, phase error) of the alloys that th
 
 
 CLOSEST = "hypervae_closest"
+IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class
 
 
 def table5(rows):
@@ -120,7 +121,7 @@ def table5(rows):
     `hypervae_closest` is, for each seed, what that search of HyperVAE's found which ended closest to its target: the searcher
     sees that distance, and not the composition wanted.
     """
-    parts = [f"{title}; {own['seed'].nunique()} seed(s):\n\n{_table5_of(own)}" for title, own in _by_protocol(rows)]
+    parts = [f"{title}:\n\n{_table5_of(own)}" for title, own in _by_protocol(rows)]
     return (
         "Table 5, element error / phase error in percent. Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0; "
         f"values are equilibrium mole fractions, the paper's database and phase names differ. {CLOSEST} is what that search of "
@@ -141,11 +142,12 @@ def _table5_of(rows):
         errors = medians.loc[(alloy, method)][:2] if (alloy, method) in medians.index else []
         return " / ".join("-" if pd.isna(error) else f"{error:.1f}" for error in errors)
 
-    body = []
+    seeds = rows.groupby("method")["seed"].nunique()
+    body = [["seeds", *(seeds[m] for m in methods), ""]]
     for alloy in dict.fromkeys(rows["alloy"]):
         body.append([alloy, *(cell(alloy, m) for m in methods), "{} / {}".format(*PAPER_TABLE_5.get(str(alloy), ("", "")))])
     errors, distances = medians["element_error"].unstack("method"), medians["cosine_distance"].unstack("method")
-    body.append(["within 20 %", *(f"{int((errors[m] <= 20).sum())} of {errors[m].count()}" for m in methods), "4 of 8"])
+    body.append([f"within {IN_CLASS:g} %", *(f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in methods), "4 of 8"])
     near = distances.lt(distances["nearest_known"], axis=0).sum()
     body.append(["closer than the nearest known alloy", *("" if m in ("nearest_known", "own_alloy") else f"{near[m]} of {distances[m].count()}" for m in methods), ""])
     return markdown_table(["alloy", *methods, "paper"], body)
