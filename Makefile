@@ -38,7 +38,16 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	  $(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --through-calphad || exit;) done
 	$(RUN) 06_regression.py --dataset boston concrete energy kin8nm naval power wine-red yacht --data-dir $(DATA_DIR) --jobs $(JOBS)
 	$(RUN) 06_regression.py --dataset protein --splits 5 --data-dir $(DATA_DIR) --jobs $(JOBS)
+	for rate in 0.003 0.01; do \
+	  $(RUN) 06_regression.py --dataset kin8nm naval power --method sgd --learning-rate $$rate --data-dir $(DATA_DIR) --jobs $(JOBS) || exit; \
+	  $(RUN) 06_regression.py --dataset protein --splits 5 --method sgd --learning-rate $$rate --data-dir $(DATA_DIR) --jobs $(JOBS) || exit; done
+	$(RUN) 06_regression.py --dataset kin8nm --method hypernet --spread 0.01 --data-dir $(DATA_DIR) --jobs $(JOBS)
 	$(RUN) 06_regression.py --dataset yacht --recipe paper --data-dir $(DATA_DIR) --jobs $(JOBS)
+	for rate in 0.001 0.003 0.01; do $(RUN) 07_classification.py $(VALIDATE) --method sgd --learning-rate $$rate || exit; done
+	for rate in 0.0003 0.001 0.003; do $(RUN) 07_classification.py $(VALIDATE) --method hypernet --learning-rate $$rate || exit; done
+	$(RUN) 07_classification.py $(VALIDATE) --method hypernet --spread 0.01
+	for rate in 0.0001 0.0003; do $(RUN) 07_classification.py $(VALIDATE) --method hypernet --generator dense --spread 0.01 --learning-rate $$rate || exit; done
+	$(RUN) 07_classification.py $(VALIDATE) --method hypernet --generator dense --epochs 100
 	$(RUN) 07_classification.py --dataset mnist --seeds 0 1 2 --data-dir $(DATA_DIR) --jobs $(JOBS)
 	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4
 	$(RUN) 08_denoise.py $(HOUSE) --seeds 0 1
@@ -53,6 +62,7 @@ alloys/main30_100.npz: | .venv/.installed
 
 HOUSE = --image $(DATA_DIR)/images/house.png
 TDB = $(wildcard $(DATA_DIR)/alloys/*.tdb)
+VALIDATE = --dataset mnist --architecture 3x150 --evaluate-on validation --data-dir $(DATA_DIR)
 ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(TDB))
 # Twenty trainings: shorter ones than the tables'.
 DISCOVER = --dataset mnist --iterations 4000 --data-dir $(DATA_DIR) --jobs $(JOBS)
