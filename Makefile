@@ -42,6 +42,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	  $(RUN) 06_regression.py --dataset kin8nm naval power --method sgd --learning-rate $$rate --data-dir $(DATA_DIR) --jobs $(JOBS) || exit; \
 	  $(RUN) 06_regression.py --dataset protein --splits 5 --method sgd --learning-rate $$rate --data-dir $(DATA_DIR) --jobs $(JOBS) || exit; done
 	$(RUN) 06_regression.py --dataset kin8nm --method hypernet --spread 0.01 --data-dir $(DATA_DIR) --jobs $(JOBS)
+	$(RUN) 06_regression.py --dataset kin8nm --method hypernet --learning-rate 0.01 --data-dir $(DATA_DIR) --jobs $(JOBS)
 	$(RUN) 06_regression.py --dataset yacht --recipe paper --data-dir $(DATA_DIR) --jobs $(JOBS)
 	for rate in 0.001 0.003 0.01; do $(RUN) 07_classification.py $(VALIDATE) --method sgd --learning-rate $$rate || exit; done
 	for rate in 0.0003 0.001 0.003; do $(RUN) 07_classification.py $(VALIDATE) --method hypernet --learning-rate $$rate || exit; done
