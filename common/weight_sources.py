@@ -84,7 +84,8 @@ class Hypernetwork(_PerMember):
         if generator == "matrix":
             self.matrix_shape = (20, 20)
             keras.utils.set_random_seed(seed)
-            # He's layers keep E[h^2] = 1, so H has unit variance and U H V has `spread` of the variance 2 / (rows + columns) of Glorot's weights.
+            # He's layers keep E[h^2] = 1, so H has unit variance, and U H V has `spread` of the variance of Glorot's weights,
+            # which is 2 / (rows + columns).
             self.generator = LayerwiseGenerator(shapes, self.matrix_shape, math.sqrt(2 * spread))
             for layer in self.generator.matrix_layers:
                 layer.base.assign(math.sqrt(1 - spread) * layer.base.value)
