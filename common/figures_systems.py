@@ -54,11 +54,12 @@ def denoising_curves(rows, title, path):
 
 
 def weight_spread(rows, path, repetitions=3):
-    """Figure 2 of Sheikh et al.: spread of the generated weights and test RMSE over epochs, a panel for each of some splits.
+    """Figure 2 of Sheikh et al.: spread of the generated weights and test RMSE over epochs, a panel for each of some splits; first seed.
 
     The paper's grey area is three standard deviations; over the weights, here it is the level of spread from 0 up, since a
     standard deviation cannot be negative.
     """
+    rows = rows[rows["seed"] == rows["seed"].min()]
     splits = sorted(rows["split"].unique())[:repetitions]
     figure, axes = plt.subplots(1, len(splits), figsize=(4.6 * len(splits), 3.2), squeeze=False)
     for axis, split in zip(axes[0], splits):

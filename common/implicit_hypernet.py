@@ -47,13 +47,13 @@ class ImplicitHypernet(keras.Model):
             (members,) each; inputs come in their own units, and predictions go out in theirs.
         streams: a number for each member, which with the seed decides its initial weights and its noise: what a member
             becomes does not depend on the members beside it.
-        hidden, noise_dim, generator, spread: see `Hypernetwork`.
+        hidden, noise_dim, generator, spread, kernel_rate: see `Hypernetwork`.
         weights_per_step: draws of w in one step; 0 is one for each data point (Eq. 3).
     """
 
     def __init__(
         self, sizes, task, method, statistics, streams=(0,), hidden=(100, 50), noise_dim=50, generator="dense", spread=1.0,
-        weights_per_step=0, seed=0, **kwargs,
+        kernel_rate=1.0, weights_per_step=0, seed=0, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         self.sizes, self.task, self.method, self.seed = tuple(sizes), task, method, seed
@@ -63,7 +63,7 @@ class ImplicitHypernet(keras.Model):
         if method == "sgd":
             self.source = PointWeights(shapes, seed, self.streams)
         else:
-            self.source = Hypernetwork(shapes, hidden, noise_dim, generator, spread, seed, self.streams)
+            self.source = Hypernetwork(shapes, hidden, noise_dim, generator, spread, seed, self.streams, kernel_rate)
         initial = keras.initializers.Constant(inverse_softplus(0.5))
         self.input_noise = self.add_weight(shape=(len(self.streams),), name="input_noise", initializer=initial)
         self.loss_tracker = keras.metrics.Mean(name="loss")

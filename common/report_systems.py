@@ -20,7 +20,7 @@ PAPER_REGRESSION = {
 # Table 2, test error in percent on MNIST: (SGD, their method).
 PAPER_CLASSIFICATION = {"2x400": (1.43, 1.26), "2x800": (1.64, 1.37), "3x150": (1.71, 1.49)}
 REGRESSION_GROUP = ["dataset", "method", "recipe", "setting", "num_samples", "epochs"]
-REGRESSION_CHOICE = ["dataset", "method", "recipe", "num_samples"]  # of all else, held-out rows choose
+REGRESSION_CHOICE = ["dataset", "method", "recipe", "num_samples", "num_splits"]  # of all else, held-out rows choose
 REGRESSION_MEASURES = ["rmse", "rmse_held_out", "rmse_early_stopped", "log_likelihood", "coverage_90", "sigma"]
 CLASSIFICATION_GROUP = ["dataset", "architecture", "method", "generator", "weights_per_step", "setting", "num_parameters", "ood_dataset"]
 CLASSIFICATION_MEASURES = ["error_percent", "nll", "ece", "ood_auc"]

@@ -67,15 +67,17 @@ class Hypernetwork(_PerMember):
         noise_dim: dimensions of eps.
         generator: "dense" gives w by one dense layer; "matrix" gives H, and each weight as U H V + B.
         spread: how much of the initial weights' variance comes from eps (1 is all of it).
+        kernel_rate: how fast the kernel that makes H or w is trained (by Adam), as a share of the learning rate. With a rate
+            of 1 a weight moves through each of the last hidden units, and so many times as far in a step as in "sgd".
     """
 
     stochastic = True
 
-    def __init__(self, shapes, hidden, noise_dim, generator, spread, seed, streams):
+    def __init__(self, shapes, hidden, noise_dim, generator, spread, seed, streams, kernel_rate=1.0):
         super().__init__(seed, streams, name="hypernetwork")
         if generator == "matrix" and len(streams) > 1:
             raise ValueError("the matrix generator has no axis of members")
-        self.shapes, self.hidden = dict(shapes), tuple(hidden)
+        self.shapes, self.hidden, self.kernel_rate = dict(shapes), tuple(hidden), kernel_rate
         self.noise_scale = self.add("noise_scale", (noise_dim,), lambda *_: inverse_softplus(1.0))
         units = [noise_dim, *hidden]
         self.kernels = [self.add(f"kernel{i}", shape, he) for i, shape in enumerate(zip(units, units[1:]))]
@@ -90,7 +92,11 @@ class Hypernetwork(_PerMember):
             for layer in self.generator.matrix_layers:
                 layer.base.assign(math.sqrt(1 - spread) * layer.base.value)
             outputs = math.prod(self.matrix_shape)
-            self.last_kernel = self.add("last_kernel", (units[-1], outputs), lambda random, shape: random.normal(0, shape[0] ** -0.5, shape))
+
+            def last_kernel(random, shape):
+                return random.normal(0, shape[0] ** -0.5, shape) / kernel_rate
+
+            self.last_kernel = self.add("last_kernel", (units[-1], outputs), last_kernel)
             self.last_bias = self.add("last_bias", (outputs,), glorot)
             return
         total = sum(math.prod(shape) for shape in shapes.values())
@@ -98,7 +104,7 @@ class Hypernetwork(_PerMember):
         def last_kernel(random, shape):
             # He's layers keep E[h^2] = 1: the sum over h of this has the standard deviation of Glorot's initial weights.
             scale = np.concatenate([np.full(math.prod(s), math.sqrt(2 / sum(s)) if len(s) == 2 else 0.0) for s in shapes.values()])
-            return math.sqrt(spread / shape[0]) * scale * random.standard_normal(shape)
+            return math.sqrt(spread / shape[0]) * scale * random.standard_normal(shape) / kernel_rate
 
         def last_bias(random, shape):
             return math.sqrt(1 - spread) * np.concatenate([glorot(random, s).ravel() for s in shapes.values()])
@@ -117,7 +123,8 @@ class Hypernetwork(_PerMember):
             h = tf.nn.relu(apply_kernel(h, kernel.value) + bias.value[:, None])
             if keep is not None:
                 h *= tf.cast(keep[i], h.dtype) / (1 - DROPOUT)
-        flat = apply_kernel(h, self.last_kernel.value) + self.last_bias.value[:, None]
+        # Adam's steps do not depend on the scale of a gradient: what is divided at first and multiplied here moves more slowly.
+        flat = self.kernel_rate * apply_kernel(h, self.last_kernel.value) + self.last_bias.value[:, None]
         flat = tf.reshape(flat, (-1, flat.shape[-1]))
         if self.generator is not None:
             return self.generator(tf.reshape(flat, (-1, *self.matrix_shape)))

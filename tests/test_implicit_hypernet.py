@@ -190,6 +190,20 @@ def test_of_the_variance_of_glorots_weights_spread_comes_from_the_noise(generato
     assert np.mean(whole) / (2 / (60 + 80)) == pytest.approx(1, rel=0.2)
 
 
+@pytest.mark.parametrize("generator", ["dense", "matrix"])
+def test_a_kernel_rate_changes_steps_and_not_the_start(tmp_path, generator):
+    x, y = table()
+    starts, steps = [], []
+    for rate in (1.0, 0.1):
+        model = build(streams=(0,), generator=generator, spread=0.5, kernel_rate=rate)
+        starts.append(model.sample_weights(3))
+        before = rate * model.source.last_kernel.numpy()
+        implicit_hypernet.train(model, x, y, [np.arange(60)], tmp_path / str(rate), 1, 60, 0.01, "constant", lambda epoch: None)
+        steps.append(np.abs(rate * model.source.last_kernel.numpy() - before).max())
+    np.testing.assert_allclose(starts[0], starts[1], atol=1e-6)
+    assert steps == pytest.approx([0.01, 0.001], rel=0.02)  # Adam's first step is the learning rate
+
+
 def test_settled_epochs_are_the_last_20_or_a_fifth():
     assert [implicit_hypernet.settled_after(epochs) for epochs in (1, 4, 30, 100, 2000)] == [0, 3, 24, 80, 1980]
 
