@@ -24,6 +24,7 @@ LARGE = 10_000  # images
 EPOCHS = (300, 40)  # on smaller and on larger sets: an epoch of the digits is five steps
 # Chosen on validation images of MNIST with 3x150, as --spread was; results/07_classification/table2.csv has those runs.
 LEARNING_RATE = {"none": 3e-3, "matrix": 1e-3, "dense": 1e-4}
+KERNEL_RATE = {"matrix": 1.0, "dense": 1.0}
 OUTLIERS = {"mnist": "fashion_mnist", "fashion_mnist": "mnist"}
 METHODS = ("sgd", "hypernet")
 KEYS = ["dataset", "architecture", "method", "generator", "weights_per_step", "setting", "evaluated_on", "seed"]
@@ -81,6 +82,7 @@ def run(job):
     if method == "hypernet":
         hyper["hidden"] = args.hyper_units or HYPER_UNITS.get(shape, [100, 50])
         hyper |= {"generator": generator, "noise_dim": args.noise_dim, "spread": args.spread}
+        hyper["kernel_rate"] = args.kernel_rate or KERNEL_RATE[generator]
         hyper["weights_per_step"] = args.weights_per_step or (1 if generator == "dense" else batch)
         if batch % hyper["weights_per_step"]:
             raise InputError(f"--weights-per-step {args.weights_per_step} must divide --batch-size {batch}")
@@ -110,9 +112,10 @@ def run(job):
         entropies = [calibration.entropy(found), calibration.entropy(probabilities(flat(grey(args, other).x_test)))]
         auc = 100 * roc_auc_score(np.repeat([0, 1], [len(part) for part in entropies]), np.concatenate(entropies))
     rate = f"lr {learning_rate:g} {args.schedule}, batch {batch}, {epochs} epochs"
-    net = f"{args.noise_dim}-{'-'.join(map(str, hyper['hidden']))} spread {args.spread:g}, " if hyper else ""
+    net = f"{args.noise_dim}-{'-'.join(map(str, hyper['hidden']))} spread {args.spread:g}" if hyper else ""
+    net += f" kernel rate {hyper['kernel_rate']:g}" if hyper.get("kernel_rate", 1) != 1 else ""
     shared = {"dataset": data.name, "architecture": shape, "method": method, "generator": hyper.get("generator", "none"), "seed": seed}
-    shared |= {"weights_per_step": hyper.get("weights_per_step", 0), "setting": net + rate, "evaluated_on": args.evaluate_on}
+    shared |= {"weights_per_step": hyper.get("weights_per_step", 0), "setting": f"{net}, {rate}" if net else rate, "evaluated_on": args.evaluate_on}
     shared["commit"] = record["commit"]
     row = shared | {
         "error_percent": curve["error_percent"][curve["epoch"] > settled].mean(),
@@ -159,6 +162,7 @@ def main():
     train.add_argument("--hyper-units", type=cli.positive_int, nargs="+", help="of the hypernetwork (100 50; for 3x150 100 20)")
     train.add_argument("--noise-dim", type=cli.positive_int, default=50, help="dimensions of eps (50)")
     train.add_argument("--spread", type=cli.fraction, default=0.001, help="share of the initial weights' variance that comes from eps (0.001)")
+    train.add_argument("--kernel-rate", type=cli.positive_float, help="learning rate of the kernel that makes the weights, as a share (1)")
     args = parser.parse_args()
     loaded = {name: grey(args, name) for name in args.dataset}
     if args.ood is not None and {grey(args, args.ood).image_shape} != {data.image_shape for data in loaded.values()}:
