@@ -24,7 +24,6 @@ LARGE = 10_000  # images
 EPOCHS = (300, 40)  # on smaller and on larger sets: an epoch of the digits is five steps
 # Chosen on validation images of MNIST with 3x150, as --spread was; results/07_classification/table2.csv has those runs.
 LEARNING_RATE = {"none": 3e-3, "matrix": 1e-3, "dense": 1e-4}
-KERNEL_RATE = {"matrix": 1.0, "dense": 1.0}
 OUTLIERS = {"mnist": "fashion_mnist", "fashion_mnist": "mnist"}
 METHODS = ("sgd", "hypernet")
 KEYS = ["dataset", "architecture", "method", "generator", "weights_per_step", "setting", "evaluated_on", "seed"]
@@ -63,6 +62,18 @@ def parts(args, data):
     return flat(x), y, flat(data.x_test), data.y_test
 
 
+def hyper_options(args, shape, generator, batch):
+    """What a hypernetwork is built with; of SGD's "none" nothing."""
+    if generator == "none":
+        return {}
+    draws = args.weights_per_step or (1 if generator == "dense" else batch)
+    if batch % draws:
+        raise InputError(f"--weights-per-step {draws} must divide --batch-size {batch}")
+    hidden = args.hyper_units or HYPER_UNITS.get(shape, [100, 50])
+    shared = {"hidden": hidden, "generator": generator, "noise_dim": args.noise_dim, "spread": args.spread}
+    return shared | {"kernel_rate": args.kernel_rate, "weights_per_step": draws}
+
+
 def run(job):
     """Train and measure one model: its rows of each table."""
     args, name, shape, method, generator, seed = job
@@ -78,14 +89,7 @@ def run(job):
     epochs = args.epochs or EPOCHS[len(x) >= LARGE]
     learning_rate = args.learning_rate or LEARNING_RATE[generator]
     options = {"epochs": epochs, "batch_size": batch, "learning_rate": learning_rate, "schedule": args.schedule}
-    hyper = {}
-    if method == "hypernet":
-        hyper["hidden"] = args.hyper_units or HYPER_UNITS.get(shape, [100, 50])
-        hyper |= {"generator": generator, "noise_dim": args.noise_dim, "spread": args.spread}
-        hyper["kernel_rate"] = args.kernel_rate or KERNEL_RATE[generator]
-        hyper["weights_per_step"] = args.weights_per_step or (1 if generator == "dense" else batch)
-        if batch % hyper["weights_per_step"]:
-            raise InputError(f"--weights-per-step {args.weights_per_step} must divide --batch-size {batch}")
+    hyper = hyper_options(args, shape, generator, batch)
     unscaled = [np.zeros((1, x.shape[1])), np.ones((1, x.shape[1]))]
     model = implicit_hypernet.ImplicitHypernet(sizes, "classification", method, unscaled, seed=seed, **hyper)
     facts = {"fingerprint": data.fingerprint(), "architecture": shape, "evaluate_on": args.evaluate_on, "num_samples": args.num_samples}
@@ -162,7 +166,7 @@ def main():
     train.add_argument("--hyper-units", type=cli.positive_int, nargs="+", help="of the hypernetwork (100 50; for 3x150 100 20)")
     train.add_argument("--noise-dim", type=cli.positive_int, default=50, help="dimensions of eps (50)")
     train.add_argument("--spread", type=cli.fraction, default=0.001, help="share of the initial weights' variance that comes from eps (0.001)")
-    train.add_argument("--kernel-rate", type=cli.positive_float, help="learning rate of the kernel that makes the weights, as a share (1)")
+    train.add_argument("--kernel-rate", type=cli.positive_float, default=1.0, help="learning rate of the kernel that makes the weights, as a share (1)")
     args = parser.parse_args()
     loaded = {name: grey(args, name) for name in args.dataset}
     if args.ood is not None and {grey(args, args.ood).image_shape} != {data.image_shape for data in loaded.values()}:
@@ -173,6 +177,9 @@ def main():
         (args, name, shape, method, generator, seed)
         for seed in args.seeds for name in loaded for shape in args.architecture for method in methods for generator in generators[method]
     ]  # fmt: skip
+    batches = {name: min(args.batch_size, len(parts(args, data)[0])) for name, data in loaded.items()}
+    for _, name, shape, _, generator, _ in jobs:
+        hyper_options(args, shape, generator, batches[name])  # bad ones are refused before anything is trained
     folder = args.results_dir / "07_classification"
     for table2, curves, reliability, rejection in run_jobs(run, jobs, args.jobs):
         every = results.put_rows(folder / "table2.csv", table2, TABLE2, KEYS)
