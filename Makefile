@@ -76,8 +76,9 @@ trials: .venv/.installed
 	for rate in 0.001 0.01; do \
 	  $(REGRESS) --dataset concrete energy --epochs 1000 --method sgd --learning-rate $$rate || exit; \
 	  $(REGRESS) --dataset wine-red --epochs 30 100 --method sgd --learning-rate $$rate || exit; done
-	$(REGRESS) --dataset concrete energy --epochs 1000 --method hypernet --kernel-rate 0.02
-	$(REGRESS) --dataset wine-red --epochs 30 100 --method hypernet --kernel-rate 0.02
+	for rate in 0.003 0.01; do \
+	  $(REGRESS) --dataset concrete energy --epochs 1000 --method hypernet --learning-rate $$rate --kernel-rate 0.02 || exit; \
+	  $(REGRESS) --dataset wine-red --epochs 30 100 --method hypernet --learning-rate $$rate --kernel-rate 0.02 || exit; done
 	$(REGRESS) --dataset boston --epochs 300 --method hypernet --weights-per-step 1
 	for rate in 0.001 0.003 0.01; do $(VALIDATE) --architecture 3x150 --method sgd --learning-rate $$rate || exit; done
 	for rate in 0.0003 0.001 0.003; do $(VALIDATE) --architecture 3x150 --method hypernet --learning-rate $$rate || exit; done

@@ -38,8 +38,10 @@ def sections(results_dir):
             "deviation). The paper's \"standard errors\" are standard deviations in size. Of the settings tried with a method on a table, and "
             "of their numbers of epochs, the one with the least error on rows held out of its companions' training stands here; sigma "
             "comes from those rows too, never from test rows; \"stopped\" is the test RMSE at the epoch of that run that each companion's "
-            "held-out rows choose.\n\n" + regression_table(summary) + "\n\nAll that was tried:\n\n" + regression_trials(summary)
-        )
+            "held-out rows choose.\n\n" + regression_table(summary) + "\n\nHypernetwork minus SGD, split by split:\n\n"
+            + regression_differences(pd.read_csv(regression.with_name("table1.csv")), summary)
+            + "\n\nAll that was tried:\n\n" + regression_trials(summary)
+        )  # fmt: skip
     classification = results_dir / "07_classification" / "summary.csv"
     if classification.exists():
         parts.append(
@@ -92,6 +94,20 @@ def regression_table(summary):
     header = ["data", "method", "recipe", "splits", "RMSE", "epochs", "RMSE, stopped", "log-likelihood", "coverage", "seconds"]
     header += ["paper VI", "PBP", "Dropout", "VMG", "SGD", "hypernet", "setting"]
     return markdown_table(header, body)
+
+
+def regression_differences(rows, summary):
+    """Markdown: test RMSE of the chosen hypernetwork minus that of the chosen SGD, mean and standard error over common splits."""
+    keys = [*REGRESSION_GROUP, "split"]
+    per_split = rows.groupby(keys)["rmse"].mean().reset_index().merge(summary[summary["chosen"]][[*REGRESSION_GROUP, "num_splits"]])
+    body = []
+    for (name, recipe, _), own in per_split.groupby(["dataset", "recipe", "num_splits"], sort=False):
+        both = own.pivot_table(index="split", columns="method", values="rmse").dropna()
+        if set(both) == {"sgd", "hypernet"} and len(both) > 1:
+            difference = both["hypernet"] - both["sgd"]
+            mean, error = difference.mean(), difference.sem()
+            body.append([name, recipe, len(both), f"{mean:+.2g}", f"{error:.2g}", f"{mean / error:+.1f}"])
+    return markdown_table(["data", "recipe", "splits", "difference", "standard error", "ratio"], body)
 
 
 def regression_trials(summary):

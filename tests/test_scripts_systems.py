@@ -143,7 +143,7 @@ def test_held_out_rows_choose_setting_and_epochs_and_test_rows_do_not():
     row |= dict.fromkeys(("log_likelihood", "coverage_90", "sigma", "rmse_early_stopped"), 0.0)
     held_out = {("sgd", "a", 30): 0.5, ("sgd", "a", 100): 0.7, ("sgd", "b", 30): 0.6, ("hypernet", "a", 30): 0.6, ("hypernet", "b", 100): 0.4}
     rows = [
-        row | {"method": m, "setting": s, "epochs": e, "split": k, "rmse_held_out": error + 0.1 * k, "rmse": 1 - error}
+        row | {"method": m, "setting": s, "epochs": e, "split": k, "rmse_held_out": error + 0.1 * k, "rmse": 1 - error + (0.1 * k if m == "sgd" else 0.2)}
         for (m, s, e), error in held_out.items() for k in range(3)
     ]  # fmt: skip
     summary = report_systems.summarise_regression(pd.DataFrame(rows))
@@ -151,7 +151,9 @@ def test_held_out_rows_choose_setting_and_epochs_and_test_rows_do_not():
     assert set(chosen) == {("sgd", "a", 30), ("hypernet", "b", 100)}
     assert report_systems.regression_table(summary).count("| own |") == 2
     trials = report_systems.regression_trials(summary)
-    assert "30: 0.600, 0.500 *; 100: 0.800, 0.300 |" in trials and trials.count("| own |") == 4
+    assert "30: 0.600, 0.600 *; 100: 0.800, 0.400 |" in trials and trials.count("| own |") == 4
+    # 0.8 minus 0.5, 0.6 and 0.7.
+    assert "| own | ours | 3 | +0.2 | 0.058 | +3.5 |" in report_systems.regression_differences(pd.DataFrame(rows), summary)
 
 
 @pytest.mark.parametrize(
