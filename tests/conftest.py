@@ -1,6 +1,9 @@
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "TF_XLA_FLAGS" not in os.environ:
+    # Scripts are called again and again: what XLA has compiled for one process serves the others, those of xdist too.
+    compiled = tempfile.mkdtemp(prefix="compiled-")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={compiled}"
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 ALLOYS = Path(os.environ.get("HYPERVAE_DATA", ROOT.parent / "shared" / "data")) / "alloys"
