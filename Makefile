@@ -72,7 +72,7 @@ trials: .venv/.installed
 	$(REGRESS) --dataset kin8nm naval power --method hypernet --learning-rate 0.003 --kernel-rate 1
 	$(REGRESS) --dataset protein --splits 5 --method hypernet --learning-rate 0.003 --kernel-rate 1
 	$(REGRESS) --dataset kin8nm --method hypernet --learning-rate 0.003 --kernel-rate 1 --spread 0.01
-	$(REGRESS) --dataset kin8nm --method hypernet --learning-rate 0.01 --kernel-rate 1
+	for rate in 0.01 0.03; do $(REGRESS) --dataset kin8nm --method hypernet --learning-rate $$rate --kernel-rate 1 || exit; done
 	for rate in 0.001 0.01; do \
 	  $(REGRESS) --dataset concrete energy --epochs 1000 --method sgd --learning-rate $$rate || exit; \
 	  $(REGRESS) --dataset wine-red --epochs 30 100 --method sgd --learning-rate $$rate || exit; done

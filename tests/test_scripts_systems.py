@@ -105,7 +105,7 @@ def without_time(path):
 
 
 def test_regression_goes_on_where_it_was_killed_and_repeats_nothing(measurements):
-    options = ["--dataset", measurements, "--target", "target", "--splits", 3, "--num-samples", 5, "--epochs", 60]
+    options = ["--dataset", measurements, "--target", "target", "--splits", 3, "--num-samples", 5, "--kernel-rate", 0.5, "--epochs", 60]
     results, other = measurements.parent / "whole", measurements.parent / "killed"
     done = run("06_regression.py", *options, 2, "--results-dir", results)
     assert done.returncode == 0, done.stderr[-2000:]
