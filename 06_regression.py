@@ -10,7 +10,7 @@ from common.errors import InputError
 from common.jobs import run_jobs
 
 EXAMPLES = """examples:
-  python 06_regression.py                                       scikit-learn's diabetes set, a minute
+  python 06_regression.py                                       scikit-learn's diabetes set, two minutes
   python 06_regression.py --dataset boston --data-dir ../shared/data
   python 06_regression.py --dataset all --jobs 2                Table 1
   python 06_regression.py --dataset my_measurements.csv --target price
