@@ -69,8 +69,8 @@ def in_words(options):
     """The options in one cell, but for the epochs: main network, hypernetwork, batch and learning rate."""
     hyper = ""
     if "hyper_units" in options:
-        hyper = f" by {'-'.join(map(str, [options['noise_dim'], *options['hyper_units']]))} spread {options['spread']:g}"
-        hyper += f" kernel rate {options['kernel_rate']:g}" if options["kernel_rate"] != 1 else ""
+        net = (options["noise_dim"], options["hyper_units"], options["spread"], options["kernel_rate"])
+        hyper = " by " + report_systems.hypernetwork_in_words(*net)
         hyper += f", {options['weights_per_step']} draws of w a step" if "weights_per_step" in options else ""
     return f"{options['hidden_units']}{hyper}, batch {options['batch_size']}, lr {options['learning_rate']:g} {options['schedule']}"
 

@@ -58,9 +58,9 @@ def flat(images):
 def parts(args, data):
     """Images and labels to train on, and to measure on: the test part, or the validation part, which then is not trained on."""
     if args.evaluate_on == "validation":
-        return flat(data.x), data.y, flat(data.x_validation), data.y_validation
+        return data.x, data.y, data.x_validation, data.y_validation
     x, y = np.concatenate([data.x, data.x_validation]), np.concatenate([data.y, data.y_validation])
-    return flat(x), y, flat(data.x_test), data.y_test
+    return x, y, data.x_test, data.y_test
 
 
 def hyper_options(args, shape, generator, batch):
@@ -84,6 +84,7 @@ def run(job):
 
     data = grey(args, name)
     x, y, x_test, y_test = parts(args, data)
+    x, x_test = flat(x), flat(x_test)
     layers, units = map(int, shape.split("x"))
     sizes = (x.shape[1], *[units] * layers, data.num_classes)
     batch = min(args.batch_size, len(x))
@@ -116,11 +117,12 @@ def run(job):
     if other is not None:
         entropies = [calibration.entropy(found), calibration.entropy(probabilities(flat(grey(args, other).x_test)))]
         auc = 100 * roc_auc_score(np.repeat([0, 1], [len(part) for part in entropies]), np.concatenate(entropies))
-    rate = f"lr {learning_rate:g} {args.schedule}, batch {batch}, {epochs} epochs"
-    net = f"{args.noise_dim}-{'-'.join(map(str, hyper['hidden']))} spread {args.spread:g}" if hyper else ""
-    net += f" kernel rate {hyper['kernel_rate']:g}" if hyper.get("kernel_rate", 1) != 1 else ""
+    setting = f"lr {learning_rate:g} {args.schedule}, batch {batch}, {epochs} epochs"
+    if hyper:
+        net = report_systems.hypernetwork_in_words(hyper["noise_dim"], hyper["hidden"], hyper["spread"], hyper["kernel_rate"])
+        setting = f"{net}, {setting}"
     shared = {"dataset": data.name, "architecture": shape, "method": method, "generator": hyper.get("generator", "none"), "seed": seed}
-    shared |= {"weights_per_step": hyper.get("weights_per_step", 0), "setting": f"{net}, {rate}" if net else rate, "evaluated_on": args.evaluate_on}
+    shared |= {"weights_per_step": hyper.get("weights_per_step", 0), "setting": setting, "evaluated_on": args.evaluate_on}
     shared["commit"] = record["commit"]
     row = shared | {
         "error_percent": curve["error_percent"][curve["epoch"] > settled].mean(),

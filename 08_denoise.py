@@ -203,13 +203,13 @@ def main():
     for option, value in (BARS_DEFAULTS if args.task == "bars" else DENOISE_DEFAULTS).items():
         if getattr(args, option) is None:
             setattr(args, option, value)
+    from common import figures_systems
+
     folder = args.results_dir / "08_denoise"
     if args.task == "bars":
         args.warm_stride, args.inpaint = None, 0.0
         for seed in args.seeds:
             row, fields = bars_test(args, seed, folder)
-            from common import figures_systems
-
             rows = results.put_rows(folder / "bars.csv", [row], BARS, ["setting", "epochs", "seed"])
             figures_systems.fields(fields, (4, 4, 1), f"bars, seed {seed}: what each unit adds", folder / "bars" / f"fields_seed{seed}.png")
         report.write_report(args.results_dir)
@@ -217,8 +217,6 @@ def main():
         return
     for seed in args.seeds:
         rows, shown, model, own = denoise(args, seed, folder)
-        from common import figures_systems
-
         results.put_rows(folder / "psnr.csv", rows, COLUMNS, KEYS)
         label = f"{own.name}, seed {seed}, {setting(args, model.data_dim)}"
         figures_systems.denoised(shown, label, own / f"before_after_seed{seed}.png")

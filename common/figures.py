@@ -5,7 +5,6 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
 from matplotlib.ticker import LogLocator
 from sklearn.metrics import auc, roc_curve
 
@@ -74,10 +73,10 @@ def reconstructions(runs, data, path, images_per_class=2, num_classes=6):
         rows.append([])
         names.append(NAMES[run.settings.model])
     for label in classes:
-        task = tf.cast(data.x_test[data.y_test == label][:100], tf.float32)
+        task = data.x_test[data.y_test == label][:100].astype(np.float32)
         rows[0] += list(task[:images_per_class])
         for row, run in zip(rows[1:], runs):
-            theta, _ = run.model.weights_for(task[None], tf.constant([label], tf.int32))
+            theta, _ = run.model.weights_for(task[None], np.array([label], np.int32))
             shown = task[None, :images_per_class]
             row += list(run.model.decode(run.model.encode(shown, theta).mean(), theta).mean()[0])
     _grid(rows, path, f"{data.name}: reconstructions at the posterior mean", names)
@@ -88,7 +87,7 @@ def generated_vaes(model, path, num_models=8, num_images=12):
     rng = np.random.default_rng(SEED)
     u = rng.standard_normal((num_models, model.hyper_latent_dim)).astype(np.float32)
     z = rng.standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
-    images = model.decode(tf.repeat(tf.constant(z), num_models, 0), model.generate(tf.constant(u))).mean()
+    images = model.decode(np.repeat(z, num_models, 0), model.generate(u)).mean()
     names = [f"VAE {i + 1}" for i in range(num_models)]
     _grid(list(images), path, "VAEs generated from u ~ N(0, I); columns share z ~ N(0, I)", names)
 
@@ -96,14 +95,14 @@ def generated_vaes(model, path, num_models=8, num_images=12):
 def walk(model, data, path, steps=8, num_images=12):
     """Between the two test tasks that lie farthest apart in u: how the family of models changes on the way."""
     classes = np.unique(data.y_test)
-    tasks = [tf.cast(data.x_test[data.y_test == label][:100], tf.float32)[None] for label in classes]
+    tasks = [data.x_test[data.y_test == label][:100].astype(np.float32)[None] for label in classes]
     codes = np.concatenate([model.infer_u(task).mean() for task in tasks])
     apart = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
     first, second = np.unravel_index(np.argmax(apart), apart.shape)
     weight = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
     u = (1 - weight) * codes[first] + weight * codes[second]
     z = np.random.default_rng(SEED).standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
-    images = model.decode(tf.repeat(tf.constant(z), steps, 0), model.generate(u)).mean()
+    images = model.decode(np.repeat(z, steps, 0), model.generate(u)).mean()
     name = data.class_names.__getitem__ if data.class_names else (lambda label: f"class {label}")
     labels = [f"u of {name(classes[first])}"] + [""] * (steps - 2) + [f"u of {name(classes[second])}"]
     _grid(list(images), path, f"{data.name}: a straight walk in u-space; columns share z", labels)

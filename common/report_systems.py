@@ -56,6 +56,12 @@ def sections(results_dir):
     return parts
 
 
+def hypernetwork_in_words(noise_dim, hidden, spread, kernel_rate):
+    """For the column `setting`: sizes, and what its start and its training depend on."""
+    rate = f" kernel rate {kernel_rate:g}" if kernel_rate != 1 else ""
+    return f"{'-'.join(map(str, [noise_dim, *hidden]))} spread {spread:g}{rate}"
+
+
 def summarise_regression(rows):
     """Mean, standard deviation and standard error over splits (first over seeds, where there are several).
 

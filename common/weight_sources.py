@@ -92,25 +92,24 @@ class Hypernetwork(_PerMember):
             for layer in self.generator.matrix_layers:
                 layer.base.assign(math.sqrt(1 - spread) * layer.base.value)
             outputs = math.prod(self.matrix_shape)
+            last_bias = glorot
 
             def last_kernel(random, shape):
-                return random.normal(0, shape[0] ** -0.5, shape) / kernel_rate
+                return random.normal(0, shape[0] ** -0.5, shape)
+        else:
+            outputs = sum(math.prod(shape) for shape in shapes.values())
 
-            self.last_kernel = self.add("last_kernel", (units[-1], outputs), last_kernel)
-            self.last_bias = self.add("last_bias", (outputs,), glorot)
-            return
-        total = sum(math.prod(shape) for shape in shapes.values())
+            def last_kernel(random, shape):
+                # He's layers keep E[h^2] = 1: the sum over h of this has the standard deviation of Glorot's initial weights.
+                scale = np.concatenate([np.full(math.prod(s), math.sqrt(2 / sum(s)) if len(s) == 2 else 0.0) for s in shapes.values()])
+                return math.sqrt(spread / shape[0]) * scale * random.standard_normal(shape)
 
-        def last_kernel(random, shape):
-            # He's layers keep E[h^2] = 1: the sum over h of this has the standard deviation of Glorot's initial weights.
-            scale = np.concatenate([np.full(math.prod(s), math.sqrt(2 / sum(s)) if len(s) == 2 else 0.0) for s in shapes.values()])
-            return math.sqrt(spread / shape[0]) * scale * random.standard_normal(shape) / kernel_rate
+            def last_bias(random, shape):
+                return math.sqrt(1 - spread) * np.concatenate([glorot(random, s).ravel() for s in shapes.values()])
 
-        def last_bias(random, shape):
-            return math.sqrt(1 - spread) * np.concatenate([glorot(random, s).ravel() for s in shapes.values()])
-
-        self.last_kernel = self.add("last_kernel", (units[-1], total), last_kernel)
-        self.last_bias = self.add("last_bias", (total,), last_bias)
+        # Adam's steps do not depend on the scale of a gradient: what is divided here and multiplied in `call` moves more slowly.
+        self.last_kernel = self.add("last_kernel", (units[-1], outputs), lambda *draw: last_kernel(*draw) / kernel_rate)
+        self.last_bias = self.add("last_bias", (outputs,), last_bias)
 
     def call(self, noise, keep):
         """Theta for eps `noise` (members, draws, noise_dim), weights with a leading axis of members times draws.
@@ -123,7 +122,6 @@ class Hypernetwork(_PerMember):
             h = tf.nn.relu(apply_kernel(h, kernel.value) + bias.value[:, None])
             if keep is not None:
                 h *= tf.cast(keep[i], h.dtype) / (1 - DROPOUT)
-        # Adam's steps do not depend on the scale of a gradient: what is divided at first and multiplied here moves more slowly.
         flat = self.kernel_rate * apply_kernel(h, self.last_kernel.value) + self.last_bias.value[:, None]
         flat = tf.reshape(flat, (-1, flat.shape[-1]))
         if self.generator is not None:

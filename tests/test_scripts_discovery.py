@@ -10,24 +10,24 @@ from conftest import TDB, assert_refused, needs_tdb, run
 
 def test_an_unseen_class_is_searched_for_and_a_second_call_repeats_nothing(digits_8x8):
     results = digits_8x8.parent / "discovery"
-    options = ["--dataset", digits_8x8, "--results-dir", results, "--iterations", 100, "--held-out", 4]
-    options += ["--target-index", 3, "--evaluations", 15, "--target-pixels", "grey"]
+    options = ["--dataset", digits_8x8, "--results-dir", results, "--iterations", 100, "--held-out", "1,4"]
+    options += ["--target-index", 3, "--evaluations", 15, "--target-pixels", "grey", "--jobs", 2]
     done = run("04_discover_digits.py", *options)
     assert done.returncode == 0, done.stderr[-2000:]
     folder = results / "04_discover_digits"
     table = pd.read_csv(folder / "figure3a.csv")
     columns = ["digit", "target_index", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds"]
-    assert list(table.columns[:9]) == columns and set(table["target_index"]) == {3} and set(table["digit"]) == {4}
+    assert list(table.columns[:9]) == columns and set(table["target_index"]) == {3} and set(table["digit"]) == {1, 4}
     assert (table.groupby(["digit", "method"]).size() == 15).all() and table["method"].nunique() == 7
     assert table["cosine_distance"].between(0, 1).all() and (table["best_so_far"] <= table["cosine_distance"]).all()
     pd.testing.assert_frame_equal(pd.read_csv(folder / "figure3a.csv.gz"), table)
     bounds = pd.read_csv(folder / "bounds.csv").set_index(["digit", "method"])["cosine_distance"]
     final = table.groupby(["digit", "method"])["best_so_far"].min()
-    assert bounds[4, "vae"] <= final[4, "vae"] + 1e-6
+    assert all(bounds[digit, "vae"] <= final[digit, "vae"] + 1e-6 for digit in (1, 4))
     assert sorted(p.name for p in folder.glob("*/*.png")) == ["figure2.png", "figure3a.png"]
     assert "## Novelty discovery" in (results / "README.md").read_text()
     # The models have not seen the class: 9 tasks, none of its images.
-    assert len(list(results.glob("checkpoints/small-0-1-2-3-5-6-7-8-9/*/*/seed0/state.weights.h5"))) == 2
+    assert len(list(results.glob("checkpoints/small-0-2-3-4-5-6-7-8-9/*/*/seed0/state.weights.h5"))) == 2
     before = (folder / "figure3a.csv").read_bytes()
     again = run("04_discover_digits.py", *options)
     assert again.returncode == 0 and (folder / "figure3a.csv").read_bytes() == before
