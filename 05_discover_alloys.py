@@ -265,8 +265,8 @@ def main():
     for alloy in classes:
         rest = load_rest(args, data, alloy)[1]
         for seed in args.seeds:
-            pair = {model: cli.settings_for(args, rest, model, args.recipe[0], args.seeds[0]) for model in ("vae", "hypervae")}
-            trainings += [(args, settings, alloy) for settings in pair.values() if seed == args.seeds[0]]
+            pair = {model: cli.settings_for(args, rest, model, args.recipe[0], seed) for model in ("vae", "hypervae")}
+            trainings += [(args, settings, alloy) for settings in pair.values()]
             searches.append((args, Target(alloy, seed, pair)))
     for _ in tqdm(run_jobs(train_missing, trainings, args.jobs, args.scheduler), "trainings", len(trainings)):
         pass

@@ -48,8 +48,8 @@ class Dataset:
         return int(max(self.y.max(), self.y_test.max())) + 1
 
     def fingerprint(self):
-        """Short digest of names, pixels and labels: two runs with equal settings saw equal data."""
-        digest = hashlib.sha256(self.name.encode())
+        """Short digest of name, body (with its likelihood), pixels and labels: two runs with equal settings saw equal data."""
+        digest = hashlib.sha256(f"{self.name} {self.body}".encode())
         for array in (self.x, self.y, self.x_validation, self.y_validation, self.x_test, self.y_test):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]

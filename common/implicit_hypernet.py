@@ -93,9 +93,11 @@ class ImplicitHypernet(keras.Model):
         input_noise = tf.reshape(input_noise, (members, rows, inputs))
         if not draws:
             return None, None, input_noise
-        # Random bits are a third of the price of random numbers; weight_sources.DROPOUT is one half.
+        # Random bits are a third of the price of random numbers; weight_sources.DROPOUT is one half. Their streams are those of
+        # steps below 0: under the seeds of the noise they would be the very bits that the noise is made of.
         words = -(-draws * sum(self.source.hidden) // 32)
-        bits = tf.stack([tf.random.stateless_uniform((words,), seed, None, None, tf.int32, alg=PHILOX) for seed in seeds])
+        bit_seeds = [[stream, -1 - step] for stream, step in seeds]
+        bits = tf.stack([tf.random.stateless_uniform((words,), seed, None, None, tf.int32, alg=PHILOX) for seed in bit_seeds])
         bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits[..., None], tf.range(32)), 1)
         bits = tf.reshape(bits, (members, -1))[:, : draws * sum(self.source.hidden)]
         keep = tf.split(tf.reshape(bits, (members, draws, -1)), self.source.hidden, 2)
