@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from common import cli, results
-from common.jobs import run_jobs
+from common import cli
+from common.runs import results
+from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
   python 01_train.py                                   all three models on scikit-learn's digits
@@ -13,7 +14,18 @@ EXAMPLES = """examples:
 
 A run that was cut off goes on where it was; a finished one is loaded, not repeated."""
 
-COLUMNS = ["dataset", "model", "recipe", "summary", "generator", "tasks_per_step", "learning_rate", "schedule", "kl_warmup", "seed"]
+COLUMNS = [
+    "dataset",
+    "model",
+    "recipe",
+    "summary",
+    "generator",
+    "tasks_per_step",
+    "learning_rate",
+    "schedule",
+    "kl_warmup",
+    "seed",
+]
 COLUMNS += ["binarize", "iterations", "images_seen", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
 COLUMNS += ["seconds", "commit"]
 KEYS = COLUMNS[:12]
@@ -35,8 +47,8 @@ def train(job):
 
 def draw(args, data, all_settings, folder):
     """The figures of one data set, from the first seed and recipe."""
-    from common import figures
-    from common.training import fit_or_load
+    from common.hypervae.training import fit_or_load
+    from common.runs import figures
 
     runs = [fit_or_load(s, data, args.results_dir / "checkpoints", verbose=0) for s in all_settings]
     figures.loss_curves(runs, folder / "loss_curves.png")
@@ -54,7 +66,9 @@ def main():
     table = Path(args.results_dir) / "01_train" / "training.csv"
     for row in run_jobs(train, jobs, args.jobs):
         results.put_rows(table, [row], COLUMNS, KEYS)
-        print("{dataset} {model} {recipe} seed {seed}: training -ELBO {neg_elbo:.2f} nats, {seconds:.0f} s".format(**row))
+        print(
+            "{dataset} {model} {recipe} seed {seed}: training -ELBO {neg_elbo:.2f} nats, {seconds:.0f} s".format(**row)
+        )
     for name, data in loaded.items():
         own = [settings for _, settings, job_name in jobs if job_name == name]
         folder = Path(args.results_dir) / "01_train" / data.name

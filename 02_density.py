@@ -5,8 +5,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from common import cli, report, results
-from common.jobs import run_jobs
+from common import cli, report
+from common.runs import results
+from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
   python 02_density.py                                 digits; trains what is missing
@@ -19,8 +20,27 @@ table3.csv, and RESULTS_DIR/README.md. What was measured before is not measured 
 
 TABLE1 = ["dataset", "model", "recipe", "summary", "seed", "neg_elbo", "reconstruction", "kl_z", "kl_u", "nll_is"]
 TABLE1 += ["num_importance_samples", "iterations", "images_seen", "seconds", "commit", "nll_num_images", "generator"]
-TABLE1 += ["tasks_per_step", "learning_rate", "schedule", "kl_warmup", "latent_dim", "hyper_latent_dim", "binarize", "evaluate_on"]
-TABLE1_KEYS = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "schedule", "kl_warmup"]
+TABLE1 += [
+    "tasks_per_step",
+    "learning_rate",
+    "schedule",
+    "kl_warmup",
+    "latent_dim",
+    "hyper_latent_dim",
+    "binarize",
+    "evaluate_on",
+]
+TABLE1_KEYS = [
+    "dataset",
+    "recipe",
+    "model",
+    "summary",
+    "generator",
+    "tasks_per_step",
+    "learning_rate",
+    "schedule",
+    "kl_warmup",
+]
 TABLE1_KEYS += ["latent_dim", "hyper_latent_dim", "binarize", "iterations", "num_importance_samples", "seed"]
 TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total", "commit"]
 TABLE3 = ["model", "generator", "quantity", "milliseconds", "ratio_to_vae_total", "commit"]
@@ -36,13 +56,15 @@ def measure(job):
     path = settings.folder(args.results_dir / "checkpoints") / f"density-{digest}.json"
 
     def measured():
-        from common import density
+        from common.hypervae import density
 
         data = cli.load_data(args, name)
         run = cli.trained(args, settings, data)
         label = f"{settings.dataset} {settings.model} {settings.recipe} seed {settings.seed}: measuring"
         x, y = data.part(args.evaluate_on)
-        measures = density.evaluate(run.model, x, y, progress=lambda tasks: tqdm(tasks, label, mininterval=5), **options)
+        measures = density.evaluate(
+            run.model, x, y, progress=lambda tasks: tqdm(tasks, label, mininterval=5), **options
+        )
         row = {key: value for key, value in dataclasses.asdict(settings).items() if key in TABLE1}
         row |= {key: float(value) for key, value in measures.items()}
         row |= {
@@ -60,7 +82,7 @@ def measure(job):
 
 def untrained_variants(args, data, recipe):
     """Yield (model, generator, untrained Keras model) for the rows of Tables 2 and 3."""
-    from common.training import build_model
+    from common.hypervae.training import build_model
 
     for model, generator in (("vae", "none"), ("metavae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
         settings = dataclasses.replace(cli.settings_for(args, data, model, recipe, seed=0), generator=generator)
@@ -69,7 +91,7 @@ def untrained_variants(args, data, recipe):
 
 def count_parameters(args, data):
     """Table 2: trainable parameters of each model and generator."""
-    from common.training import commit
+    from common.runs.results import commit
 
     rows = []
     for model, generator, built in untrained_variants(args, data, args.recipe[0]):
@@ -81,8 +103,8 @@ def count_parameters(args, data):
 
 def measure_times(args, data):
     """Table 3, with the paper's summary (u is inferred from one image)."""
-    from common.timing import table3
-    from common.training import commit
+    from common.hypervae.timing import table3
+    from common.runs.results import commit
 
     rows, vae_total = [], None
     for model, generator, built in untrained_variants(args, data, "paper"):
@@ -121,7 +143,9 @@ def main():
     rows = None
     for row in run_jobs(measure, jobs, args.jobs):
         rows = results.put_rows(folder / ("table1.csv" if test else "validation.csv"), [row], TABLE1, TABLE1_KEYS)
-        line = "{dataset} {model} {recipe} {summary} seed {seed}: -ELBO {neg_elbo:.2f} = {reconstruction:.2f} + {kl_z:.2f}"
+        line = (
+            "{dataset} {model} {recipe} {summary} seed {seed}: -ELBO {neg_elbo:.2f} = {reconstruction:.2f} + {kl_z:.2f}"
+        )
         print((line + " + {kl_u:.2f}, NLL {nll_is:.2f}").format(**row), flush=True)
     if test:
         summary = report.summarise(rows)

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common import cli, datasets, report, results
+from common import cli, report
+from common.data import datasets
 from common.errors import InputError
-from common.jobs import run_jobs
+from common.runs import results
+from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
   python 03_outliers.py                                           digits: 0 to 4 normal, 5 to 9 outliers
@@ -21,7 +23,15 @@ for outliers. Writes RESULTS_DIR/03_outliers/table4.csv, summary.csv and figures
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "omniglot")
 COLUMNS = ["normal", "outlier", "model", "score", "seed", "auc", "fpr", "fnr", "average_precision", "ci_low", "ci_high"]
-COLUMNS += ["num_normal", "num_outlier", "num_samples", "commit", "fpr_equal_error", "fnr_equal_error", "fpr_percentile_80"]
+COLUMNS += [
+    "num_normal",
+    "num_outlier",
+    "num_samples",
+    "commit",
+    "fpr_equal_error",
+    "fnr_equal_error",
+    "fpr_percentile_80",
+]
 COLUMNS += ["fnr_percentile_80", "recipe", "iterations", "binarize"]
 KEYS = ["normal", "outlier", "model", "score", "recipe", "iterations", "binarize", "num_samples", "num_outlier", "seed"]
 EVALUATION_SEED = 1
@@ -52,7 +62,9 @@ def mixture_parts(args, normal):
             other = cli.load_data(args, name)
             pool[other.name] = other.x_test
         elif args.normal_classes is None:
-            raise InputError("no outliers: give --outlier another set, or --normal-classes to hold out the other classes")
+            raise InputError(
+                "no outliers: give --outlier another set, or --normal-classes to hold out the other classes"
+            )
         else:
             whole = cli.load_data(args, normal)
             pool[f"{whole.name}-others"] = whole.x_test[~np.isin(whole.y_test, args.normal_classes)]
@@ -60,9 +72,13 @@ def mixture_parts(args, normal):
     for name, x in pool.items():
         if x.shape[1:] != data.image_shape:
             sizes = f"{x.shape[1]}x{x.shape[2]}, those of {data.name} {data.image_shape[0]}x{data.image_shape[1]}"
-            raise InputError(f"images of {name} are {sizes}: resize one set, e.g. with PIL.Image.resize, and save it as .npz")
+            raise InputError(
+                f"images of {name} are {sizes}: resize one set, e.g. with PIL.Image.resize, and save it as .npz"
+            )
         if len(x) < wanted or wanted < 1:
-            raise InputError(f"{name} has {len(x)} test images, {wanted} outliers are wanted: change --outlier-fraction")
+            raise InputError(
+                f"{name} has {len(x)} test images, {wanted} outliers are wanted: change --outlier-fraction"
+            )
     return data, pool, wanted
 
 
@@ -80,7 +96,7 @@ def stored_record(args, folder, set_names, shared, score):
 
     score() gives {score: {image set: scores (N,)}}; `shared` are the columns that all rows have in common.
     """
-    from common import outliers
+    from common.hypervae import outliers
 
     options = [args.num_samples, args.outlier_fraction, sorted(set_names), args.num_bootstrap]
 
@@ -90,7 +106,9 @@ def stored_record(args, folder, set_names, shared, score):
             for outlier in [n for n in by_set if n != "test"]:
                 row = shared | {"outlier": outlier, "score": name, "num_outlier": len(by_set[outlier])}
                 row["num_normal"] = len(by_set["test"])
-                rows.append(row | outliers.measures(by_set["test"], by_set[outlier], EVALUATION_SEED, args.num_bootstrap))
+                rows.append(
+                    row | outliers.measures(by_set["test"], by_set[outlier], EVALUATION_SEED, args.num_bootstrap)
+                )
         scores = {name: {n: values.tolist() for n, values in by_set.items()} for name, by_set in by_score.items()}
         return {"rows": rows, "scores": scores}
 
@@ -99,7 +117,7 @@ def stored_record(args, folder, set_names, shared, score):
 
 def score_model(job):
     """Train one model if it is missing and score the mixture."""
-    from common import outliers
+    from common.hypervae import outliers
 
     args, settings, name = job
     data, sets = image_sets(args, name, settings.seed)
@@ -117,7 +135,9 @@ def score_model(job):
         if settings.model == "hypervae":
             options["average_vae"] = run.model.average_vae(data.x_validation)
         tables = outliers.statistics(run.model, sets, **options)
-        return outliers.scores({n: t.join(outliers.compressed_lengths(sets[n])) for n, t in tables.items()}, settings.seed)
+        return outliers.scores(
+            {n: t.join(outliers.compressed_lengths(sets[n])) for n, t in tables.items()}, settings.seed
+        )
 
     shared = {"normal": data.name, "model": settings.model, "seed": settings.seed, "num_samples": args.num_samples}
     shared |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize}
@@ -126,8 +146,8 @@ def score_model(job):
 
 def score_baseline(job):
     """Fit one scikit-learn baseline, or take the compressors alone, on the same images."""
-    from common import outliers
-    from common.training import commit
+    from common.hypervae import outliers
+    from common.runs.results import commit
 
     args, model, name, seed = job
     data, sets = image_sets(args, name, seed)
@@ -141,13 +161,16 @@ def score_baseline(job):
         return {"score": {n: np.asarray(fitted(x), float) for n, x in sets.items()}}
 
     shared = {"normal": data.name, "model": model, "seed": seed, "num_samples": 0, "recipe": "none", "iterations": 0}
-    folder = args.results_dir / "checkpoints" / data.name / model / f"{args.binarize}-{data.fingerprint()}" / f"seed{seed}"
+    folder = (
+        args.results_dir / "checkpoints" / data.name / model / f"{args.binarize}-{data.fingerprint()}" / f"seed{seed}"
+    )
     return stored_record(args, folder, list(sets), shared | {"binarize": args.binarize, "commit": commit()}, score)
 
 
 def draw(args, name, by_model, folder):
     """ROC curves, histograms and the extreme images of one normal set, for the first seed."""
-    from common import figures, outliers
+    from common.hypervae import outliers
+    from common.runs import figures
 
     data, sets = image_sets(args, name, args.seeds[0])
     for outlier in [n for n in sets if n not in ("validation", "test")]:
@@ -165,16 +188,24 @@ def main():
     parser = cli.parser(__doc__, EXAMPLES, data_option="--normal")
     options = parser.add_argument_group("outliers")
     options.add_argument(
-        "--outlier", nargs="+", default=[], metavar="NAME", help="sets that outliers are drawn from, or 'all' (the other named sets)"
+        "--outlier",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="sets that outliers are drawn from, or 'all' (the other named sets)",
     )
     options.add_argument(
-        "--normal-classes", type=cli.class_list, help="normal classes, e.g. 0-4 or 0,2,5-7; without --outlier the others are outliers"
+        "--normal-classes",
+        type=cli.class_list,
+        help="normal classes, e.g. 0-4 or 0,2,5-7; without --outlier the others are outliers",
     )
     options.add_argument(
         "--outlier-fraction", type=cli.positive_float, default=0.2, help="outliers for each normal test image (0.2)"
     )
     options.add_argument("--num-samples", type=cli.positive_int, default=16, help="draws of z for each image (16)")
-    options.add_argument("--num-bootstrap", type=cli.positive_int, default=500, help="resamples for the AUC's interval (500)")
+    options.add_argument(
+        "--num-bootstrap", type=cli.positive_int, default=500, help="resamples for the AUC's interval (500)"
+    )
     args = parser.parse_args()
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
@@ -182,7 +213,7 @@ def main():
         mixture_parts(args, name)  # bad input ends here, before hours of training
     loaded, jobs = cli.planned_runs(args, load_normal)
     folder = Path(args.results_dir) / "03_outliers"
-    from common.outliers import BASELINES
+    from common.hypervae.outliers import BASELINES
 
     baselines = [
         (args, model, name, seed) for seed in args.seeds for name in loaded for model in ("compressor", *BASELINES)
@@ -192,7 +223,11 @@ def main():
         for record in done:
             rows = results.put_rows(folder / "table4.csv", record["rows"], COLUMNS, KEYS)
             for row in record["rows"]:
-                print("{normal} / {outlier}: {model} {score} seed {seed}: AUC {auc:.1f} FPR {fpr:.1f} FNR {fnr:.1f}".format(**row))
+                print(
+                    "{normal} / {outlier}: {model} {score} seed {seed}: AUC {auc:.1f} FPR {fpr:.1f} FNR {fnr:.1f}".format(
+                        **row
+                    )
+                )
             first = record["rows"][0]
             if first["seed"] == args.seeds[0]:
                 found.setdefault(first["normal"], {})[first["model"]] = record["scores"]

@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common import cli, datasets, report, report_discovery, results
+from common import cli, report
+from common.data import datasets
+from common.discovery import report as report_discovery
 from common.errors import InputError
-from common.jobs import run_jobs
+from common.runs import results
+from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
   python 04_discover_digits.py                                    digits, three classes held out, minutes
@@ -25,7 +28,17 @@ Writes RESULTS_DIR/04_discover_digits/figure3a.csv (and .csv.gz), bounds.csv, su
 QUICK = {"held_out": [1, 4, 8], "num_targets": 1, "iterations": 1000}
 WHOLE = {"held_out": None, "num_targets": 5, "iterations": 10_000}
 PROTOCOL = report_discovery.PROTOCOL
-FIGURE3A = ["digit", "target_index", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds"]
+FIGURE3A = [
+    "digit",
+    "target_index",
+    "method",
+    "seed",
+    "evaluation",
+    "step",
+    "cosine_distance",
+    "best_so_far",
+    "seconds",
+]
 FIGURE3A += [*PROTOCOL, "commit"]
 BOUNDS = ["digit", "target_index", "seed", "method", "cosine_distance", *PROTOCOL, "commit"]
 TARGET_SEED = 1
@@ -59,12 +72,16 @@ def targets(args, name, digit):
     data = datasets.load(name, args.data_dir, how)
     x = data.x_test[data.y_test == digit] / (255 if how == "none" else 1)
     if not len(x):
-        raise InputError(f"{data.name} has classes 0 to {data.num_classes - 1}, not {digit}: choose --held-out among them")
+        raise InputError(
+            f"{data.name} has classes 0 to {data.num_classes - 1}, not {digit}: choose --held-out among them"
+        )
     drawn = np.random.default_rng([TARGET_SEED, digit]).permutation(len(x))[: args.num_targets].tolist()
     chosen = args.target_index or drawn
     for index in chosen:
         if index >= len(x):
-            raise InputError(f"class {digit} of {data.name} has test images 0 to {len(x) - 1}, not {index}: choose --target-index among them")
+            raise InputError(
+                f"class {digit} of {data.name} has test images 0 to {len(x) - 1}, not {index}: choose --target-index among them"
+            )
         if not x[index].any():
             raise InputError(f"test image {index} of class {digit} is empty: choose another --target-index")
     return {index: x[index] for index in chosen}
@@ -78,9 +95,9 @@ def train_missing(job):
 
 def discover(job):
     """All searches for one target: {"rows": of figure3a.csv, "bounds": of bounds.csv, "designs": {method: images}}."""
-    from common import discovery
-    from common.families import Family
-    from common.training import commit
+    from common.discovery import search as discovery
+    from common.discovery.families import Family
+    from common.runs.results import commit
 
     args, target = job
     settings = target.settings["vae"]
@@ -89,8 +106,18 @@ def discover(job):
     folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / f"{digest}/target{target.index}"
 
     def found():
-        columns = shared | {"dataset": target.dataset, "digit": target.digit, "target_index": target.index, "seed": target.seed}
-        columns |= {"recipe": settings.recipe, "iterations": settings.iterations, "binarize": settings.binarize, "commit": commit()}
+        columns = shared | {
+            "dataset": target.dataset,
+            "digit": target.digit,
+            "target_index": target.index,
+            "seed": target.seed,
+        }
+        columns |= {
+            "recipe": settings.recipe,
+            "iterations": settings.iterations,
+            "binarize": settings.binarize,
+            "commit": commit(),
+        }
         rest = load_rest(args, target.source, target.digit)
         families = {model: Family(cli.trained(args, s, rest).model) for model, s in target.settings.items()}
         image = targets(args, target.source, target.digit)[target.index]
@@ -106,23 +133,34 @@ def discover(job):
 
 def draw(args, name, rows, bounds, designs, folder):
     """Figures 3a and 2 of one data set, from this run's rows."""
-    from common import figures
+    from common.runs import figures
 
     label = f"{name}, {args.target_pixels} targets, {args.evaluations} evaluations"
     own = folder / f"{name}_{args.target_pixels}"
     figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over targets", own / "figure3a.png", "digit")
-    figures.discovered_designs(designs, f"{label}: the best design so far after each step of each search", own / "figure2.png")
+    figures.discovered_designs(
+        designs, f"{label}: the best design so far after each step of each search", own / "figure2.png"
+    )
 
 
 def main():
     parser = cli.parser(__doc__, EXAMPLES)
     parser.set_defaults(iterations=None)
     options = cli.add_search_options(parser)
-    options.add_argument("--held-out", type=cli.class_list, help="classes held out, one at a time, e.g. 0-4,7 (all; digits: 1,4,8)")
-    options.add_argument("--num-targets", type=cli.positive_int, help="targets of each class, drawn from its test images (5; digits: 1)")
-    options.add_argument("--target-index", type=cli.whole_number, nargs="+", help="these test images of each class instead")
     options.add_argument(
-        "--target-pixels", choices=("binary", "grey"), default="binary", help="binary, as the models were trained on (default), or grey levels"
+        "--held-out", type=cli.class_list, help="classes held out, one at a time, e.g. 0-4,7 (all; digits: 1,4,8)"
+    )
+    options.add_argument(
+        "--num-targets", type=cli.positive_int, help="targets of each class, drawn from its test images (5; digits: 1)"
+    )
+    options.add_argument(
+        "--target-index", type=cli.whole_number, nargs="+", help="these test images of each class instead"
+    )
+    options.add_argument(
+        "--target-pixels",
+        choices=("binary", "grey"),
+        default="binary",
+        help="binary, as the models were trained on (default), or grey levels",
     )
     args = parser.parse_args()
     for option, value in (QUICK if args.dataset == ["digits"] else WHOLE).items():
@@ -136,7 +174,9 @@ def main():
         for digit in args.held_out or range(data.num_classes):
             wanted, rest = targets(args, name, digit), load_rest(args, name, digit)
             for seed in args.seeds:
-                pair = {model: cli.settings_for(args, rest, model, args.recipe[0], seed) for model in ("vae", "hypervae")}
+                pair = {
+                    model: cli.settings_for(args, rest, model, args.recipe[0], seed) for model in ("vae", "hypervae")
+                }
                 trainings += [(args, settings, name, digit) for settings in pair.values()]
                 searches += [(args, Target(data.name, name, digit, index, seed, pair)) for index in wanted]
     for _ in tqdm(run_jobs(train_missing, trainings, args.jobs, args.scheduler), "trainings", len(trainings)):
@@ -156,7 +196,11 @@ def main():
             if record["rows"][0]["dataset"] == name:
                 designs.setdefault(record["rows"][0]["digit"], record["designs"])  # the first target of each class
         draw(args, name, rows[own], bounds[bounds["dataset"] == name], designs, folder)
-        print(report_discovery.discovery_table(summary[(summary["dataset"] == name) & (summary["target_pixels"] == args.target_pixels)], "digit"))
+        print(
+            report_discovery.discovery_table(
+                summary[(summary["dataset"] == name) & (summary["target_pixels"] == args.target_pixels)], "digit"
+            )
+        )
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {Path(args.results_dir) / 'README.md'}")
 

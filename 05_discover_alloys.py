@@ -7,9 +7,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common import alloys, calphad, cli, datasets, report, report_discovery, results
+from common import cli, report
+from common.data import datasets
+from common.discovery import alloys, calphad
+from common.discovery import report as report_discovery
 from common.errors import InputError
-from common.jobs import run_jobs
+from common.runs import results
+from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
   python 05_discover_alloys.py --held-out 2219                  one class of the alloys that ship with the repository
@@ -24,12 +28,33 @@ summary.csv, figures, and RESULTS_DIR/README.md. The alloys were made from mc_al
 
 SHIPPED = Path(__file__).resolve().parent / "alloys" / "main30_100.npz"
 PROTOCOL = report_discovery.ALLOY_PROTOCOL
-FIGURE3B = ["alloy", "method", "seed", "evaluation", "step", "cosine_distance", "best_so_far", "seconds", *PROTOCOL, "commit"]
+FIGURE3B = [
+    "alloy",
+    "method",
+    "seed",
+    "evaluation",
+    "step",
+    "cosine_distance",
+    "best_so_far",
+    "seconds",
+    *PROTOCOL,
+    "commit",
+]
 BOUNDS = ["alloy", "method", "seed", "cosine_distance", *PROTOCOL, "commit"]
 TABLE5 = ["alloy", "method", "seed", "element_error", "phase_error", "in_class", "cosine_distance", *calphad.ELEMENTS]
 TABLE5 += [*PROTOCOL, "commit"]
 INVERSE_MAP = ["regressor", "held_out", "r2", "element_error", "num_alloys", "commit"]
-LIKELIHOODS = ["likelihood", "model", "neg_elbo", "absolute_error", "column_sum_error", "seed", "iterations", "recipe", "commit"]
+LIKELIHOODS = [
+    "likelihood",
+    "model",
+    "neg_elbo",
+    "absolute_error",
+    "column_sum_error",
+    "seed",
+    "iterations",
+    "recipe",
+    "commit",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,19 +83,35 @@ def train_missing(job):
 
 def discover(job):
     """All searches for one class: {"rows": of figure3b.csv, "bounds", "table5": rows, "designs": {method: diagram}}."""
-    from common import discovery
-    from common.families import Family
-    from common.training import commit
+    from common.discovery import search as discovery
+    from common.discovery.families import Family
+    from common.runs.results import commit
 
     args, target = job
     settings = target.settings["vae"]
-    shared = {"target_pixels": args.target, "likelihood": args.likelihood, "objective": args.objective} | cli.search_protocol(args)
+    shared = {
+        "target_pixels": args.target,
+        "likelihood": args.likelihood,
+        "objective": args.objective,
+    } | cli.search_protocol(args)
     options = [shared, [s.folder("").as_posix() for s in target.settings.values()], str(args.tdb), args.regressor]
-    folder = args.results_dir / "checkpoints" / settings.dataset / "discovery" / results.digest(options) / f"seed{target.seed}"
+    folder = (
+        args.results_dir
+        / "checkpoints"
+        / settings.dataset
+        / "discovery"
+        / results.digest(options)
+        / f"seed{target.seed}"
+    )
     calphad_folder = folder / f"calphad-{args.calphad_evaluations}"
 
     def found():
-        columns = shared | {"dataset": Path(args.dataset[0]).stem, "alloy": target.alloy, "seed": target.seed, "recipe": settings.recipe}
+        columns = shared | {
+            "dataset": Path(args.dataset[0]).stem,
+            "alloy": target.alloy,
+            "seed": target.seed,
+            "recipe": settings.recipe,
+        }
         columns |= {"iterations": settings.iterations, "binarize": "none", "commit": commit()}
         data = alloys.load(args.dataset[0])
         rest, dataset = load_rest(args, data, target.alloy)
@@ -81,11 +122,23 @@ def discover(job):
         families = {model: Family(cli.trained(args, s, dataset).model, known) for model, s in target.settings.items()}
         scale = alloys.phase_scale(rest.matrices) if args.objective == "scaled_cosine" else 1.0
         hunt = discovery.Hunt(
-            families, image, args.evaluations, args.steps, args.budget == "total", target.seed, folder, args.acquisition, scale=scale
+            families,
+            image,
+            args.evaluations,
+            args.steps,
+            args.budget == "total",
+            target.seed,
+            folder,
+            args.acquisition,
+            scale=scale,
         )
         rows, bounds, designs = hunt.explore(columns)
         # (diagram, composition): by the inverse map, or an alloy's own.
-        found_alloys = {m: (images[-1], inverse(images[-1][None, ..., 0])[0]) for m, images in designs.items() if not m.startswith("random")}
+        found_alloys = {
+            m: (images[-1], inverse(images[-1][None, ..., 0])[0])
+            for m, images in designs.items()
+            if not m.startswith("random")
+        }
         found_alloys["nearest_known"] = by_distance(hunt, rest.matrices, rest.compositions, 0)
         own = data.y == data.names.index(target.alloy)
         found_alloys["own_alloy"] = by_distance(hunt, data.matrices[own], data.compositions[own], own.sum() // 2)
@@ -98,7 +151,10 @@ def discover(job):
             plain = [hunt.search(method) for method in discovery.METHODS if method.startswith("hypervae")]
             search = real.refined("hypervae_calphad", plain)
             u, z = search.codes[int(np.argmin(search.distance))]
-            found_alloys["hypervae_calphad"] = (search.designs[-1], inverse(families["hypervae"].decode(u[None], z[None])[..., 0])[0])
+            found_alloys["hypervae_calphad"] = (
+                search.designs[-1],
+                inverse(families["hypervae"].decode(u[None], z[None])[..., 0])[0],
+            )
         table5 = [columns | row for row in table5_rows(hunt, found_alloys, composition, diagrams, data.phases)]
         shown = {"target": image} | {method: diagram for method, (diagram, _) in found_alloys.items()}
         shown = {method: np.round(diagram, 4).tolist() for method, diagram in shown.items()}
@@ -117,7 +173,12 @@ def table5_rows(hunt, found_alloys, composition, diagrams, phases):
     """Errors of what each method found, {method: (diagram, composition)}: column A, and B, against CALPHAD's word on the composition."""
     for method, (diagram, own) in found_alloys.items():
         error = alloys.element_error(own, composition)
-        row = {"method": method, "element_error": error, "in_class": error <= report_discovery.IN_CLASS, "phase_error": np.nan}
+        row = {
+            "method": method,
+            "element_error": error,
+            "in_class": error <= report_discovery.IN_CLASS,
+            "phase_error": np.nan,
+        }
         row["cosine_distance"] = float(hunt.distance(diagram))
         if diagrams is not None:
             row["phase_error"] = alloys.phase_error(diagram[..., 0], diagrams.matrix_of(own, phases))
@@ -136,7 +197,7 @@ def wanted(args, data, target):
 
 def hardest_classes(data, number=10):
     """The classes whose mean diagram lies farthest from its nearest other one."""
-    from common.discovery import cosine_distance
+    from common.discovery.search import cosine_distance
 
     means = alloys.class_means(data)[0][..., None].astype(float)
     apart = np.stack([cosine_distance(means, mean) for mean in means])
@@ -169,7 +230,9 @@ def make_data(args):
         tqdm.write(f"{designation}: {args.alloys_per_class - failed} of {args.alloys_per_class} equilibria found")
     bar.close()
     data = alloys.load(folder)
-    print(f"{len(data.matrices)} alloys of {len(data.names)} classes, {len(data.phases)} phases, in {folder}; failed: {data.failed or 'none'}")
+    print(
+        f"{len(data.matrices)} alloys of {len(data.names)} classes, {len(data.phases)} phases, in {folder}; failed: {data.failed or 'none'}"
+    )
     compositions = alloys.class_means(data)[1]
     for name in [n for n in calphad.TEXTBOOK if n in data.names]:
         found, known = diagrams.melting_range(compositions[data.names.index(name)]), calphad.TEXTBOOK[name]
@@ -181,13 +244,20 @@ def make_data(args):
 
 def compare(args, data):
     """Write inverse_map.csv, on rows and classes not seen, or likelihoods.csv, on test alloys of known classes."""
-    from common import density
-    from common.training import commit
+    from common.hypervae import density
+    from common.runs.results import commit
 
     folder = args.results_dir / "05_discover_alloys"
     if args.compare == "regressors":
-        rows = [row | {"num_alloys": len(data.y), "commit": commit()} for row in alloys.compare_inverse_maps(data, args.seeds[0])]
-        print(results.put_rows(folder / "inverse_map.csv", rows, INVERSE_MAP, ["regressor", "held_out", "num_alloys"]).to_string())
+        rows = [
+            row | {"num_alloys": len(data.y), "commit": commit()}
+            for row in alloys.compare_inverse_maps(data, args.seeds[0])
+        ]
+        print(
+            results.put_rows(
+                folder / "inverse_map.csv", rows, INVERSE_MAP, ["regressor", "held_out", "num_alloys"]
+            ).to_string()
+        )
         return
     for likelihood in ("multinomial", "continuous_bernoulli"):
         dataset = alloys.as_dataset(data, likelihood)
@@ -198,19 +268,33 @@ def compare(args, data):
             found = np.concatenate([run.model(dataset.x_test[dataset.y_test == c]) for c in range(len(data.names))])
             real = np.concatenate([dataset.x_test[dataset.y_test == c] for c in range(len(data.names))])
             row = {"likelihood": likelihood, "model": model, "neg_elbo": float(measures["neg_elbo"])}
-            row |= {"column_sum_error": float(np.abs(found.sum(1) - 1).mean()), "absolute_error": float(np.abs(found - real).mean())}
-            row |= {"seed": settings.seed, "iterations": settings.iterations, "recipe": settings.recipe, "commit": run.commit}
-            rows = results.put_rows(folder / "likelihoods.csv", [row], LIKELIHOODS, ["likelihood", "model", "seed", "iterations", "recipe"])
+            row |= {
+                "column_sum_error": float(np.abs(found.sum(1) - 1).mean()),
+                "absolute_error": float(np.abs(found - real).mean()),
+            }
+            row |= {
+                "seed": settings.seed,
+                "iterations": settings.iterations,
+                "recipe": settings.recipe,
+                "commit": run.commit,
+            }
+            rows = results.put_rows(
+                folder / "likelihoods.csv", [row], LIKELIHOODS, ["likelihood", "model", "seed", "iterations", "recipe"]
+            )
     print(rows.to_string())
 
 
 def draw(args, data, rows, bounds, designs, folder):
     """Figure 3b, and the diagrams found beside their targets."""
-    from common import figures
+    from common.runs import figures
 
     folder = folder / "figures" / args.objective
-    label = f"{args.target} diagram of an unseen alloy, {args.evaluations} evaluations, {args.objective.replace('_', ' ')}"
-    figures.discovery_curves(rows, bounds, f"{label}: median and quartiles over seeds", folder / "figure3b.png", "alloy")
+    label = (
+        f"{args.target} diagram of an unseen alloy, {args.evaluations} evaluations, {args.objective.replace('_', ' ')}"
+    )
+    figures.discovery_curves(
+        rows, bounds, f"{label}: median and quartiles over seeds", folder / "figure3b.png", "alloy"
+    )
     for alloy, found in designs.items():
         columns = {"target": found["target"], "nearest known alloy": found["nearest_known"]}
         columns |= {figures.METHOD_NAMES[m]: found[m] for m in ("vae", "hypervae_iterated", "hypervae_joint")}
@@ -223,18 +307,32 @@ def main():
     parser = cli.parser(__doc__, EXAMPLES, data_option="--alloys", data_help=data_help)
     parser.set_defaults(dataset=[SHIPPED], iterations=1500)
     options = cli.add_search_options(parser)
-    options.add_argument("--held-out", nargs="+", metavar="ALLOY", help="classes held out, one at a time (the ten hardest)")
-    options.add_argument("--target", choices=("mean", "sample"), default="mean", help="a class's mean diagram (default) or one alloy's")
+    options.add_argument(
+        "--held-out", nargs="+", metavar="ALLOY", help="classes held out, one at a time (the ten hardest)"
+    )
+    options.add_argument(
+        "--target", choices=("mean", "sample"), default="mean", help="a class's mean diagram (default) or one alloy's"
+    )
     options.add_argument(
         "--objective", choices=("cosine", "scaled_cosine"), default="cosine",
         help="of diagrams: the paper's (default), or with each phase relative to its largest share in known alloys",
     )  # fmt: skip
-    options.add_argument("--likelihood", choices=("multinomial", "continuous_bernoulli"), default="multinomial", help="of phase matrices")
-    options.add_argument("--regressor", choices=tuple(alloys.REGRESSORS), default="ridge", help="phase matrix to composition (ridge)")
+    options.add_argument(
+        "--likelihood", choices=("multinomial", "continuous_bernoulli"), default="multinomial", help="of phase matrices"
+    )
+    options.add_argument(
+        "--regressor", choices=tuple(alloys.REGRESSORS), default="ridge", help="phase matrix to composition (ridge)"
+    )
     options.add_argument("--tdb", type=Path, help="thermodynamic database (mc_al); without it Table 5 has no column B")
-    options.add_argument("--through-calphad", action="store_true", help="also search with the real diagrams of the alloys as objective")
-    options.add_argument("--calphad-evaluations", type=cli.positive_int, default=100, help="of that search, seconds each (100)")
-    options.add_argument("--compare", choices=("regressors", "likelihoods"), help="compare these on known alloys instead")
+    options.add_argument(
+        "--through-calphad", action="store_true", help="also search with the real diagrams of the alloys as objective"
+    )
+    options.add_argument(
+        "--calphad-evaluations", type=cli.positive_int, default=100, help="of that search, seconds each (100)"
+    )
+    options.add_argument(
+        "--compare", choices=("regressors", "likelihoods"), help="compare these on known alloys instead"
+    )
     compute_options = parser.add_argument_group("computing alloys")
     compute_options.add_argument("--make-data", action="store_true", help="compute phase diagrams instead")
     compute_options.add_argument("--alloys-per-class", type=cli.positive_int, default=100, help="(100)")
@@ -272,7 +370,9 @@ def main():
         pass
     records = list(tqdm(run_jobs(discover, searches, args.jobs, args.scheduler), "searches", len(searches)))
     folder = args.results_dir / "05_discover_alloys"
-    rows, bounds, table5 = (pd.DataFrame([row for record in records for row in record[part]]) for part in ("rows", "bounds", "table5"))
+    rows, bounds, table5 = (
+        pd.DataFrame([row for record in records for row in record[part]]) for part in ("rows", "bounds", "table5")
+    )
     keys = [*PROTOCOL, "alloy", "method", "seed"]
     every_row = results.put_rows_packed(folder / "figure3b.csv", rows, FIGURE3B, [*keys, "evaluation"])
     every_bound = results.put_rows(folder / "bounds.csv", bounds, BOUNDS, keys)

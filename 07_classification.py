@@ -5,9 +5,13 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from common import calibration, cli, datasets, report, report_systems, results
+from common import cli, report
+from common.data import datasets
 from common.errors import InputError
-from common.jobs import run_jobs
+from common.implicit import calibration
+from common.implicit import report as report_systems
+from common.runs import results
+from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
   python 07_classification.py                                        scikit-learn's digits
@@ -38,7 +42,7 @@ REJECTION = [*KEYS, "rejected_percent", "accuracy", "commit"]
 
 
 def architecture(text):
-    """"2x400": two hidden layers of 400 units."""
+    """ "2x400": two hidden layers of 400 units."""
     layers, cross, units = text.partition("x")
     if not cross:
         raise argparse.ArgumentTypeError(f"{text} is not of the form 2x400 (layers x units)")
@@ -80,7 +84,7 @@ def run(job):
     args, name, shape, method, generator, seed = job
     from sklearn.metrics import roc_auc_score
 
-    from common import implicit_hypernet
+    from common.implicit import model as implicit_hypernet
 
     data = grey(args, name)
     x, y, x_test, y_test = parts(args, data)
@@ -94,9 +98,16 @@ def run(job):
     hyper = hyper_options(args, shape, generator, batch)
     unscaled = [np.zeros((1, x.shape[1])), np.ones((1, x.shape[1]))]
     model = implicit_hypernet.ImplicitHypernet(sizes, "classification", method, unscaled, seed=seed, **hyper)
-    facts = {"fingerprint": data.fingerprint(), "architecture": shape, "evaluate_on": args.evaluate_on, "num_samples": args.num_samples}
+    facts = {
+        "fingerprint": data.fingerprint(),
+        "architecture": shape,
+        "evaluate_on": args.evaluate_on,
+        "num_samples": args.num_samples,
+    }
     key = results.digest(options | hyper | facts)
-    folder = args.results_dir / "checkpoints" / "implicit_hypernet" / data.name / f"{shape}-{method}-{key}" / f"seed{seed}"
+    folder = (
+        args.results_dir / "checkpoints" / "implicit_hypernet" / data.name / f"{shape}-{method}-{key}" / f"seed{seed}"
+    )
 
     def probabilities(images):
         return model.predict_samples(images[None], args.num_samples).mean(0)[0]
@@ -119,10 +130,22 @@ def run(job):
         auc = 100 * roc_auc_score(np.repeat([0, 1], [len(part) for part in entropies]), np.concatenate(entropies))
     setting = f"lr {learning_rate:g} {args.schedule}, batch {batch}, {epochs} epochs"
     if hyper:
-        net = report_systems.hypernetwork_in_words(hyper["noise_dim"], hyper["hidden"], hyper["spread"], hyper["kernel_rate"])
+        net = report_systems.hypernetwork_in_words(
+            hyper["noise_dim"], hyper["hidden"], hyper["spread"], hyper["kernel_rate"]
+        )
         setting = f"{net}, {setting}"
-    shared = {"dataset": data.name, "architecture": shape, "method": method, "generator": hyper.get("generator", "none"), "seed": seed}
-    shared |= {"weights_per_step": hyper.get("weights_per_step", 0), "setting": setting, "evaluated_on": args.evaluate_on}
+    shared = {
+        "dataset": data.name,
+        "architecture": shape,
+        "method": method,
+        "generator": hyper.get("generator", "none"),
+        "seed": seed,
+    }
+    shared |= {
+        "weights_per_step": hyper.get("weights_per_step", 0),
+        "setting": setting,
+        "evaluated_on": args.evaluate_on,
+    }
     shared["commit"] = record["commit"]
     row = shared | {
         "error_percent": curve["error_percent"][curve["epoch"] > settled].mean(),
@@ -148,28 +171,66 @@ def run(job):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     data = parser.add_argument_group("data")
     data.add_argument("--dataset", nargs="+", default=["digits"], metavar="NAME", help=cli.DATA_HELP)
-    data.add_argument("--ood", metavar="NAME", help="data set whose images are of another kind (mnist: fashion_mnist, and the reverse)")
+    data.add_argument(
+        "--ood",
+        metavar="NAME",
+        help="data set whose images are of another kind (mnist: fashion_mnist, and the reverse)",
+    )
     cli.add_data_dir(data)
-    data.add_argument("--evaluate-on", choices=("test", "validation"), default="test", help="validation: a tenth of the training images")
+    data.add_argument(
+        "--evaluate-on",
+        choices=("test", "validation"),
+        default="test",
+        help="validation: a tenth of the training images",
+    )
     runs = parser.add_argument_group("runs")
     cli.add_run_options(runs)
-    runs.add_argument("--architecture", type=architecture, nargs="+", default=["2x400", "2x800", "3x150"], help="hidden layers x units (2x400 2x800 3x150)")
+    runs.add_argument(
+        "--architecture",
+        type=architecture,
+        nargs="+",
+        default=["2x400", "2x800", "3x150"],
+        help="hidden layers x units (2x400 2x800 3x150)",
+    )
     runs.add_argument("--method", choices=(*METHODS, "all"), default="all", help="(all)")
-    runs.add_argument("--generator", choices=("dense", "matrix"), nargs="+", default=["matrix"], help="of the weights (matrix)")
-    runs.add_argument("--num-samples", type=cli.positive_int, default=10, help="weights drawn for a prediction, Eq. 4 (10)")
+    runs.add_argument(
+        "--generator", choices=("dense", "matrix"), nargs="+", default=["matrix"], help="of the weights (matrix)"
+    )
+    runs.add_argument(
+        "--num-samples", type=cli.positive_int, default=10, help="weights drawn for a prediction, Eq. 4 (10)"
+    )
     train = parser.add_argument_group("training")
     train.add_argument("--epochs", type=cli.positive_int, help="(40, below 10,000 images 300; the paper trains 2000)")
     train.add_argument("--batch-size", type=cli.positive_int, default=256, help="images a step (256)")
     train.add_argument("--learning-rate", type=cli.positive_float, help="Adam's (0.003, matrix 0.001)")
-    train.add_argument("--schedule", choices=("constant", "cosine"), default="cosine", help="of the learning rate (cosine)")
-    train.add_argument("--weights-per-step", type=cli.positive_int, help="draws of the weights in a step (matrix: one an image; dense: 1)")
-    train.add_argument("--hyper-units", type=cli.positive_int, nargs="+", help="of the hypernetwork (100 50; for 3x150 100 20)")
+    train.add_argument(
+        "--schedule", choices=("constant", "cosine"), default="cosine", help="of the learning rate (cosine)"
+    )
+    train.add_argument(
+        "--weights-per-step",
+        type=cli.positive_int,
+        help="draws of the weights in a step (matrix: one an image; dense: 1)",
+    )
+    train.add_argument(
+        "--hyper-units", type=cli.positive_int, nargs="+", help="of the hypernetwork (100 50; for 3x150 100 20)"
+    )
     train.add_argument("--noise-dim", type=cli.positive_int, default=50, help="dimensions of eps (50)")
-    train.add_argument("--spread", type=cli.fraction, default=0.001, help="share of the initial weights' variance that comes from eps (0.001)")
-    train.add_argument("--kernel-rate", type=cli.positive_float, help="learning rate of the kernel that makes the weights, as a share (matrix 1, dense 0.02)")
+    train.add_argument(
+        "--spread",
+        type=cli.fraction,
+        default=0.001,
+        help="share of the initial weights' variance that comes from eps (0.001)",
+    )
+    train.add_argument(
+        "--kernel-rate",
+        type=cli.positive_float,
+        help="learning rate of the kernel that makes the weights, as a share (matrix 1, dense 0.02)",
+    )
     args = parser.parse_args()
     loaded = {name: grey(args, name) for name in args.dataset}
     if args.ood is not None and {grey(args, args.ood).image_shape} != {data.image_shape for data in loaded.values()}:
@@ -191,15 +252,31 @@ def main():
         every_rejection = results.put_rows(folder / "rejection.csv", rejection, REJECTION, [*KEYS, "rejected_percent"])
     summary = report_systems.summarise_classification(every[every["evaluated_on"] == "test"])
     results.write_table(folder / "summary.csv", summary)
-    from common import figures_systems
+    from common.implicit import figures as figures_systems
 
     every_curve = results.read_rows(folder / "curves.csv", CURVES)
     for name in dict.fromkeys(every["dataset"]):
         own = [part[part["dataset"] == name] for part in (every_bin, every_rejection, every_curve)]
         figures_systems.classification(*own, folder / f"calibration_{name}.png")
     report.write_report(args.results_dir)
-    shown = ["dataset", "architecture", "method", "generator", "seed", "error_percent", "nll", "ece", "ood_auc", "num_parameters", "seconds"]
-    print(every[every["dataset"].isin([data.name for data in loaded.values()])][shown].to_string(index=False, float_format="%.4g"))
+    shown = [
+        "dataset",
+        "architecture",
+        "method",
+        "generator",
+        "seed",
+        "error_percent",
+        "nll",
+        "ece",
+        "ood_auc",
+        "num_parameters",
+        "seconds",
+    ]
+    print(
+        every[every["dataset"].isin([data.name for data in loaded.values()])][shown].to_string(
+            index=False, float_format="%.4g"
+        )
+    )
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 
 

@@ -9,8 +9,10 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
-from common import bars, cli, patches, report, results
+from common import cli, report
 from common.errors import InputError
+from common.runs import results
+from common.tvae import bars, patches
 
 EXAMPLES = """examples:
   python 08_denoise.py                                       scikit-learn's china.jpg, a grey crop, sigma 25
@@ -22,11 +24,42 @@ EXAMPLES = """examples:
 The noise level is never told to the model. Writes RESULTS_DIR/08_denoise/psnr.csv (bars.csv), the images, and figures;
 what was interrupted goes on where it was. Estimates are best at the end of a learning-rate cycle, 2 x --half-cycle epochs."""
 
-COLUMNS = ["image", "sigma", "method", "setting", "seed", "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds", "commit"]
+COLUMNS = [
+    "image",
+    "sigma",
+    "method",
+    "setting",
+    "seed",
+    "epoch",
+    "psnr",
+    "ssim",
+    "free_energy",
+    "learned_sigma",
+    "seconds",
+    "commit",
+]
 KEYS = ["image", "sigma", "method", "setting", "seed", "epoch"]
-BARS = ["seed", "setting", "free_energy", "generating_log_likelihood", "bars_found", "learned_sigma", "sum_pi", "epochs", "seconds", "commit"]
+BARS = [
+    "seed",
+    "setting",
+    "free_energy",
+    "generating_log_likelihood",
+    "bars_found",
+    "learned_sigma",
+    "sum_pi",
+    "epochs",
+    "seconds",
+    "commit",
+]
 BARS_DEFAULTS = {"epochs": 400, "max_learning_rate": 0.05, "hidden": [8], "latent_dim": 8, "parents": 3, "children": 2}
-DENOISE_DEFAULTS = {"epochs": 200, "max_learning_rate": 0.01, "hidden": [64], "latent_dim": 64, "parents": 5, "children": 4}
+DENOISE_DEFAULTS = {
+    "epochs": 200,
+    "max_learning_rate": 0.01,
+    "hidden": [64],
+    "latent_dim": 64,
+    "parents": 5,
+    "children": 4,
+}
 
 
 def setting(args, data_dim):
@@ -37,7 +70,9 @@ def setting(args, data_dim):
     evolution = f"{args.parents}/{args.children}/{args.generations} {args.selection} {args.mutation}"
     more = f" inpaint {args.inpaint:g}" if args.inpaint else ""
     more += f" after {args.warm_epochs} epochs at stride {args.warm_stride}" if args.warm_stride else ""
-    return f"{size}{shape} S{args.states} {evolution} b{args.batch_size} lr {rates}{' leaky' if args.leaky else ''}{more}"
+    return (
+        f"{size}{shape} S{args.states} {evolution} b{args.batch_size} lr {rates}{' leaky' if args.leaky else ''}{more}"
+    )
 
 
 def read(args):
@@ -51,9 +86,9 @@ def read(args):
 
 
 def build(args, data, seed, variance):
-    from common.binary_vae import BinaryVAE
-    from common.evolution import Evolution
-    from common.training import limit_threads
+    from common.runs.jobs import limit_threads
+    from common.tvae.evolution import Evolution
+    from common.tvae.model import BinaryVAE
 
     limit_threads(1)  # small matrices: a second thread costs more than it brings
     try:
@@ -69,10 +104,16 @@ def train(args, data, seed, name, variance, measure, mask=None, begin=None):
 
     `begin(model)` makes a new model's start and returns the seconds that it took.
     """
-    from common import epochs
+    from common.runs import epochs
 
     shape = hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()[:8]
-    folder = args.results_dir / "checkpoints" / "tvae" / f"{name}-{shape}-{results.digest(setting(args, data.shape[1]))}" / f"seed{seed}"
+    folder = (
+        args.results_dir
+        / "checkpoints"
+        / "tvae"
+        / f"{name}-{shape}-{results.digest(setting(args, data.shape[1]))}"
+        / f"seed{seed}"
+    )
     model = build(args, data, seed, variance)
     fit = dict(mask=mask, batch_size=args.batch_size, half_cycle=args.half_cycle, verbose=0)
     fit["learning_rate"] = (args.min_learning_rate, args.max_learning_rate)
@@ -101,7 +142,9 @@ class Task:
         self.args, self.noisy, self.observed, self.stride = args, noisy, observed, stride
         data, places = patches.cut(noisy, args.patch, stride), patches.places(noisy.shape, args.patch, stride)
         mask = None if observed is None else patches.cut(observed.astype(np.float32), args.patch, stride)
-        self.kept = np.ones(len(data), bool) if mask is None else mask.any(1)  # patches with no pixel at all teach nothing
+        self.kept = (
+            np.ones(len(data), bool) if mask is None else mask.any(1)
+        )  # patches with no pixel at all teach nothing
         if not self.kept.any():
             raise InputError("no pixel is left: lower --inpaint")
         self.places, self.mask = places[self.kept], None if mask is None else mask[self.kept]
@@ -124,21 +167,34 @@ def denoise(args, seed, folder):
     noisy = image if args.noisy else patches.add_noise(image, args.sigma, seed)
     observed = np.random.default_rng(seed).random(noisy.shape) >= args.inpaint if args.inpaint else None
     task = Task(args, noisy, observed, args.stride)
-    folder = folder / f"{name}_{'noisy' if args.noisy else f'{args.sigma:g}'}{f'_inpaint{args.inpaint:g}' if args.inpaint else ''}"
+    folder = (
+        folder
+        / f"{name}_{'noisy' if args.noisy else f'{args.sigma:g}'}{f'_inpaint{args.inpaint:g}' if args.inpaint else ''}"
+    )
     best = {"free_energy": -np.inf}
 
     def measure(model, free_energy, own=task):
         found = own.assemble(model)
         if free_energy > best["free_energy"] and own is task:
             best["free_energy"] = free_energy
-            results.write_atomically(folder / f"tvae_seed{seed}.png", lambda temporary: patches.write_image(temporary, found))
+            results.write_atomically(
+                folder / f"tvae_seed{seed}.png", lambda temporary: patches.write_image(temporary, found)
+            )
         return {} if args.noisy else {"psnr": patches.psnr(found, image), "ssim": patches.ssim(found, image)}
 
     def begin(model):
-        coarse_args = argparse.Namespace(**vars(args) | {"stride": args.warm_stride, "epochs": args.warm_epochs, "warm_stride": None})
+        coarse_args = argparse.Namespace(
+            **vars(args) | {"stride": args.warm_stride, "epochs": args.warm_epochs, "warm_stride": None}
+        )
         coarse = Task(args, noisy, observed, args.warm_stride)
         first, record = train(
-            coarse_args, coarse.data, seed, name, coarse.variance, lambda *state: measure(*state, own=coarse), coarse.mask
+            coarse_args,
+            coarse.data,
+            seed,
+            name,
+            coarse.variance,
+            lambda *state: measure(*state, own=coarse),
+            coarse.mask,
         )
         model.start_from(first, cKDTree(coarse.places).query(task.places)[1])
         return record["seconds"]
@@ -148,10 +204,19 @@ def denoise(args, seed, folder):
     own_setting = setting(args, task.data.shape[1])
     shared = {"image": name, "sigma": "" if args.noisy else args.sigma, "seed": seed, "commit": record["commit"]}
     rows = [shared | row | {"method": "tvae", "setting": own_setting} for row in record["rows"]]
-    shown = {"clean": None if args.noisy else image, "noisy": noisy if observed is None else np.where(observed, noisy, patches.PEAK)}
+    shown = {
+        "clean": None if args.noisy else image,
+        "noisy": noisy if observed is None else np.where(observed, noisy, patches.PEAK),
+    }
     if not args.noisy and not args.inpaint and args.sigma > 0:
         for method, found in patches.baselines(noisy, args.sigma, image).items():
-            row = {"method": method, "setting": "fixed", "epoch": 0, "psnr": patches.psnr(found, image), "ssim": patches.ssim(found, image)}
+            row = {
+                "method": method,
+                "setting": "fixed",
+                "epoch": 0,
+                "psnr": patches.psnr(found, image),
+                "ssim": patches.ssim(found, image),
+            }
             rows.append(shared | row)
             shown[method] = found
     return rows, shown | {"tvae": task.assemble(model)}, model, folder
@@ -164,18 +229,34 @@ def bars_test(args, seed, folder):
     fields = model.decode(np.eye(args.latent_dim, dtype=np.float32)).numpy()
     errors = np.mean((fields[:, None] - truth[None]) ** 2, -1)
     matched = errors[linear_sum_assignment(errors)]
-    row = {"seed": seed, "setting": setting(args, data.shape[1]), "generating_log_likelihood": likelihood, "bars_found": int((matched < 0.01).sum())}
+    row = {
+        "seed": seed,
+        "setting": setting(args, data.shape[1]),
+        "generating_log_likelihood": likelihood,
+        "bars_found": int((matched < 0.01).sum()),
+    }
     row |= {"free_energy": float(model.free_energy(data).mean()), "learned_sigma": float(model.variance.numpy()) ** 0.5}
-    row |= {"sum_pi": float(model.pi.numpy().sum()), "epochs": args.epochs, "seconds": record["seconds"], "commit": record["commit"]}
+    row |= {
+        "sum_pi": float(model.pi.numpy().sum()),
+        "epochs": args.epochs,
+        "seconds": record["seconds"],
+        "commit": record["commit"],
+    }
     return row, fields
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     data = parser.add_argument_group("data")
-    data.add_argument("--task", choices=("denoise", "bars"), default="denoise", help="an image (default), or the bars test")
+    data.add_argument(
+        "--task", choices=("denoise", "bars"), default="denoise", help="an image (default), or the bars test"
+    )
     data.add_argument("--image", type=Path, help="PNG or JPEG, grey or colour (a crop of scikit-learn's china.jpg)")
-    data.add_argument("--sigma", type=cli.not_negative, default=25.0, help="standard deviation of the noise to add, of 255 (25)")
+    data.add_argument(
+        "--sigma", type=cli.not_negative, default=25.0, help="standard deviation of the noise to add, of 255 (25)"
+    )
     data.add_argument("--noisy", action="store_true", help="the image is noisy already: add none")
     data.add_argument("--inpaint", type=cli.fraction, default=0.0, help="fraction of pixels that are missing (0)")
     run = parser.add_argument_group("runs")
@@ -186,24 +267,32 @@ def main():
     model.add_argument("--warm-stride", type=cli.positive_int, help="train at this coarser stride first (no)")
     model.add_argument("--warm-epochs", type=cli.positive_int, default=100, help="of that training (100)")
     model.add_argument("--latent-dim", type=cli.positive_int, help="binary units H (64; bars: 8)")
-    model.add_argument("--hidden", type=cli.positive_int, nargs="+", help="units of the decoder's hidden layers (64; bars: 8)")
+    model.add_argument(
+        "--hidden", type=cli.positive_int, nargs="+", help="units of the decoder's hidden layers (64; bars: 8)"
+    )
     model.add_argument("--leaky", action="store_true", help="LeakyReLU in place of ReLU")
     model.add_argument("--states", type=cli.positive_int, default=64, help="states S kept for each patch (64)")
     model.add_argument("--parents", type=cli.positive_int, help="of an evolutionary step (5; bars: 3)")
     model.add_argument("--children", type=cli.positive_int, help="of each parent (4; bars: 2)")
     model.add_argument("--generations", type=cli.positive_int, default=1, help="(1)")
     model.add_argument("--selection", choices=("best", "fitness", "uniform"), default="best", help="of parents (best)")
-    model.add_argument("--mutation", choices=("flip", "sparse_flips", "crossover"), default="flip", help="(flip: one bit)")
+    model.add_argument(
+        "--mutation", choices=("flip", "sparse_flips", "crossover"), default="flip", help="(flip: one bit)"
+    )
     model.add_argument("--epochs", type=cli.positive_int, help="(200; bars: 400)")
     model.add_argument("--batch-size", type=cli.positive_int, default=32, help="(32)")
-    model.add_argument("--min-learning-rate", type=cli.positive_float, default=1e-4, help="of the triangular schedule (0.0001)")
+    model.add_argument(
+        "--min-learning-rate", type=cli.positive_float, default=1e-4, help="of the triangular schedule (0.0001)"
+    )
     model.add_argument("--max-learning-rate", type=cli.positive_float, help="(0.01; bars: 0.05)")
-    model.add_argument("--half-cycle", type=cli.positive_int, default=10, help="epochs in which the learning rate rises (10)")
+    model.add_argument(
+        "--half-cycle", type=cli.positive_int, default=10, help="epochs in which the learning rate rises (10)"
+    )
     args = parser.parse_args()
     for option, value in (BARS_DEFAULTS if args.task == "bars" else DENOISE_DEFAULTS).items():
         if getattr(args, option) is None:
             setattr(args, option, value)
-    from common import figures_systems
+    from common.implicit import figures as figures_systems
 
     folder = args.results_dir / "08_denoise"
     if args.task == "bars":
@@ -211,7 +300,9 @@ def main():
         for seed in args.seeds:
             row, fields = bars_test(args, seed, folder)
             rows = results.put_rows(folder / "bars.csv", [row], BARS, ["setting", "epochs", "seed"])
-            figures_systems.fields(fields, (4, 4, 1), f"bars, seed {seed}: what each unit adds", folder / "bars" / f"fields_seed{seed}.png")
+            figures_systems.fields(
+                fields, (4, 4, 1), f"bars, seed {seed}: what each unit adds", folder / "bars" / f"fields_seed{seed}.png"
+            )
         report.write_report(args.results_dir)
         print(rows.to_string(index=False))
         return
@@ -223,7 +314,9 @@ def main():
         figures_systems.denoising_curves(pd.DataFrame(rows), label, own / f"curves_seed{seed}.png")
         channels = 3 if shown["noisy"].ndim == 3 else 1
         units = model.decode(np.eye(args.latent_dim, dtype=np.float32)).numpy()
-        figures_systems.fields(units, (args.patch, args.patch, channels), f"{label}: mu of single units", own / f"fields_seed{seed}.png")
+        figures_systems.fields(
+            units, (args.patch, args.patch, channels), f"{label}: mu of single units", own / f"fields_seed{seed}.png"
+        )
         last = pd.DataFrame(rows).groupby(["method", "setting"], sort=False).last()
         print(last.reindex(columns=["epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]).to_string())
     report.write_report(args.results_dir)

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from common.bayesopt import BayesianOptimizer, GPyOpt
+from common.discovery.bayesopt import BayesianOptimizer, GPyOpt
 
 BOUNDS = [(-5, 5)] * 10
 
@@ -46,7 +46,9 @@ def ours(distance, evaluations, seed, trust_region):
 def plain(distance, evaluations, seed):
     np.random.seed(seed)
     domain = [{"name": "z", "type": "continuous", "domain": (-5, 5), "dimensionality": 10}]
-    optimizer = GPyOpt.methods.BayesianOptimization(lambda z: np.array([[distance(z)]]), domain, initial_design_numdata=10)
+    optimizer = GPyOpt.methods.BayesianOptimization(
+        lambda z: np.array([[distance(z)]]), domain, initial_design_numdata=10
+    )
     optimizer.run_optimization(evaluations - 10, eps=-1)
     return optimizer.fx_opt
 
@@ -70,7 +72,10 @@ def main():
         best = run()
         each = (time.perf_counter() - started) / args.evaluations
         reference = reference or each
-        print(f"{name:28} best distance {best:.4f}, {each:.3f} s an evaluation, {each / reference:.2f} of plain GPyOpt", flush=True)
+        print(
+            f"{name:28} best distance {best:.4f}, {each:.3f} s an evaluation, {each / reference:.2f} of plain GPyOpt",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ def main():
     import numpy as np
     import tensorflow as tf
 
-    from common.binary_vae import BinaryVAE
-    from common.evolution import Evolution, unpack
-    from common.training import limit_threads
+    from common.runs.jobs import limit_threads
+    from common.tvae.evolution import Evolution, unpack
+    from common.tvae.model import BinaryVAE
 
     limit_threads(1)
     data = (128 + 50 * np.random.default_rng(0).standard_normal((PATCHES, UNITS))).astype(np.float32)
@@ -49,7 +49,9 @@ def main():
 
     evolve = compiled(lambda: model.evolve(x, states, seed))
     value = compiled(lambda: model.log_joint(x, states))
-    children = compiled(lambda: evolution.children(evolution.parents(states, tf.zeros((BATCH, STATES)), seed), 1.0, seed))
+    children = compiled(
+        lambda: evolution.children(evolution.parents(states, tf.zeros((BATCH, STATES)), seed), 1.0, seed)
+    )
     square = tf.random.normal((1024, 1024))
     product = compiled(lambda: tf.matmul(square, square))
     # Two layers; the sets forward, their children forward, the sets forward again and backward twice.
@@ -67,7 +69,9 @@ def main():
     started = time.perf_counter()
     model.fit(data, 11, initial_epoch=1, verbose=0)
     epoch = (time.perf_counter() - started) / 10
-    print(f"an epoch of {steps} steps: {epoch:.2f} s, of which outside the compiled step {1 - steps * parts['whole step (E and M)'] / 1000 / epoch:.0%}")
+    print(
+        f"an epoch of {steps} steps: {epoch:.2f} s, of which outside the compiled step {1 - steps * parts['whole step (E and M)'] / 1000 / epoch:.0%}"
+    )
 
 
 if __name__ == "__main__":

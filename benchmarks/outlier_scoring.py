@@ -29,10 +29,10 @@ def main():
 
     import tensorflow as tf
 
-    from common import density, outliers
-    from common.hypervae import HyperVAE
-    from common.training import limit_threads
-    from common.vae import VAE
+    from common.hypervae import density, outliers
+    from common.hypervae.hypervae import HyperVAE
+    from common.hypervae.vae import VAE
+    from common.runs.jobs import limit_threads
 
     limit_threads(args.threads)
     x = (np.random.default_rng(0).random((args.images, 28, 28, 1)) < 0.2).astype(np.uint8)
@@ -56,7 +56,9 @@ def main():
                     marks.append(time.perf_counter())
                 yield batch
 
-        outliers.statistics(model, {"x": images}, num_samples=args.num_samples, batch_size=batch_size, progress=progress)
+        outliers.statistics(
+            model, {"x": images}, num_samples=args.num_samples, batch_size=batch_size, progress=progress
+        )
         return (time.perf_counter() - marks[0]) / (len(images) - batch_size)
 
     rounds = [
@@ -68,7 +70,9 @@ def main():
         }
         for _ in range(args.rounds)
     ]
-    print(f"| {args.num_samples} draws of z, {args.threads} threads | ms an image | ratio to HyperVAE, one program |\n| --- | --- | --- |")
+    print(
+        f"| {args.num_samples} draws of z, {args.threads} threads | ms an image | ratio to HyperVAE, one program |\n| --- | --- | --- |"
+    )
     for name in rounds[0]:
         ratio = statistics.median(r[name] / r["HyperVAE, one program"] for r in rounds)
         print(f"| {name} | {1e3 * statistics.median(r[name] for r in rounds):.2f} | {ratio:.2f} |")

@@ -37,7 +37,7 @@ def main():
     from pycalphad import equilibrium
     from pycalphad import variables as v
 
-    from common import calphad
+    from common.discovery import calphad
 
     limits = calphad.read_limits(args.limits)
     chosen = np.random.default_rng(0).choice(sorted(limits), args.alloys, replace=False)
@@ -57,16 +57,23 @@ def main():
         timed("ours, first of its elements", lambda: diagrams.matrix(composition))
         ours = timed("ours", lambda: diagrams.matrix(composition))
         x = calphad.mole_fractions(composition)
-        conditions = {v.T: calphad.TEMPERATURES, v.P: 101325, v.N: 1} | {v.X(e): value for e, value in x.items() if e != "AL"}
+        conditions = {v.T: calphad.TEMPERATURES, v.P: 101325, v.N: 1} | {
+            v.X(e): value for e, value in x.items() if e != "AL"
+        }
         records, models, components, phases = diagrams.system(tuple(x))
-        timed("plain, models kept", lambda: equilibrium(diagrams.database, components, phases, conditions, model=models, phase_records=records))
+        timed(
+            "plain, models kept",
+            lambda: equilibrium(diagrams.database, components, phases, conditions, model=models, phase_records=records),
+        )
         plain = timed("plain", lambda: equilibrium(diagrams.database, [*x, "VA"], list(calphad.PHASES), conditions))
         differences.append(np.abs(ours - fractions(plain, list(calphad.PHASES), calphad.TEMPERATURES)))
     own = np.mean(times["ours"])
     for name, seconds in times.items():
         print(f"{name:30s} {np.mean(seconds):7.2f} s an alloy   {np.mean(seconds) / own:5.2f} of ours")
     off = np.stack(differences).max(1)
-    print(f"largest difference of a phase fraction, {np.isfinite(off).sum()} points that both found: {np.nanmax(off):.2g}; found by one only: {np.isnan(off).sum()}")
+    print(
+        f"largest difference of a phase fraction, {np.isfinite(off).sum()} points that both found: {np.nanmax(off):.2g}; found by one only: {np.isnan(off).sum()}"
+    )
 
 
 if __name__ == "__main__":

@@ -18,15 +18,23 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CASES = ("vae", "metavae", "hypervae, 1 task, draw", "hypervae, 10 tasks, draw", "hypervae, 20 tasks, mean", "hypervae, 20 tasks, mean, block")
+CASES = (
+    "vae",
+    "metavae",
+    "hypervae, 1 task, draw",
+    "hypervae, 10 tasks, draw",
+    "hypervae, 20 tasks, mean",
+    "hypervae, 20 tasks, mean, block",
+)
 
 
 def ours(threads, steps):
     """Milliseconds a step of each case through `fit`; and of the input pipeline alone."""
     sys.path.insert(0, str(ROOT))
-    from common import datasets
-    from common.tasks import training_batches
-    from common.training import Settings, build_model, limit_threads
+    from common.data import datasets
+    from common.hypervae.tasks import training_batches
+    from common.hypervae.training import Settings, build_model
+    from common.runs.jobs import limit_threads
 
     limit_threads(threads)
     data = datasets.load("digits", "data")
@@ -71,7 +79,13 @@ def pytorch(threads, steps):
 
     def encoder(heads=10):
         body = nn.Sequential(
-            nn.Conv2d(1, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(3136, 100), nn.ReLU()
+            nn.Conv2d(1, 32, 3, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, 2, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(3136, 100),
+            nn.ReLU(),
         )
         return nn.ModuleDict({"body": body, "mean": nn.Linear(100, heads), "log_var": nn.Linear(100, heads)})
 
@@ -175,7 +189,16 @@ def main():
     for _ in range(args.rounds):
         times = {}
         for system in ("ours", "pytorch"):
-            command = [sys.executable, __file__, "--only", system, "--threads", str(args.threads), "--steps", str(args.steps)]
+            command = [
+                sys.executable,
+                __file__,
+                "--only",
+                system,
+                "--threads",
+                str(args.threads),
+                "--steps",
+                str(args.steps),
+            ]
             environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(args.threads)}
             output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
             times[system] = json.loads(output.split("RESULT ")[1])
@@ -184,7 +207,9 @@ def main():
     def median(values):
         return statistics.median(list(values))
 
-    print(f"| step of 100 images, {args.threads} threads | ours, ms | PyTorch eager, ms | ratio |\n| --- | --- | --- | --- |")
+    print(
+        f"| step of 100 images, {args.threads} threads | ours, ms | PyTorch eager, ms | ratio |\n| --- | --- | --- | --- |"
+    )
     for case in (*CASES, "input pipeline alone"):
         mine = median(r["ours"][case] for r in rounds)
         if case in rounds[0]["pytorch"]:

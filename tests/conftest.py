@@ -40,7 +40,9 @@ def run(script, *options, cwd=None):
 def assert_refused(done, message=""):
     """Bad input ends with one line that says so, and exit code 2."""
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in done.stderr, done.stderr[-2000:]
+    assert done.returncode == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in done.stderr, (
+        done.stderr[-2000:]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,248 @@
+"""Readers of image files: idx, MATLAB, .npz, tensorflow-datasets; each array is checked as it is read.
+
+Images come as (number, height, width, 1) uint8, 0 to 255, labels as (number,) int64. No TensorFlow is imported here unless a
+named set has to be fetched by tensorflow-datasets.
+"""
+
+import gzip
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import InputError
+
+NAMES = ("digits", "mnist", "fashion_mnist", "omniglot")
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a file holds. Where it has no test part, `test_fraction` of each class is to be set aside as one."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    class_names: tuple = ()
+    test_fraction: float = 0.2
+
+
+def read(name, data_dir):
+    """The Raw images of a named set, or of an .npz.
+
+    Args:
+        name: one of NAMES, or a path that ends in .npz; data_dir: folder of the named sets' standard files (a Path).
+
+    Raises:
+        InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
+    """
+    if str(name).endswith(".npz"):
+        return _read_npz(Path(name))
+    if name == "digits":
+        return _read_digits()
+    if name not in NAMES:
+        raise InputError(
+            f"unknown data set '{name}': choose one of {', '.join(NAMES)}, or give the path of an .npz file"
+        )
+    folder = data_dir / name
+    if name == "omniglot":
+        path = folder / "chardata.mat"
+        return _read_omniglot(path) if path.exists() else _read_tfds(name, data_dir)
+    if any((folder / file).exists() for file in IDX_FILES):
+        return _read_idx_folder(name, folder)
+    return _read_tfds(name, data_dir)
+
+
+def _read_digits():
+    """scikit-learn's 1,797 digits, 8x8 enlarged to 28x28 (bilinear)."""
+    from scipy.ndimage import zoom
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = zoom(bunch.images / 16.0, (1, 3.5, 3.5), order=1, grid_mode=True, mode="nearest")
+    x = np.round(np.clip(grey, 0, 1) * 255).astype(np.uint8)[..., None]
+    return Raw("digits", x, bunch.target.astype(np.int64))
+
+
+def read_idx(path):
+    """Read one gzip-compressed idx file of unsigned bytes into an array of its stated shape."""
+    try:
+        with gzip.open(path, "rb") as stream:
+            raw = stream.read()
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: put all four of {', '.join(IDX_FILES)} in one folder") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read ({error}): fetch the file again") from error
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] not in (1, 3):
+        raise InputError(f"{path} is no idx file of unsigned bytes (wrong magic number): fetch it again")
+    rank = raw[3]
+    header = 4 + 4 * rank
+    if len(raw) < header:
+        raise InputError(f"{path} ends inside its header: fetch the file again")
+    shape = struct.unpack(f">{rank}I", raw[4:header])
+    if len(raw) - header != int(np.prod(shape)):
+        raise InputError(
+            f"{path} holds {len(raw) - header} bytes of data, its header says {int(np.prod(shape))}: fetch it again"
+        )
+    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+
+
+def _read_idx_folder(name, folder):
+    arrays = [read_idx(folder / file) for file in IDX_FILES]
+    for images, labels, part in ((arrays[0], arrays[1], "train"), (arrays[2], arrays[3], "t10k")):
+        if images.ndim != 3 or labels.ndim != 1:
+            raise InputError(f"{folder}: the {part} files are swapped (images must have 3 axes, labels 1)")
+    x, y, x_test, y_test = arrays
+    return Raw(name, x[..., None], y.astype(np.int64), x_test[..., None], y_test.astype(np.int64))
+
+
+def _read_omniglot(path):
+    """The 28x28 Omniglot of Burda et al. (2015): MATLAB columns, column-major; tasks are alphabets."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    wanted = ["data", "target", "testdata", "testtarget"]
+    try:
+        mat = loadmat(path, variable_names=wanted + ["alphabets"])
+    except (OSError, ValueError, TypeError, MatReadError, zlib.error, struct.error, IndexError) as error:
+        raise InputError(f"{path} cannot be read as a MATLAB file ({error}): fetch the file again") from error
+    missing = [key for key in wanted if key not in mat]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}: use the chardata.mat of Burda et al. (2015)")
+
+    def images(columns, key):
+        if columns.ndim != 2 or columns.shape[0] != 784:
+            raise InputError(f"{path}: '{key}' has shape {columns.shape}, expected (784, N)")
+        if not np.all(np.isfinite(columns)) or columns.min() < 0 or columns.max() > 1:
+            raise InputError(f"{path}: '{key}' has values outside [0, 1] or NaN: fetch the file again")
+        upright = columns.T.reshape(-1, 28, 28).transpose(0, 2, 1)
+        return np.round(upright * 255).astype(np.uint8)[..., None]
+
+    def labels(one_hot, key):
+        if one_hot.ndim != 2 or not np.all(one_hot.sum(0) == 1):
+            raise InputError(f"{path}: '{key}' is not one-hot (alphabets, N)")
+        return one_hot.argmax(0).astype(np.int64)
+
+    names = tuple(str(np.ravel(a)[0]).strip() for a in np.ravel(mat["alphabets"])) if "alphabets" in mat else ()
+    return Raw(
+        "omniglot",
+        images(mat["data"], "data"),
+        labels(mat["target"], "target"),
+        images(mat["testdata"], "testdata"),
+        labels(mat["testtarget"], "testtarget"),
+        names,
+    )
+
+
+def read_arrays(path, missing, damaged="cannot be read as .npz ({}): write it again with numpy.savez", names=None):
+    """The arrays of an .npz, {name: array}; nothing is unpickled.
+
+    Args:
+        names: read these alone (all).
+        missing: the remedy where there is no such file; damaged: what an error says of one that cannot be read, {} for the reason.
+
+    Raises:
+        InputError: no such file, or it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files if names is None or name in names}
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: {missing}") from None
+    except Exception as error:  # zip, zlib and NumPy raise many kinds
+        raise InputError(f"{path} {damaged.format(error)}") from error
+
+
+def _read_npz(path):
+    arrays = read_arrays(path, "give the path of an .npz with arrays x and y", names=("x", "y", "x_test", "y_test"))
+    if "x" not in arrays or "y" not in arrays:
+        raise InputError(f"{path} needs arrays 'x' (N, H, W) and 'y' (N,): write it with numpy.savez")
+    if ("x_test" in arrays) != ("y_test" in arrays):
+        raise InputError(f"{path} has only one of x_test and y_test: give both or neither")
+    x, y = _as_images(arrays["x"], f"{path}: x"), _as_labels(arrays["y"], f"{path}: y")
+    if len(x) != len(y):
+        raise InputError(f"{path}: x has {len(x)} images, y {len(y)} labels")
+    if "x_test" not in arrays:
+        return Raw(path.stem, x, y)
+    return Raw(
+        path.stem,
+        x,
+        y,
+        _as_images(arrays["x_test"], f"{path}: x_test"),
+        _as_labels(arrays["y_test"], f"{path}: y_test"),
+    )
+
+
+def _as_images(array, where):
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[-1] != 1 or 0 in array.shape:
+        raise InputError(f"{where} has shape {array.shape}: grey images (N, H, W) or (N, H, W, 1) are needed")
+    if array.dtype == np.uint8:
+        # An image set of zeros and ones is binary already, not nearly black.
+        return array * np.uint8(255) if array.max() <= 1 else array
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(255)
+    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
+        raise InputError(f"{where} has dtype {array.dtype}: use uint8 0..255 or floats in [0, 1]")
+    array = array.astype(np.float64)
+    if not np.all(np.isfinite(array)):
+        raise InputError(f"{where} has NaN or infinite values: clean the images first")
+    if array.min() < 0 or array.max() > 255:
+        raise InputError(f"{where} lies in [{array.min():g}, {array.max():g}]: scale it to [0, 1] or 0..255")
+    return np.round(array * (255 if array.max() <= 1 else 1)).astype(np.uint8)
+
+
+def _as_labels(array, where):
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.number):
+        raise InputError(f"{where} has shape {array.shape} and dtype {array.dtype}: integer labels (N,) are needed")
+    if not np.all(np.isfinite(array)) or np.any(array != np.round(array)):
+        raise InputError(f"{where} has labels that are no whole numbers: number the classes 0, 1, 2, ...")
+    return array.astype(np.int64)
+
+
+def _read_tfds(name, data_dir):
+    """Fetch with tensorflow-datasets. Its Omniglot is 105x105 with another split than chardata.mat."""
+    expected = "chardata.mat" if name == "omniglot" else ", ".join(IDX_FILES)
+    try:
+        import tensorflow_datasets as tfds
+
+        parts = tfds.load(name, split=["train", "test"], data_dir=os.fspath(data_dir / "tfds"), try_gcs=False)
+    except Exception as error:  # tfds raises whatever its downloader raised; the cause stays chained
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{name} is not in {data_dir / name} and could not be downloaded ({reason}): put {expected} into {data_dir / name}"
+        ) from error
+    arrays = []
+    for part in parts:
+        examples = list(tfds.as_numpy(part))
+        images = [e["image"] for e in examples]
+        if name == "omniglot":
+            images = [_shrink_to_28(image[..., 0])[..., None] for image in images]
+        labels = [e["alphabet" if name == "omniglot" else "label"] for e in examples]
+        arrays += [np.stack(images), np.asarray(labels, np.int64)]
+    if name != "omniglot":
+        return Raw(name, *arrays)
+    # tfds splits by alphabet, so no test task would be known to MetaVAE: pool and split each alphabet.
+    x, y = np.concatenate([arrays[0], arrays[2]]), np.concatenate([arrays[1], arrays[3]])
+    return Raw("omniglot_tfds", x, y, test_fraction=0.25)
+
+
+def _shrink_to_28(image):
+    """Exact area average of a square image (255 = paper) to 28x28, inverted to ink = 255."""
+    size = len(image)
+    edges = np.linspace(0, size, 29)
+    pixels = np.arange(size)
+    overlap = np.clip(np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels), 0, None)
+    weights = overlap / overlap.sum(1, keepdims=True)
+    return np.round(255 - weights @ image.astype(np.float64) @ weights.T).astype(np.uint8)

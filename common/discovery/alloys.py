@@ -1,0 +1,242 @@
+"""Data sets of alloys: their files, errors of what was found, and the map from phase matrices back to compositions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from common.data.datasets import VALIDATION_FRACTION, Dataset, stratified_split
+from common.data.readers import read_arrays
+from common.discovery.calphad import ELEMENTS, PHASES, TEMPERATURES, draw_compositions, phase_diagrams
+from common.errors import InputError
+from common.runs.results import write_atomically
+
+MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
+LEAST_SHARE = 1e-3  # mole fraction below which a phase is none
+SAVE_EVERY = 20  # alloys
+FRACTION_ERROR = 0.01  # of a decoded phase fraction; where a phase is present, root mean square (known alloys: 0.008)
+NOTICE = "Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0."
+
+
+@dataclass(frozen=True)
+class AlloyData:
+    """Phase matrices of alloys whose equilibria were found, by class.
+
+    matrices: (N, phases, temperatures) float32, columns sum to 1; only phases that occur in some alloy.
+    compositions: (N, len(ELEMENTS)) wt%; y: (N,) index into names, the classes' designations.
+    """
+
+    matrices: np.ndarray
+    compositions: np.ndarray
+    y: np.ndarray
+    names: tuple
+    phases: tuple
+    temperatures: np.ndarray
+    failed: tuple  # (designation, number) of alloys left out because their equilibrium was not found
+
+
+def load(path):
+    """Read a data set: a packed .npz, or a folder with one .npz a class.
+
+    Raises:
+        InputError: missing, damaged or inconsistent files.
+    """
+    path = Path(path)
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} holds no .npz: compute the alloys with --make-data")
+    parts = [_read_classes(file) for file in files]
+    if any(part["phases"] != PHASES or part["elements"] != ELEMENTS for part in parts):
+        raise InputError(f"{path} has other phases or elements than this version computes: compute it again")
+    matrices, compositions = (np.concatenate([part[key] for part in parts]) for key in ("matrices", "compositions"))
+    designations = np.concatenate([part["designations"] for part in parts])
+    found = ~np.isnan(matrices).any((1, 2))
+    off = np.abs(matrices[found].astype(np.float64).sum(1) - 1)
+    if not found.any() or off.max() > 0.02 or matrices[found].min() < 0:
+        raise InputError(f"{path}: the columns of a phase matrix must sum to 1, none below 0: compute it again")
+    failed = tuple(zip(*(part.tolist() for part in np.unique(designations[~found], return_counts=True))))
+    names, y = np.unique(designations[found], return_inverse=True)
+    matrices = matrices[found].astype(np.float32)
+    occurs = matrices.max((0, 2)) > 0
+    matrices = matrices[:, occurs] / matrices.sum(1, keepdims=True)  # float16 rounds
+    phases = tuple(np.array(PHASES)[occurs].tolist())
+    return AlloyData(matrices, compositions[found], y, tuple(names.tolist()), phases, TEMPERATURES, failed)
+
+
+def pack(folder, path, number):
+    """Write the first `number` alloys of each class in a folder into one .npz."""
+    parts = [_read_classes(file) for file in sorted(Path(folder).glob("*.npz"))]
+    short = [str(part["designations"][0]) for part in parts if len(part["matrices"]) < number]
+    if short or not parts:
+        raise InputError(
+            f"{folder} has fewer than {number} alloys of {', '.join(short) or 'any class'}: compute them first"
+        )
+    joined = {
+        key: np.concatenate([part[key][:number] for part in parts])
+        for key in ("compositions", "matrices", "designations")
+    }
+    _write_npz(path, joined | {"notice": NOTICE})
+
+
+def _read_classes(path):
+    damaged = "is no file of phase matrices ({}): delete it and compute it again"
+    arrays = read_arrays(path, "compute the alloys with --make-data", damaged)
+    try:
+        number = len(arrays["matrices"])
+        designations = np.broadcast_to(arrays["designations"], number).astype(str)
+        shapes = (number, len(arrays["phases"]), len(arrays["temperatures"])), (number, len(arrays["elements"]))
+        whole = (arrays["matrices"].shape, arrays["compositions"].shape) == shapes and np.all(
+            np.isfinite(arrays["compositions"])
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} {damaged.format(error)}") from error
+    if not whole:
+        raise InputError(f"{path} has arrays of shapes that do not fit: delete it and compute it again")
+    names = {key: tuple(arrays[key].tolist()) for key in ("phases", "elements")}
+    return {
+        "matrices": arrays["matrices"],
+        "compositions": arrays["compositions"],
+        "designations": designations,
+    } | names
+
+
+def _write_npz(path, arrays):
+    arrays = {"elements": ELEMENTS, "phases": PHASES, "temperatures": TEMPERATURES} | arrays
+
+    def write(temporary):
+        with open(temporary, "wb") as stream:
+            np.savez_compressed(stream, **arrays)
+
+    write_atomically(path, write)
+
+
+def compute_class(tdb, designation, limits, number, seed, path):
+    """Write (or finish) one class's file: `number` compositions and their phase matrices (float16); returns how many failed.
+
+    The file is rewritten every SAVE_EVERY alloys, and alloy i depends on (seed, designation, i) alone, so that a run that was
+    cut off goes on, and a larger number extends a smaller one.
+    """
+    compositions = draw_compositions(designation, limits, number, seed)
+    matrices = np.full((number, len(PHASES), len(TEMPERATURES)), np.nan, np.float16)
+    done = 0
+    if Path(path).exists():
+        known = _read_classes(path)
+        done = min(len(known["matrices"]), number)
+        if not np.array_equal(known["compositions"][:done], compositions[:done]) or known["phases"] != PHASES:
+            raise InputError(f"{path} holds other alloys: choose another folder or --seed, or delete it")
+        matrices[:done] = known["matrices"][:done]
+    diagrams = phase_diagrams(tdb) if done < number else None
+    for start in range(done, number, SAVE_EVERY):
+        stop = min(number, start + SAVE_EVERY)
+        matrices[start:stop] = [diagrams.matrix(composition) for composition in compositions[start:stop]]
+        _write_npz(
+            path, {"compositions": compositions[:stop], "matrices": matrices[:stop], "designations": designation}
+        )
+    return int(np.isnan(matrices).any((1, 2)).sum())
+
+
+def as_dataset(data, likelihood="multinomial"):
+    """The alloys as a Dataset of "images" (phases, temperatures, 1): a fifth of each class for test, a tenth for validation."""
+    x, y, x_test, y_test = stratified_split(data.matrices[..., None], data.y, 0.2)
+    x, y, x_validation, y_validation = stratified_split(x, y, VALIDATION_FRACTION)
+    body = {"multinomial": "matrix", "continuous_bernoulli": "matrix_continuous_bernoulli"}[likelihood]
+    return Dataset("alloys", x, y, x_test, y_test, data.names, x_validation, y_validation, body)
+
+
+def class_means(data):
+    """Mean diagram (classes, phases, temperatures) and mean composition (classes, len(ELEMENTS)) of each class."""
+    members = [data.y == label for label in range(len(data.names))]
+    return tuple(np.stack([array[own].mean(0) for own in members]) for array in (data.matrices, data.compositions))
+
+
+def main_elements(composition):
+    """Which elements count in an alloy's error: at least MAIN_WT wt%, or its most abundant one."""
+    return (composition >= MAIN_WT) | (composition == composition.max())
+
+
+def element_error(found, composition):
+    """Mean relative error in percent of a composition over the main elements of the target's (Table 5, column A)."""
+    main = main_elements(composition)
+    return 100 * float(np.mean(np.abs(found[main] - composition[main]) / composition[main]))
+
+
+def phase_error(found, real):
+    """Mean error in percent of a diagram (phases, temperatures), each phase relative to its maximum (Table 5, column B).
+
+    Over the phases that either diagram holds at least LEAST_SHARE of somewhere.
+    """
+    largest = np.maximum(found, real).max(1)
+    present = largest >= LEAST_SHARE
+    return 100 * float(np.mean(np.abs(found - real)[present].mean(1) / largest[present]))
+
+
+def phase_scale(matrices):
+    """(phases, 1, 1): times this, a phase counts relative to its largest share in alloys (N, phases, temperatures).
+
+    Cosine similarity of the fractions themselves hardly sees the minor phases, which tell an alloy's elements apart. A share
+    within a decoded fraction's error is not blown up.
+    """
+    return 1 / np.maximum(matrices.max((0, 2)), FRACTION_ERROR)[:, None, None].astype(float)
+
+
+class NoisyFractions(StandardScaler):
+    """Scales fractions by the standard deviation that they would have were each off by FRACTION_ERROR.
+
+    A trace of a phase that no known alloy has is then no infinity of standard deviations away, and the map extrapolates sanely.
+    """
+
+    def fit(self, X, y=None):
+        super().fit(X)
+        self.scale_ = np.sqrt(self.var_ + FRACTION_ERROR**2)
+        return self
+
+
+class InverseMap:
+    """Phase matrix to composition in wt%, by one of REGRESSORS fitted to known alloys (the map that the paper's [16] learns)."""
+
+    def __init__(self, kind, matrices, compositions, seed=0):
+        self.regressor = REGRESSORS[kind](seed)
+        self.regressor.fit(matrices.reshape(len(matrices), -1), compositions)
+
+    def __call__(self, matrices):
+        """Compositions (N, len(ELEMENTS)) in wt%, none negative, of matrices (N, phases, temperatures)."""
+        return self.regressor.predict(np.reshape(matrices, (len(matrices), -1))).clip(0)
+
+
+def compare_inverse_maps(data, seed=0):
+    """R2 and main elements' relative error (percent) of every regressor, on rows and on whole classes it has not seen."""
+    folds = {
+        "rows": list(KFold(5, shuffle=True, random_state=seed).split(data.y)),
+        "classes": list(GroupKFold(min(5, len(data.names))).split(data.y, groups=data.y)),
+    }
+    rows = []
+    for kind in REGRESSORS:
+        for held_out, splits in folds.items():
+            found = np.empty_like(data.compositions)
+            for train, test in splits:
+                found[test] = InverseMap(kind, data.matrices[train], data.compositions[train], seed)(
+                    data.matrices[test]
+                )
+            varying = data.compositions.std(0) > 0
+            r2 = r2_score(data.compositions[:, varying], found[:, varying], multioutput="variance_weighted")
+            errors = [element_error(*pair) for pair in zip(found, data.compositions)]
+            rows.append({"regressor": kind, "held_out": held_out, "r2": r2, "element_error": float(np.mean(errors))})
+    return rows
+
+
+REGRESSORS = {
+    "ridge": lambda seed: make_pipeline(NoisyFractions(), Ridge(1.0)),
+    "kernel_ridge": lambda seed: make_pipeline(StandardScaler(), KernelRidge(alpha=1e-3, kernel="rbf", gamma=1e-4)),
+    "extra_trees": lambda seed: ExtraTreesRegressor(200, random_state=seed),
+    "mlp": lambda seed: make_pipeline(
+        StandardScaler(), MLPRegressor(hidden_layer_sizes=(100,), max_iter=500, early_stopping=True, random_state=seed)
+    ),
+}

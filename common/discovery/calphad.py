@@ -1,0 +1,255 @@
+"""Compositions of aluminium alloys within registered limits, and their equilibria by CALPHAD.
+
+A phase matrix (phases, temperatures) holds the equilibrium mole fraction of each phase (sections 4.1 and 4.5). The paper's
+came from a commercial code; ours come from pycalphad with the open mc_al database, which the user names.
+"""
+
+import functools
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.errors import InputError
+
+MASSES = {  # g/mol
+    "AL": 26.9815, "CR": 51.9961, "CU": 63.546, "FE": 55.845, "MG": 24.305,
+    "MN": 54.938, "NI": 58.6934, "SI": 28.0855, "TI": 47.867, "ZN": 65.38,
+}  # fmt: skip
+ELEMENTS = tuple(element for element in MASSES if element != "AL")  # aluminium is the remainder
+NOT_CALCULATED = ("V", "ZR")  # V is not in the database; 2219 alone has them
+TEMPERATURES = np.arange(330.0, 951.0, 20.0)  # K
+# Equilibrium phases of aluminium alloys in mc_al. Left out: metastable precipitates, GP zones (with GP_MAT among the
+# candidates pycalphad drops FCC_A1), dummy ordered phases, phases never stable above 85 % aluminium.
+PHASES = tuple(
+    """LIQUID FCC_A1 SI_DIAMOND_A4 HCP_ZN THETA_AL2CU S_PHASE MG2SI_B ALCRFEMNSI_A ALCUMN_T1 AL7CU2FE AL8FEMNSI2 AL13FE4
+    ALFESI_T5 ALFESI_T6 ALFESI_T2 ALFESI_T4 ALFESI_T8 ALFEMNSI_B AL12MN AL4MN AL6MN AL11MN4 ALMGMN_T AL18CR2MG3 AL13CR4SI4
+    AL9CR3SI AL58CR31SI11 ALCRSI_T3 ALCRCU_TAU AL13CR2 AL11CR2 AL4CR AL12MG2CR MGALCUZN_T LC14_ZN2MG MG2ZN11 BETA_AL3MG2
+    AL3NI AL3NI2 ALFENI_T1 AL23CUFE4 AL3TI_L AL3TI_H Q_PHASE_H Q_PHASE_L PI_ALFEMGSI Q_ALCUMG ALCUMG_V AL5FE2""".split()
+)
+TEXTBOOK = {  # liquidus, solidus in K; solidus homogenised where the as-cast one differs
+    "2024": (911, 812), "2219": (916, 816), "6061": (925, 855), "6063": (928, 888),
+    "7075": (908, 805), "3003": (927, 916), "5083": (911, 864), "4032": (844, 805),
+}  # fmt: skip
+TRACE = 1e-5  # mole fraction below which an element that is present makes the solver fail
+
+
+def read_limits(path, which="main30"):
+    """{designation: {element: (least, most wt%)}} from a CSV with columns designation, element, min_wt, max_wt, set.
+
+    Raises:
+        InputError: no such file, no such set, an element that is not calculated, or limits that are no interval.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype={"designation": str, "element": str, "set": str})
+        table = table[table["set"] == which].astype({"min_wt": float, "max_wt": float})
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: put the composition limits there, or name their file") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} is no table of limits ({error}): columns designation, element, min_wt, max_wt, set"
+        ) from error
+    if table.empty:
+        raise InputError(f"{path} has no alloys of set '{which}': check its column 'set'")
+    limits = {}
+    for row in table.itertuples():
+        element = str(row.element).upper()
+        if element in NOT_CALCULATED:
+            continue
+        if element not in ELEMENTS:
+            raise InputError(
+                f"{path}: {row.designation} has element {row.element}, which is not among {', '.join(ELEMENTS)}"
+            )
+        if not 0 <= row.min_wt <= row.max_wt <= 100:
+            raise InputError(
+                f"{path}: {row.designation} {element} from {row.min_wt} to {row.max_wt} wt% is no interval"
+            )
+        limits.setdefault(row.designation, {})[element] = (row.min_wt, row.max_wt)
+    for designation, own in limits.items():
+        if sum(most for _, most in own.values()) >= 100:
+            raise InputError(f"{path}: {designation} may hold over 100 wt% of alloying elements")
+    return limits
+
+
+def draw_compositions(designation, limits, number, seed):
+    """Compositions in wt% (number, len(ELEMENTS)), uniform within the limits of one alloy; the same prefix for any number."""
+    compositions = np.zeros((number, len(ELEMENTS)))
+    for i in range(number):
+        rng = np.random.default_rng([seed, int(designation), i])
+        for element, (least, most) in limits.items():
+            compositions[i, ELEMENTS.index(element)] = rng.uniform(least, most)
+        if designation == "6053":  # its silicon is registered as 45 to 65 % of its magnesium
+            compositions[i, ELEMENTS.index("SI")] = rng.uniform(0.45, 0.65) * compositions[i, ELEMENTS.index("MG")]
+    return compositions
+
+
+def mole_fractions(composition, every_element=False):
+    """{element: mole fraction} of a composition in wt% (len(ELEMENTS),); Al comes first.
+
+    Elements of zero wt% are left out, unless `every_element`; present ones have at least TRACE.
+
+    Raises:
+        InputError: negative or not finite wt%, or no aluminium left.
+    """
+    composition = np.asarray(composition, float)
+    if composition.shape != (len(ELEMENTS),) or not np.all(np.isfinite(composition)) or composition.min() < 0:
+        raise InputError(f"a composition is {len(ELEMENTS)} values in wt%, none negative: {', '.join(ELEMENTS)}")
+    if composition.sum() >= 100:
+        raise InputError(
+            f"the composition holds {composition.sum():.1f} wt% of alloying elements: nothing is left for aluminium"
+        )
+    moles = {"AL": (100 - composition.sum()) / MASSES["AL"]}
+    moles |= {e: wt / MASSES[e] for e, wt in zip(ELEMENTS, composition) if wt > 0 or every_element}
+    total = sum(moles.values())
+    return {element: max(value / total, TRACE) for element, value in moles.items()}
+
+
+class PhaseDiagrams:
+    """Equilibria of aluminium alloys under one thermodynamic database.
+
+    Models and phase records are built once for each set of elements, and so are the samples of their energy surfaces at
+    TEMPERATURES, which do not depend on composition: that is most of what a plain `pycalphad.equilibrium` spends.
+
+    Raises:
+        InputError: the file cannot be read, or lacks an element or every phase.
+    """
+
+    def __init__(self, tdb):
+        from pycalphad import Database
+
+        try:
+            self.database = Database(str(tdb))
+        except FileNotFoundError:
+            raise InputError(f"{tdb} is missing: name a thermodynamic database with --tdb") from None
+        except Exception as error:  # the parser raises many kinds
+            reason = str(error).strip().splitlines()[:1]
+            raise InputError(
+                f"{tdb} cannot be read as a TDB file ({reason[0] if reason else type(error).__name__})"
+            ) from error
+        self.path = tdb
+        self.system = functools.lru_cache(maxsize=2)(self._system)  # one set of elements takes some 500 MB
+
+    def check(self, element_sets):
+        """Raise InputError if the database lacks an element of any of these sets."""
+        missing = sorted(set().union(*element_sets, ["AL"]) - set(self.database.elements))
+        if missing:
+            raise InputError(
+                f"{self.path} has no element {missing[0]}: use a database with all of AL, {', '.join(ELEMENTS)}"
+            )
+
+    def _system(self, elements):
+        """(phase records, models, components, phases) of a tuple of elements."""
+        from pycalphad import Workspace
+        from pycalphad import variables as v
+
+        self.check([elements])
+        phases = [phase for phase in PHASES if phase in self.database.phases]
+        if "FCC_A1" not in phases or "LIQUID" not in phases:
+            raise InputError(f"{self.path} lacks FCC_A1 or LIQUID: use mc_al, whose phase names are known here")
+        components = [*elements, "VA"]
+        conditions = {v.T: 600, v.P: 101325, v.N: 1} | {v.X(e): 0.01 for e in elements if e != "AL"}
+        workspace = Workspace(self.database, components, phases, conditions)
+        return workspace.phase_record_factory, workspace.models.unwrap(), components, workspace.phases
+
+    @functools.lru_cache(maxsize=2)
+    def _sample(self, elements, temperatures):
+        from pycalphad import calculate
+
+        records, models, components, phases = self.system(elements)
+        return calculate(
+            self.database, components, phases, model=models, phase_records=records, output="GM", fake_points=True,
+            to_xarray=False, pdens=20, T=list(temperatures), P=101325, N=1,
+        )  # fmt: skip
+
+    def matrix(self, composition, temperatures=TEMPERATURES, every_element=False):
+        """Mole fractions of PHASES (len(PHASES), temperatures) of a composition in wt% (len(ELEMENTS),).
+
+        Elements of zero wt% are left out, or with `every_element` present in traces. A column whose equilibrium was not found is NaN.
+        """
+        from pycalphad import variables as v
+        from pycalphad.core.eqsolver import _solve_eq_at_conditions
+        from pycalphad.core.starting_point import starting_point
+
+        x = mole_fractions(composition, every_element)
+        elements = tuple(x)
+        records = self.system(elements)[0]
+        sample = self._sample(elements, tuple(map(float, temperatures)))
+        conditions = {v.T: np.asarray(temperatures, float), v.P: [101325.0], v.N: [1.0]}
+        conditions |= {v.X(element): [value] for element, value in x.items() if element != "AL"}
+        conditions = OrderedDict(sorted(conditions.items(), key=lambda item: str(item[0])))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of mole fractions near the least that pycalphad allows
+            found = starting_point(conditions, records.state_variables, records, sample)
+            found = _solve_eq_at_conditions(
+                found, records, sample, list(conditions), records.state_variables, False, solver=_accepting_solver()
+            )
+        # Temperature is the only axis of more than one value, beside the composition sets.
+        names, amounts = found.Phase.reshape(len(temperatures), -1), found.NP.reshape(len(temperatures), -1)
+        matrix = np.zeros((len(PHASES), len(temperatures)))
+        for column, (own, fractions) in enumerate(zip(names, amounts)):
+            for name, fraction in zip(own, fractions):
+                if name:  # a phase with a miscibility gap has several composition sets: their amounts add up
+                    matrix[PHASES.index(str(name)), column] += fraction
+            if not np.isclose(matrix[:, column].sum(), 1, atol=1e-6):
+                matrix[:, column] = np.nan
+        return matrix
+
+    def matrix_of(self, composition, phases):
+        """What an alloy of any composition really is: as `matrix`, of some phases only, with a trace of every element.
+
+        Zero where no equilibrium was found, or where over 100 wt% are asked for. One set of elements serves every
+        composition, so that a search builds its models once.
+        """
+        if np.sum(composition) >= 100:
+            return np.zeros((len(phases), len(TEMPERATURES)))
+        return np.nan_to_num(self.matrix(composition, every_element=True)[[PHASES.index(phase) for phase in phases]])
+
+    def melting_range(self, composition, tolerance=0.5):
+        """(liquidus, solidus) in K by bisection: where one hundredth is solid, and where the last liquid is gone.
+
+        One hundredth, because traces of titanium form a little AL3TI well above the temperature that handbooks give.
+        """
+        liquid = PHASES.index("LIQUID")
+        fractions = self.matrix(composition)[liquid]
+        ends = []
+        for least in (0.99, 1e-6):
+            at = int(np.argmax(fractions >= least))
+            low, high = TEMPERATURES[at - 1], TEMPERATURES[at]
+            while high - low > tolerance:
+                middle = (low + high) / 2
+                enough = self.matrix(composition, [middle])[liquid, 0] >= least
+                low, high = (low, middle) if enough else (middle, high)
+            ends.append((low + high) / 2)
+        return tuple(ends)
+
+
+@functools.lru_cache(maxsize=1)
+def phase_diagrams(tdb):
+    """The PhaseDiagrams of a database; a process keeps the last one, with the models that it has built."""
+    return PhaseDiagrams(tdb)
+
+
+@functools.cache
+def _accepting_solver():
+    """pycalphad's solver, which also accepts what it calls not converged where mass balance and tangent plane say it is."""
+    from pycalphad.core.solver import Solver
+
+    class AcceptingSolver(Solver):
+        def solve(self, composition_sets, conditions):
+            result = super().solve(composition_sets, conditions)
+            if result.converged or not composition_sets:
+                return result
+            amounts = np.array([c.NP for c in composition_sets])
+            contents = np.array([np.asarray(c.X) for c in composition_sets])
+            elements = list(composition_sets[0].phase_record.nonvacant_elements)
+            wanted = {
+                str(key)[2:]: float(np.squeeze(value)) for key, value in conditions.items() if str(key).startswith("X_")
+            }
+            mass_error = max(abs(amounts @ contents[:, elements.index(e)] - value) for e, value in wanted.items())
+            off_plane = np.abs(contents @ result.chemical_potentials - [c.energy for c in composition_sets]).max()
+            return result._replace(converged=bool(mass_error < 1e-6 and off_plane < 1))
+
+    return AcceptingSolver()

@@ -1,0 +1,222 @@
+"""Novelty discovery (sections 3.5 and 4.5): search for the design, among all that a model can decode, nearest to a target.
+
+Designs and their points (u, z) are those of `families.Family`; a plain VAE is one too, so every method is written once.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from common.discovery.bayesopt import BayesianOptimizer
+
+CARRIED_OVER = 5  # codes of the best designs so far with which an outer step begins
+
+
+def cosine_distance(x, target):
+    """1 - cos(x, target) of images x (..., H, W, 1) and a target (H, W, 1), in [0, 2]; 1 for an empty image."""
+    axes = (-3, -2, -1)
+    norms = np.sqrt(np.sum(np.square(x), axes) * np.sum(np.square(target)))
+    return 1 - np.sum(x * target, axes) / np.maximum(norms, 1e-12)
+
+
+class Search(NamedTuple):
+    """The record of one search, in the order of its evaluations."""
+
+    distance: np.ndarray  # (evaluations,) cosine distance of each design to the target
+    step: np.ndarray  # (evaluations,) the outer step of each
+    seconds: np.ndarray  # (evaluations,) to choose and to evaluate each
+    designs: list  # the best design (H, W, 1) so far at the end of each step
+    codes: list  # (u, z) of each design
+
+
+class Hunt:
+    """Every method's search for one target, at equal numbers of designs evaluated.
+
+    Args:
+        families: {"vae": Family, "hypervae": Family}.
+        target: (H, W, 1) in [0, 1].
+        evaluations: designs compared with the target; by a whole search if `shared`, else at each of its outer steps.
+        steps: outer steps of the iterated searches (T of Eq. 10).
+        shared: whether the steps of a search share the evaluations.
+        seed: of the initial designs and of the searches.
+        folder: where each search keeps its history, and goes on from it.
+        acquisition: "EI", "LCB" or "MPI".
+        realise: what a decoded design (H, W, 1) really is, e.g. the diagram of the alloy that it would be; the target is
+            compared with that. None: the design itself.
+        scale: (H, W, 1) or what broadcasts to it; designs and target are multiplied by it before they are compared.
+    """
+
+    def __init__(
+        self, families, target, evaluations, steps, shared, seed, folder, acquisition="EI", realise=None, scale=1.0
+    ):
+        self.families, self.target = families, np.asarray(target, np.float64)
+        self.evaluations, self.steps, self.shared = evaluations, steps, shared
+        self.seed, self.folder, self.acquisition = seed, Path(folder), acquisition
+        self.realise, self.scale = realise or (lambda design: design), scale
+
+    def distance(self, designs):
+        """The objective: cosine distance of designs (..., H, W, 1) to the target, both scaled."""
+        return cosine_distance(designs * self.scale, self.target * self.scale)
+
+    def search(self, method):
+        """Run, or finish, the search of one of METHODS; returns its Search."""
+        return METHODS[method](self, method)
+
+    def explore(self, shared):
+        """Every search and bound: rows for the tables, with the columns `shared`, and {method: designs of its steps}."""
+        rows, designs = [], {}
+        for method in METHODS:
+            found = self.search(method)
+            designs[method] = found.designs
+            best = np.minimum.accumulate(found.distance)
+            for number, (step, distance, least, seconds) in enumerate(
+                zip(found.step, found.distance, best, found.seconds)
+            ):
+                row = {
+                    "method": method,
+                    "evaluation": number + 1,
+                    "step": int(step),
+                    "cosine_distance": float(distance),
+                }
+                rows.append(shared | row | {"best_so_far": float(least), "seconds": float(seconds)})
+        bounds = [shared | {"method": method, "cosine_distance": value} for method, value in self.bounds().items()]
+        return rows, bounds, designs
+
+    def bounds(self, num_starts=10):
+        """{"vae", "hypervae_once", "hypervae_joint": the least distance that gradients find in that method's space}.
+
+        These searches know the target, so one of their starts is its own encoding.
+        """
+        found = {}
+        rng = np.random.default_rng(self.seed)
+        for method, member in (("vae", "vae"), ("hypervae_once", "hypervae")):
+            family = self.families[member]
+            u = family.first_u
+            draws = rng.standard_normal((num_starts - 1, family.z_dim))
+            starts = [(u, z) for z in (family.encode(u, self.target), *draws)]
+            found[method] = family.bound(self.target, starts, u_is_free=False, scale=self.scale)
+        draws = family.draw_u(rng, num_starts - 2)
+        starts = [(u, family.encode(u, self.target)) for u in (family.infer_u(self.target), family.first_u, *draws)]
+        found["hypervae_joint"] = family.bound(self.target, starts, u_is_free=True, scale=self.scale)
+        return found
+
+    def iterated(self, method, members):
+        """Eq. 10: each outer step takes theta from the best design so far and searches z; `members` names each step's family.
+
+        A step begins with that design encoded under its own theta and with the best codes found before, so what the
+        last step found is not thrown away as theta shifts. One step is plain BO over z, with theta of `first_u`.
+        """
+        progress = _Progress()
+        shares = np.diff(np.linspace(0, self.evaluations, len(members) + 1).round().astype(int))
+        for step, member in enumerate(members):
+            budget = int(shares[step]) if self.shared else self.evaluations
+            family = self.families[member]
+            u = family.infer_u(progress.design) if step else family.first_u
+            earlier = [found for found, whose in zip(progress.steps, members) if whose == member]
+            if step == 0:
+                first = family.first_z(u, self.seed, budget)
+            else:
+                first = family.encode(u, progress.design)[None]
+            if earlier:
+                z, y = np.concatenate([found.x for found in earlier]), np.concatenate([found.y for found in earlier])
+                first = np.concatenate([first, z[np.argsort(y, kind="stable")[:CARRIED_OVER]]])
+            progress.add(*self._optimize(f"{method}-{step}", family, budget, first, u))
+        return progress.search()
+
+    def joint(self, method):
+        """BO over (u, z), in the whole space at once where tasks are known: their codes come first.
+
+        Where none is, a sixth of the evaluations goes to the slice u = 0, the prior's mean. In the slice, of half as many
+        dimensions, a good design is found soon; its points are also the first data of the whole space.
+        """
+        progress, family = _Progress(), self.families["hypervae"]
+        if family.known_means is not None:
+            progress.add(
+                *self._optimize(f"{method}-0", family, self.evaluations, family.known_codes()[: self.evaluations])
+            )
+            return progress.search()
+        budget, u = -(-self.evaluations // 6), np.zeros(family.u_dim)
+        in_slice, *rest = self._optimize(f"{method}-0", family, budget, family.first_z(u, self.seed, budget), u)
+        progress.add(in_slice, *rest)
+        known = (np.concatenate([np.tile(u, (budget, 1)), in_slice.x], 1), in_slice.y)
+        progress.add(*self._optimize(f"{method}-1", family, self.evaluations - budget, (), known=known))
+        return progress.search()
+
+    def refined(self, method, searches, number=3):
+        """BO over (u, z) that begins with the best few codes of each of a HyperVAE's other searches, judged anew by `realise`."""
+        progress, family = _Progress(), self.families["hypervae"]
+        best = [search.codes[i] for search in searches for i in np.argsort(search.distance, kind="stable")[:number]]
+        first = np.unique([np.concatenate(code) for code in best if len(code[0]) == family.u_dim], axis=0)
+        progress.add(*self._optimize(f"{method}-0", family, self.evaluations, first[: self.evaluations]))
+        return progress.search()
+
+    def random(self, method, member):
+        """Control: z uniform in the box, theta of `first_u`."""
+        family = self.families[member]
+        z = np.random.default_rng(self.seed).uniform(*family.z_box.T, (self.evaluations, family.z_dim))
+        u = np.tile(family.first_u, (self.evaluations, 1))
+        designs = family.decode(u, z)
+        distance = self.distance(designs)
+        return Search(
+            distance, np.zeros(len(z), int), np.zeros(len(z)), [designs[np.argmin(distance)]], list(zip(u, z))
+        )
+
+    def _optimize(self, name, family, budget, first, u=None, known=None):
+        """BO over z at one u, or over (u, z); returns the finished optimizer, what decodes its points, and their codes.
+
+        It minimises the logarithm of the distance: the last gains, of a few percent of it, then look as large to the
+        model as the first.
+        """
+        box = family.z_box if u is not None else np.concatenate([family.u_box, family.z_box])
+
+        def code(point):
+            return tuple(np.split(point, [family.u_dim])) if u is None else (u, point)
+
+        def decode(point):
+            u, z = code(point)
+            return self.realise(family.decode(u[None], z[None])[0])
+
+        optimizer = BayesianOptimizer(
+            box,
+            self.seed,
+            self.acquisition,
+            num_initial=0,
+            first=first,
+            known=known,
+            trust_region=True,
+            history=self.folder / f"{name}.json",
+        )
+        optimizer.run(lambda point: np.log(max(self.distance(decode(point)), 1e-9)), budget)
+        return optimizer, decode, [code(point) for point in optimizer.x]
+
+
+class _Progress:
+    """What the steps of a search have found: the best design so far, and every step's optimizer."""
+
+    def __init__(self):
+        self.design, self.least, self.steps, self.designs, self.codes = None, np.inf, [], [], []
+
+    def add(self, found, decode, codes):
+        point, value = found.best
+        if value < self.least:
+            self.design, self.least = decode(point), value
+        self.steps.append(found)
+        self.designs.append(self.design)
+        self.codes += codes
+
+    def search(self):
+        steps = np.repeat(np.arange(len(self.steps)), [len(found.y) for found in self.steps])
+        y, seconds = (np.concatenate([getattr(found, part) for found in self.steps]) for part in ("y", "seconds"))
+        return Search(np.exp(y), steps, seconds, self.designs, self.codes)
+
+
+METHODS = {
+    "vae": lambda hunt, name: hunt.iterated(name, ["vae"]),
+    "hypervae_once": lambda hunt, name: hunt.iterated(name, ["hypervae"]),
+    "hypervae_iterated": lambda hunt, name: hunt.iterated(name, ["hypervae"] * hunt.steps),
+    "hypervae_iterated_vae_init": lambda hunt, name: hunt.iterated(name, ["vae"] + ["hypervae"] * (hunt.steps - 1)),
+    "hypervae_joint": lambda hunt, name: hunt.joint(name),
+    "random_vae": lambda hunt, name: hunt.random(name, "vae"),
+    "random_hypervae": lambda hunt, name: hunt.random(name, "hypervae"),
+}

@@ -1,0 +1,99 @@
+"""What outlier scores are compared with: compressors, and detectors from scikit-learn on the pixels."""
+
+import io
+import math
+import zlib
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
+
+COMPRESSORS = ("png", "zlib", "context")
+
+
+def compressed_lengths(x):
+    """Nats of each binary image (N, H, W, 1) under three lossless compressors, as columns png, zlib and context.
+
+    PNG is Pillow's with `optimize` at one bit a pixel; zlib (level 9) runs on the packed bits. Both count whole bytes
+    and headers, much for images this small; `context_lengths` counts neither.
+    """
+    rows = []
+    for image in x[..., 0].astype(bool):
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, "PNG", optimize=True)
+        rows.append((len(stream.getvalue()), len(zlib.compress(np.packbits(image).tobytes(), 9))))
+    table = pd.DataFrame(rows, columns=["png", "zlib"]) * 8 * math.log(2)
+    return table.assign(context=context_lengths(x))
+
+
+def context_lengths(x):
+    """Nats of each binary image (N, H, W, 1) under an adaptive context code, as in JBIG.
+
+    Each pixel is coded in reading order given its west, north-west, north and north-east neighbours; the
+    probabilities are Krichevsky-Trofimov estimates from the image's own pixels so far, so nothing is trained.
+    """
+    number, height, width, _ = x.shape
+    padded = np.pad(x[..., 0].astype(np.int64), ((0, 0), (1, 0), (1, 1)))
+    context = padded[:, 1:, :-2] + 2 * padded[:, :-1, :-2] + 4 * padded[:, :-1, 1:-1] + 8 * padded[:, :-1, 2:]
+    counts, images, nats = np.full((number, 16, 2), 0.5), np.arange(number), np.zeros(number)
+    for row in range(height):
+        for column in range(width):
+            here, bit = context[:, row, column], padded[:, row + 1, column + 1]
+            nats -= np.log(counts[images, here, bit] / counts[images, here].sum(1))
+            counts[images, here, bit] += 1
+    return nats
+
+
+# Baselines: each takes training images and a seed, and returns a function from images to scores.
+
+
+def isolation_forest(x, seed):
+    """scikit-learn's IsolationForest with 300 trees on the pixels."""
+    model = IsolationForest(n_estimators=300, random_state=seed).fit(_flat(x))
+    return lambda images: -model.score_samples(_flat(images))
+
+
+def local_outlier_factor(x, seed):
+    """LocalOutlierFactor, 20 neighbours, on 50 principal components."""
+    model = make_pipeline(_pca(x, seed), LocalOutlierFactor(n_neighbors=20, novelty=True)).fit(_flat(x))
+    return lambda images: -model.score_samples(_flat(images))
+
+
+def one_class_svm(x, seed, max_images=10_000):
+    """OneClassSVM (RBF, nu 0.1) on 50 principal components of at most 10,000 images: its cost is quadratic."""
+    chosen = np.random.default_rng(seed).permutation(len(x))[:max_images]
+    model = make_pipeline(_pca(x, seed), StandardScaler(), OneClassSVM(nu=0.1, gamma="scale")).fit(_flat(x[chosen]))
+    return lambda images: -model.score_samples(_flat(images))
+
+
+def pca_reconstruction(x, seed):
+    """Squared error of an image's reconstruction from 50 principal components."""
+    pca = _pca(x, seed).fit(_flat(x))
+
+    def score(images):
+        flat = _flat(images)
+        return np.square(flat - pca.inverse_transform(pca.transform(flat))).sum(1)
+
+    return score
+
+
+BASELINES = {
+    "isolation_forest": isolation_forest,
+    "local_outlier_factor": local_outlier_factor,
+    "one_class_svm": one_class_svm,
+    "pca": pca_reconstruction,
+}
+
+
+def _flat(x):
+    return x.reshape(len(x), -1).astype(np.float32)
+
+
+def _pca(x, seed):
+    return PCA(min(50, len(x), x[0].size), svd_solver="randomized", random_state=seed)

@@ -1,0 +1,122 @@
+"""The options of scripts that train VAE, MetaVAE and HyperVAE, and the runs that they ask for."""
+
+import argparse
+import dataclasses
+
+from common.cli import add_data_dir, add_run_options, fraction, positive_float, positive_int
+from common.data import datasets
+from common.errors import InputError
+
+MODELS = ("vae", "metavae", "hypervae")
+
+# The paper's recipe (section 4.2), and ours: chosen on the validation parts, the same schedule and number of images
+# for every model (`make ablation` shows what each change brings).
+RECIPES = {
+    "paper": {"learning_rate": 3e-4, "schedule": "constant", "kl_warmup": 0, "tasks_per_step": 1, "summary": "draw"},
+    "ours": {"learning_rate": 2e-3, "schedule": "cosine", "kl_warmup": 0.2, "tasks_per_step": 20, "summary": "mean"},
+}
+
+
+DATA_HELP = (
+    "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz with x (N, H, W) and "
+    "y (N,), optionally x_test and y_test"
+)
+
+
+def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
+    """An argument parser with the shared options; `epilog` holds examples.
+
+    `data_option` is the name under which this script's users give the data sets to train on (args.dataset).
+    """
+    p = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = p.add_argument_group("data")
+    data.add_argument(
+        data_option,
+        dest="dataset",
+        nargs="+",
+        default=["digits"],
+        metavar="NAME",
+        help=data_help,
+    )
+    add_data_dir(data)
+    data.add_argument(
+        "--binarize",
+        choices=("bernoulli", "threshold"),
+        default="bernoulli",
+        help="draw each pixel once with its grey level as probability (default), or cut at one half",
+    )
+    run = p.add_argument_group("runs")
+    run.add_argument("--model", choices=(*MODELS, "all"), nargs="+", default=["all"], help="which models (all)")
+    add_run_options(run)
+    run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs beside the checkpoints")
+    train = p.add_argument_group("training (defaults come from the recipe)")
+    train.add_argument("--recipe", choices=tuple(RECIPES), nargs="+", default=["ours"], help="paper or ours (default)")
+    train.add_argument("--iterations", type=positive_int, default=10_000, help="gradient steps (10000)")
+    train.add_argument("--batch-size", type=positive_int, default=100, help="images a step, over all its tasks (100)")
+    train.add_argument("--learning-rate", type=positive_float, help="Adam's (paper 0.0003, ours 0.002)")
+    train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
+    train.add_argument(
+        "--kl-warmup",
+        type=fraction,
+        help="fraction of the iterations in which the KL terms' weight rises to 1 (paper 0, ours 0.2)",
+    )
+    train.add_argument("--tasks-per-step", type=positive_int, help="tasks a step (paper 1, ours 20)")
+    train.add_argument("--latent-dim", type=positive_int, default=10, help="dimensions of z (10)")
+    train.add_argument("--hyper-latent-dim", type=positive_int, default=10, help="dimensions of u (10)")
+    train.add_argument(
+        "--summary",
+        choices=("draw", "mean", "set"),
+        help="HyperVAE's s(D): one random image (paper), mean of the encoder's outputs, or a set encoder",
+    )
+    train.add_argument(
+        "--generator", choices=("layerwise", "block"), default="layerwise", help="how theta is generated (layerwise)"
+    )
+    return p
+
+
+def settings_for(args, data, model, recipe, seed):
+    """The Settings of one run; a recipe of which a value that the model uses was overridden is labelled "custom".
+
+    Raises:
+        InputError: a batch that the tasks of a step cannot share equally.
+    """
+    from common.hypervae.training import Settings
+
+    given = {name: getattr(args, name) for name in RECIPES[recipe] if getattr(args, name) is not None}
+    own = ("iterations", "batch_size", "latent_dim", "hyper_latent_dim", "generator", "binarize")
+    shared = {name: getattr(args, name) for name in own}
+    shared |= {"dataset": data.name, "fingerprint": data.fingerprint(), "body": data.body, "model": model, "seed": seed}
+    plain = Settings(**shared, recipe=recipe, **RECIPES[recipe])
+    chosen = dataclasses.replace(plain, **given)
+    if chosen.batch_size % chosen.tasks_per_step:
+        wanted = f"--tasks-per-step {chosen.tasks_per_step}"
+        raise InputError(f"--batch-size {chosen.batch_size} is no multiple of {wanted}: change one of them")
+    return chosen if chosen.digest == plain.digest else dataclasses.replace(chosen, recipe="custom")
+
+
+def load_data(args, name):
+    """The data set of a name or path, as the options ask for it."""
+    return datasets.load(name, args.data_dir, args.binarize)
+
+
+def trained(args, settings, data):
+    """The Run of one model, trained if it is missing."""
+    from common.hypervae.training import fit_or_load
+
+    return fit_or_load(settings, data, args.results_dir / "checkpoints", args.tensorboard)
+
+
+def planned_runs(args, load=load_data):
+    """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
+    models = MODELS if "all" in args.model else tuple(dict.fromkeys(args.model))
+    loaded = {name: load(args, name) for name in args.dataset}
+    jobs = [
+        (args, settings_for(args, data, model, recipe, seed), name)
+        for seed in args.seeds
+        for recipe in args.recipe
+        for name, data in loaded.items()
+        for model in models
+    ]
+    return loaded, jobs

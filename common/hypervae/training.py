@@ -1,0 +1,141 @@
+"""Training with Keras `fit`: settings, checkpoints, exact resume, seeds."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from common.hypervae.hypervae import HyperVAE
+from common.hypervae.metavae import MetaVAE
+from common.hypervae.tasks import training_batches
+from common.hypervae.vae import VAE
+from common.runs.checkpoints import Checkpoint, exclusive, resume
+from common.runs.identity import Record, label
+
+CHECKPOINT_EVERY = 100  # iterations; also one row of the training log
+MEASURES = ("neg_elbo", "reconstruction", "kl_z", "kl_u")
+
+
+@dataclass(frozen=True)
+class Settings(Record):
+    """Everything that decides the numbers of one training run; equal settings share one checkpoint."""
+
+    dataset: str = label()
+    recipe: str = label()
+    binarize: str = label()  # the fingerprint knows the binarized pixels
+    fingerprint: str  # of the images and labels
+    body: str  # the networks' kind, and with it the likelihood
+    model: str
+    seed: int
+    iterations: int
+    batch_size: int
+    learning_rate: float
+    schedule: str  # "constant" or "cosine"
+    kl_warmup: float  # fraction of the iterations in which the weight of the KL terms rises to 1
+    tasks_per_step: int
+    latent_dim: int
+    hyper_latent_dim: int
+    summary: str
+    generator: str
+
+    def __post_init__(self):
+        """What a model does not use must not split its checkpoints."""
+        super().__post_init__()
+        if self.model == "vae":
+            object.__setattr__(self, "tasks_per_step", 1)
+        if self.model != "hypervae":
+            for name, value in (("summary", "none"), ("generator", "none"), ("hyper_latent_dim", 0)):
+                object.__setattr__(self, name, value)
+
+    @property
+    def kind(self):
+        return self.model
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with the settings and the record of its training."""
+
+    model: keras.Model
+    settings: Settings
+    log: pd.DataFrame  # one row for each CHECKPOINT_EVERY iterations: iteration, seconds so far, and MEASURES
+    trained_at: str  # commit
+    folder: Path
+
+    @property
+    def seconds(self):
+        return float(self.log["seconds"].iloc[-1])
+
+
+def build_model(settings, data):
+    """An untrained, compiled model for a Dataset's shapes and kind; the seed decides its initial weights."""
+    keras.utils.set_random_seed(settings.seed)
+    warmup = round(settings.kl_warmup * settings.iterations)
+    common = dict(image_shape=data.image_shape, latent_dim=settings.latent_dim, seed=settings.seed, kl_warmup=warmup)
+    common["body"] = data.body
+    if settings.model == "vae":
+        model = VAE(**common)
+    elif settings.model == "metavae":
+        model = MetaVAE(num_tasks=data.num_classes, **common)
+    else:
+        model = HyperVAE(
+            hyper_latent_dim=settings.hyper_latent_dim,
+            summary=settings.summary,
+            generator=settings.generator,
+            **common,
+        )
+    rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, settings.iterations)
+    model.compile(
+        optimizer=keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999),
+        jit_compile=True,
+        # An epoch must be a whole number of executions, or Keras runs past its end.
+        steps_per_execution=math.gcd(50, CHECKPOINT_EVERY, settings.iterations),
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def fit_or_load(settings, data, checkpoints, tensorboard=False):
+    """Train, continue a run that was cut off, or load a finished one.
+
+    Batches and noise are functions of the seed and the iteration, and weights, optimiser state and log are saved together every
+    CHECKPOINT_EVERY iterations, so a run killed at any moment and started again ends with the weights of an uninterrupted one.
+    Another process that trains the same run is waited for.
+
+    Raises:
+        InputError: a damaged checkpoint, a folder that cannot be written, a training that diverged.
+    """
+    folder = settings.folder(checkpoints)
+    with exclusive(folder):
+        model = build_model(settings, data)
+        progress = resume(folder, settings, model)
+        total = -(-settings.iterations // CHECKPOINT_EVERY)
+
+        def measure(_, epoch, logs):
+            done = min(epoch * CHECKPOINT_EVERY, settings.iterations)
+            return {"iteration": done, **{name: float(logs[name]) for name in MEASURES}}
+
+        unit = ("iterations", CHECKPOINT_EVERY, settings.iterations)
+        options = dict(
+            measure=measure, monitor="neg_elbo", remedy="lower --learning-rate", shown=MEASURES[1:], unit=unit
+        )
+        callbacks = [Checkpoint(folder, progress, total, 1, **options)] if progress["epoch"] < total else []
+        if tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+        images_per_task = settings.batch_size // settings.tasks_per_step
+        whole, rest = divmod(settings.iterations, CHECKPOINT_EVERY)
+        # Whole epochs, and a shorter last one.
+        for last, steps in ((whole, CHECKPOINT_EVERY), (total, rest)):
+            first = progress["epoch"]
+            if first < last:
+                start = first * CHECKPOINT_EVERY
+                stop = min(last * CHECKPOINT_EVERY, settings.iterations)
+                shape = (settings.tasks_per_step, images_per_task)
+                batches = training_batches(data.x, data.y, *shape, settings.seed, start, stop, model.mixed_batches)
+                options = dict(initial_epoch=first, epochs=last, steps_per_epoch=steps, callbacks=callbacks)
+                model.fit(batches, verbose=0, shuffle=False, **options)
+    return Run(model, settings, pd.DataFrame(progress["rows"]), progress["trained_at"], folder)

@@ -1,0 +1,116 @@
+"""The main VAE: one Keras model; what differs between VAE, MetaVAE and HyperVAE is `weights_for`."""
+
+import keras
+import tensorflow as tf
+
+from common.hypervae import density
+from common.hypervae.bodies import BODIES
+from common.layers.kernels import initializer
+
+
+@keras.saving.register_keras_serializable(package="hypervae")
+class VAE(keras.Model):
+    """A plain VAE (section 2): its weights theta are its own, the same for every task.
+
+    Args:
+        image_shape: (H, W, 1).
+        latent_dim: dimensions of z.
+        seed: of the draws of z in training; step k of a run always draws the same.
+        kl_warmup: iterations over which the weight of both KL terms in the gradient rises from 0 to 1 (Sonderby
+            et al. 2016). Without it units of z and u die before the decoders have learned to use them.
+        body: the networks' kind, one of BODIES: "conv" for images, "matrix" for phase diagrams.
+    """
+
+    mixed_batches = True  # trained on the whole set; its subclasses on one class a task
+
+    def __init__(self, image_shape=(28, 28, 1), latent_dim=10, seed=0, kl_warmup=0, body="conv", **kwargs):
+        super().__init__(**kwargs)
+        self.body_name, self.body = body, BODIES[body](image_shape, latent_dim)
+        self.seed, self.kl_warmup = seed, kl_warmup
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("neg_elbo", "reconstruction", "kl_z", "kl_u")}
+        self.create_weights()
+        self.built = True
+
+    def create_weights(self):
+        self.theta = self.add_theta(self.body.shapes())
+
+    def add_theta(self, shapes, copies=None):
+        """Variables for a dictionary of weight shapes; with `copies`, that many sets on a first axis."""
+        lead = () if copies is None else (copies,)
+        return {
+            name: self.add_weight(shape=lead + shape, name=name.replace("/", "_"), initializer=initializer(name))
+            for name, shape in shapes.items()
+        }
+
+    def weights_for(self, x, labels, seed=None, mask=None):
+        """The weights theta for a batch of tasks, and what they cost.
+
+        Args:
+            x: images (tasks, images, H, W, 1) float32; labels: classes (tasks,), used by MetaVAE alone.
+            seed: stateless seed of the training draws; None in evaluation.
+            mask: which images are real, (tasks, images) bool; None means all.
+
+        Returns:
+            theta (dictionary of weights) and KL(q(u|D) || p(u)), nats a task, shape (tasks,).
+        """
+        return {name: w.value for name, w in self.theta.items()}, tf.zeros(x.shape[0])
+
+    def encode(self, x, theta=None):
+        """q(z|x, theta), a TFP distribution, for images (..., H, W, 1); theta defaults to the model's own."""
+        return density.posterior(*self.body.encode(self._own(theta), tf.cast(x, tf.float32)))
+
+    def decode(self, z, theta=None):
+        """p(x|z, theta), a TFP distribution over (..., H, W, 1)."""
+        return self.body.likelihood(self.body.decode(self._own(theta), z))
+
+    def _own(self, theta):
+        return self.weights_for(tf.zeros((1, 1) + self.body.image_shape), None)[0] if theta is None else theta
+
+    def call(self, x):
+        """Reconstruction: pixel probabilities at the posterior mean of z."""
+        return self.decode(self.encode(x).mean()).mean()
+
+    def train_step(self, batch):
+        """One gradient step on Eq. 9, averaged over tasks; images (tasks, images, H, W, 1)."""
+        images, labels = batch
+        x = tf.cast(images, tf.float32)
+        step = tf.stack([self.seed, tf.cast(self.optimizer.iterations.value, tf.int32)])
+        seed_u, seed_z = tf.unstack(tf.random.split(step, 2))
+        with tf.GradientTape() as tape:
+            theta, kl_u = self.weights_for(x, labels, seed_u)
+            # |D| of Eq. 9 is the mini-batch: a task's few images here stand for one of that size.
+            share = kl_u[:, None] / (x.shape[0] * x.shape[1])
+            lengths = density.code_length(self.body, theta, x, seed_z, share)
+            done = tf.cast(self.optimizer.iterations.value, tf.float32) / max(1, self.kl_warmup)
+            weight = tf.minimum(done, 1.0) if self.kl_warmup else 1.0
+            loss = tf.reduce_mean(lengths.reconstruction + weight * (lengths.kl_z + lengths.kl_u))
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+        self.trackers["neg_elbo"].update_state(lengths.neg_elbo)
+        self.trackers["reconstruction"].update_state(lengths.reconstruction)
+        self.trackers["kl_z"].update_state(lengths.kl_z)
+        self.trackers["kl_u"].update_state(kl_u)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    def parameter_counts(self):
+        """Trainable parameters as {"inference": n, "generative": n} (Table 2)."""
+        counts = {"inference": 0, "generative": 0}
+        for variable in self.trainable_variables:
+            counts["inference" if variable.name.startswith("encoder") else "generative"] += int(
+                variable.shape.num_elements()
+            )
+        return counts
+
+    def get_config(self):
+        return {
+            "image_shape": self.body.image_shape,
+            "latent_dim": self.body.latent_dim,
+            "seed": self.seed,
+            "kl_warmup": self.kl_warmup,
+            "body": self.body_name,
+            "name": self.name,
+        }

@@ -1,0 +1,176 @@
+"""Matrix hyper-layers: weights generated from a matrix H (section 3.4), layer by layer or in blocks."""
+
+import itertools
+import math
+
+import keras
+import tensorflow as tf
+
+from common.layers.kernels import FactoredKernel, initializer
+
+LINE = 16  # numbers: in block generation each weight starts at a whole line of 64 bytes, where it need not be copied
+CHANGE_SCALE = (
+    0.1  # std of U H V, for H of unit variance, against 1 / sqrt(rows + columns): training starts near a plain VAE
+)
+
+
+@keras.saving.register_keras_serializable(package="hypervae")
+class MatrixHyperLayer(keras.layers.Layer):
+    """W = sigma(U H V + B) for a weight of any shape.
+
+    A target of shape (..., n) is seen as a matrix of prod(...) rows and n columns; a bias (n,) as 1 x n.
+    With H of 20 x 20 and W of 400 x 400 this takes 400*20 + 20*400 + 400*400 = 176,000 parameters, where
+    a dense layer from 400 numbers takes 64.16 million.
+
+    Args:
+        target_shape: shape of W.
+        input_shape_of_h: (rows, columns) of H.
+        activation: sigma; the paper's last layer has none.
+        base_initializer: of B, where W starts.
+        change_scale: of U H V at the start.
+    """
+
+    def __init__(
+        self,
+        target_shape,
+        input_shape_of_h=(20, 20),
+        activation=None,
+        base_initializer="zeros",
+        change_scale=CHANGE_SCALE,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.change_scale = change_scale
+        self.target_shape = tuple(target_shape)
+        self.input_shape_of_h = tuple(input_shape_of_h)
+        self.activation = keras.activations.get(activation)
+        self.base_initializer = base_initializer
+        rows, columns = math.prod(self.target_shape[:-1]), self.target_shape[-1]
+        inner_rows, inner_columns = self.input_shape_of_h
+        self.left = self.add_weight(
+            shape=(rows, inner_rows), name="left", initializer=keras.initializers.RandomNormal(stddev=inner_rows**-0.5)
+        )
+        spread = change_scale / math.sqrt(inner_columns * (rows + columns))
+        self.right = self.add_weight(
+            shape=(inner_columns, columns), name="right", initializer=keras.initializers.RandomNormal(stddev=spread)
+        )
+        self.base = self.add_weight(shape=(rows, columns), name="base", initializer=base_initializer)
+        self.built = True
+
+    def factors(self, h):
+        """W for H (tasks, rows, columns) as B, U, H, V, not multiplied out; needs sigma = identity."""
+        if self.activation is not keras.activations.linear:
+            raise ValueError("only sigma = identity leaves W = B + U H V factored")
+        return FactoredKernel(self.base.value, self.left.value, h, self.right.value)
+
+    def call(self, h):
+        """H (..., rows, columns) to W (..., *target_shape)."""
+        w = tf.matmul(tf.matmul(self.left.value, h), self.right.value) + self.base.value
+        return tf.reshape(self.activation(w), tuple(h.shape[:-2]) + self.target_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "target_shape": self.target_shape,
+            "input_shape_of_h": self.input_shape_of_h,
+            "activation": keras.activations.serialize(self.activation),
+            "base_initializer": self.base_initializer,
+            "change_scale": self.change_scale,
+        }
+
+
+class LayerwiseGenerator(keras.layers.Layer):
+    """The paper's generator: one `MatrixHyperLayer` for each weight of the main VAE.
+
+    Kernels come out factored, so that a layer used on few images of many tasks never forms them.
+    """
+
+    def __init__(self, shapes, input_shape_of_h=(20, 20), change_scale=CHANGE_SCALE, **kwargs):
+        super().__init__(**kwargs)
+        self.names = list(shapes)
+        self.matrix_layers = [
+            MatrixHyperLayer(
+                shape,
+                input_shape_of_h,
+                base_initializer=initializer(name),
+                change_scale=change_scale,
+                name=name.replace("/", "_"),
+            )
+            for name, shape in shapes.items()
+        ]
+        self.built = True
+
+    def call(self, h):
+        """H (tasks, rows, columns) to theta, a dictionary of weights for each task."""
+        return {
+            name: layer.factors(h) if name.endswith("kernel") else layer(h)
+            for name, layer in zip(self.names, self.matrix_layers)
+        }
+
+
+class BlockGenerator(keras.layers.Layer):
+    """All weights at once, in a depth that does not grow with the main network's (end of section 4.3).
+
+    theta is laid out as one vector, cut into `block` x `block` matrices that are stacked along a batch
+    dimension, and one batched matrix layer W_i = U_i H V_i + B_i generates the stack.
+    """
+
+    def __init__(self, shapes, input_shape_of_h=(20, 20), block=200, **kwargs):
+        super().__init__(**kwargs)
+        self.shapes, self.block = dict(shapes), block
+        inner_rows, inner_columns = input_shape_of_h
+        self.sizes = [-(-math.prod(shape) // LINE) * LINE for shape in self.shapes.values()]
+        # Two at least: with a block axis of 1, TensorFlow's oneDNN product below writes past its memory (tensorflow issue 117700).
+        self.num_blocks = max(2, -(-sum(self.sizes) // block**2))
+        self.left = self.add_weight(
+            shape=(self.num_blocks, block, inner_rows),
+            name="left",
+            initializer=keras.initializers.RandomNormal(stddev=inner_rows**-0.5),
+        )
+        self.right = self.add_weight(
+            shape=(self.num_blocks, inner_columns, block),
+            name="right",
+            initializer=keras.initializers.RandomNormal(stddev=CHANGE_SCALE / math.sqrt(inner_columns * 2 * block)),
+        )
+        self.base = self.add_weight(shape=(self.num_blocks, block, block), name="base", initializer=self._initial_base)
+        self.built = True
+
+    def _initial_base(self, shape, dtype=None):
+        parts = []
+        for (name, weight_shape), size in zip(self.shapes.items(), self.sizes):
+            weight = keras.initializers.get(initializer(name))(weight_shape, dtype=dtype)
+            parts.append(tf.pad(tf.reshape(weight, (-1,)), [[0, size - math.prod(weight_shape)]]))
+        flat = tf.concat(parts, 0)
+        return tf.reshape(tf.pad(flat, [[0, math.prod(shape) - flat.shape[0]]]), shape)
+
+    def call(self, h):
+        """H (tasks, rows, columns) to theta, a dictionary of weights for each task."""
+        tasks = h.shape[0]
+        # U_i H of all blocks is one product: the U_i stand below one another.
+        left = tf.matmul(tf.reshape(self.left.value, (-1, h.shape[1])), h)
+        left = tf.reshape(left, (tasks,) + tuple(self.left.shape))
+        blocks = tf.matmul(left, self.right.value) + self.base.value
+        # One task needs no task axis while it is cut up, and without one the parts are views.
+        parts = self._cut(tf.reshape(blocks, (-1,) if tasks == 1 else (tasks, -1)))
+        return {name: tf.reshape(part, (tasks, *shape)) for (name, shape), part in zip(self.shapes.items(), parts)}
+
+    def _cut(self, flat):
+        """The parts of flat (..., n) that are the weights', without the gaps between them."""
+        lengths = [math.prod(shape) for shape in self.shapes.values()]
+        gaps = [size - length for size, length in zip(self.sizes, lengths)]
+        gaps[-1] += flat.shape[-1] - sum(self.sizes)
+
+        @tf.custom_gradient
+        def cut(flat):
+            # One concatenation, where the gradients of slices would pad each part to the whole: XLA then takes 3 times as long a step.
+            def gradient(*parts):
+                pad = [[0, 0]] * (len(flat.shape) - 1)
+                return tf.concat([tf.pad(part, [*pad, [0, gap]]) for part, gap in zip(parts, gaps)], -1)
+
+            starts = itertools.accumulate(self.sizes, initial=0)
+            return [flat[..., start : start + length] for start, length in zip(starts, lengths)], gradient
+
+        return cut(flat)
+
+
+GENERATORS = {"layerwise": LayerwiseGenerator, "block": BlockGenerator}

@@ -1,0 +1,35 @@
+"""How figures are written: as PNG, atomically; and grids of small images."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from common.runs.results import write_atomically
+
+
+def save(figure, path):
+    """Write a figure as PNG, atomically, and close it."""
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120, bbox_inches="tight"))
+    plt.close(figure)
+
+
+def grid(rows, path, title, row_names=None, column_names=None):
+    """rows: a list of arrays (columns, H, W, 1) in [0, 1], drawn dark on white."""
+    columns = len(rows[0])
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(0.62 * columns + 1.2, 0.62 * len(rows) + 0.7), squeeze=False
+    )
+    for r, images in enumerate(rows):
+        for c, image in enumerate(images):
+            axis = axes[r, c]
+            axis.imshow(np.asarray(image)[..., 0], cmap="gray_r", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            if row_names and c == 0:
+                axis.set_ylabel(row_names[r], rotation=0, ha="right", va="center", fontsize=8)
+            if column_names and r == 0:
+                axis.set_title(column_names[c], fontsize=8)
+    figure.suptitle(title, fontsize=10, y=1.0)
+    figure.subplots_adjust(wspace=0.06, hspace=0.06, top=1 - 0.45 / (0.62 * len(rows) + 0.7))
+    save(figure, path)

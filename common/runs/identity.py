@@ -1,0 +1,118 @@
+"""What a run is: all of its settings, one frozen record with one digest.
+
+The digest names the run's checkpoint folder and cached scores, and is the column `run` of every results table. The record itself is
+written beside them as `settings.json`. Repetitions of one experiment are records that differ in their seeds alone.
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+DIGEST_DIGITS = 12
+LABELS = "labels"  # key of a stored record under which its labels stand
+SEED = "seed"
+
+
+def label(**options):
+    """A dataclass field for the reader, such as a data set's name: it changes no number and is no part of the digest."""
+    return dataclasses.field(metadata={"label": True}, **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Base of the records. Subclasses are frozen dataclasses; their fields are strings, numbers, None, tuples, or records.
+
+    A field named `seed` tells repetitions of an experiment apart. A field made by `label()` names something for the reader.
+    """
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is float and value is not None:  # 1 and 1.0 are one setting
+                object.__setattr__(self, field.name, float(value))
+            elif isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+
+    def stored(self):
+        """The record as JSON holds it; labels stand apart, under LABELS."""
+        settings, labels = {}, {}
+        for field in dataclasses.fields(self):
+            (labels if field.metadata.get("label") else settings)[field.name] = _plain(getattr(self, field.name))
+        return settings | ({LABELS: labels} if labels else {})
+
+    @property
+    def digest(self):
+        """Twelve hex digits that stand for all settings, labels left out."""
+        return digest(self.stored())
+
+    @property
+    def kind(self):
+        """What the run's folder is called before its digest."""
+        return type(self).__name__.lower()
+
+    def folder(self, checkpoints):
+        """<checkpoints>/<kind>-<digest>"""
+        return Path(checkpoints) / f"{self.kind}-{self.digest}"
+
+
+def _plain(value):
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value.stored() if isinstance(value, Record) else value
+
+
+def settings_of(stored, seeds=True):
+    """A stored record without its labels, and with `seeds` False without its seeds, at every level."""
+    left_out = {LABELS} if seeds else {LABELS, SEED}
+    if isinstance(stored, dict):
+        return {name: settings_of(value, seeds) for name, value in stored.items() if name not in left_out}
+    if isinstance(stored, list | tuple):
+        return [settings_of(value, seeds) for value in stored]
+    return stored
+
+
+def digest(stored):
+    """The digest of a stored record: equal settings, equal digest, whatever their order and labels."""
+    text = json.dumps(settings_of(stored), sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
+
+
+def experiment(stored):
+    """The digest of everything but the seeds: equal for the repetitions of one experiment."""
+    return digest(settings_of(stored, seeds=False))
+
+
+def flat(stored, prefix=""):
+    """{dotted name: value} of a stored record's settings, without labels and seeds."""
+    found = {}
+    for name, value in settings_of(stored, seeds=False).items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
+def differences(records):
+    """Which settings tell experiments apart, in words.
+
+    Args:
+        records: {key: stored record}.
+
+    Returns:
+        {key: "learning_rate 0.001, summary mean"}; of records that are alike in all settings the text is empty. A dotted name is
+        shortened to its last part where that is clear.
+    """
+    settings = {key: flat(record) for key, record in records.items()}
+    names = list(dict.fromkeys(name for own in settings.values() for name in own))
+    varying = [name for name in names if len({json.dumps(own.get(name)) for own in settings.values()}) > 1]
+    last = [name.rpartition(".")[2] for name in varying]
+    shown = {name: short if last.count(short) == 1 else name for name, short in zip(varying, last)}
+    return {
+        key: ", ".join(f"{shown[name]} {_in_words(own[name])}" for name in varying if name in own)
+        for key, own in settings.items()
+    }
+
+
+def _in_words(value):
+    if isinstance(value, list):
+        return "-".join(map(_in_words, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,231 @@
+"""What scripts write: files that are always whole, and CSV tables whose rows are keyed by the run that made them."""
+
+import contextlib
+import functools
+import gzip
+import io
+import json
+import os
+import subprocess
+import zlib
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+from common.errors import InputError
+from common.runs.identity import experiment
+
+COMMITS = ["trained_at", "evaluated_at"]  # the code's commit at training and at evaluation
+# Columns that hold text, whatever it looks like: 2024 is an alloy, 0001 a picture, 12e4567890 a commit.
+TEXT = {
+    "run", *COMMITS, "dataset", "normal", "outlier", "image", "alloy", "model", "method", "score", "recipe", "setting", "binarize",
+    "summary", "generator", "schedule", "architecture", "ood_dataset", "regressor", "likelihood", "objective", "told",
+}  # fmt: skip
+NUMBER_FORMAT = "%.6g"
+
+
+def write_atomically(path, write):
+    """Call write(temporary path), then rename: the file at `path` is always whole, old or new.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror or error}): choose another --results-dir") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def make_folder(path):
+    """Make a folder and those above it, before a long run that will write there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {path} ({error.strerror}): choose another --results-dir") from error
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Only one process at a time is inside `with locked(folder)`; the lock ends with the process, however it ends.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    make_folder(folder)
+    with FileLock(Path(folder) / ".lock"):
+        yield
+
+
+@functools.cache
+def commit():
+    """Short hash of the code's commit, "-dirty" where a source file differs from it, "unknown" outside git."""
+    top = Path(__file__).resolve().parents[2]
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", os.fspath(top), *arguments], capture_output=True, text=True)
+
+    try:
+        head = git("rev-parse", "--short=10", "HEAD")
+    except FileNotFoundError:  # no git on this machine
+        return "unknown"
+    if head.returncode:
+        return "unknown"
+    changed = git("status", "--porcelain", "--", "*.py", "requirements.txt").stdout.strip()
+    return head.stdout.strip() + ("-dirty" if changed else "")
+
+
+def write_json(path, content):
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content) + "\n"))
+
+
+def read_json(path, remedy):
+    """The dictionary in a JSON file that this project wrote.
+
+    Raises:
+        InputError: it cannot be read, or holds something else; `remedy` says what to do.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({type(error).__name__}): {remedy}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is damaged (it holds no record): {remedy}")
+    return content
+
+
+def stored(path, make):
+    """The dictionary in a JSON file; where there is none yet, make() gives it, and it is written there.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        write_json(path, make())
+    return read_json(path, "delete it and run again")
+
+
+def _settings_file(table):
+    return Path(table).with_name("settings.json")
+
+
+def read_records(table):
+    """{run: stored record} of the runs whose rows stand in a folder's tables; empty where nothing was written yet."""
+    path = _settings_file(table)
+    return read_json(path, "restore it, or delete it with the tables beside it") if path.exists() else {}
+
+
+def _as_text(source):
+    """A CSV with every cell as the text that stands in the file."""
+    return pd.read_csv(source, dtype=str, keep_default_na=False, na_filter=False, index_col=False)
+
+
+def _read_text(path, columns):
+    """The rows of a results CSV as text, with exactly these columns; empty if there is none yet."""
+    path = Path(path)
+    if not path.exists():
+        return pd.DataFrame(columns=columns, dtype=str)
+    try:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        rows = _as_text(io.BytesIO(raw))
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
+    if not raw.endswith(b"\n") or rows.isna().any(axis=None):
+        raise InputError(f"{path} ends within a row: restore it, or delete it and run again")
+    unknown = [name for name in rows if name not in columns]
+    if unknown or "run" not in rows:
+        raise InputError(f"{path} has other columns than this version writes: move it away and run again")
+    return rows.reindex(columns=columns, fill_value="")  # a later version may have more columns
+
+
+def _typed(text):
+    """The same rows with numbers as numbers; an empty cell of a text column stays an empty text."""
+    stream = io.StringIO(text.to_csv(index=False))
+    rows = pd.read_csv(stream, dtype={name: str for name in text if name in TEXT})
+    return rows.fillna({name: "" for name in rows if name in TEXT})
+
+
+def with_experiment(rows, records, where=""):
+    """Rows with the column `experiment`: the digest of everything but the seed, from each run's own record.
+
+    Raises:
+        InputError: a run without a record.
+    """
+    unknown = set(rows["run"]) - set(records)
+    if unknown:
+        raise InputError(
+            f"settings.json beside {where} lacks run {min(unknown)}: restore it, or delete that run's rows"
+        )
+    return rows.assign(experiment=[experiment(records[run]) for run in rows["run"]])
+
+
+def read_rows(path):
+    """The rows of a results CSV (or .csv.gz) with numbers as numbers, and the column `experiment` (see `with_experiment`).
+
+    Raises:
+        InputError: no such file, damaged, or no CSV of ours.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} is missing: run the script that writes it")
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as stream:
+            columns = stream.readline().rstrip("\n").split(",")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
+    return with_experiment(_typed(_read_text(path, columns)), read_records(path), path)
+
+
+def write_table(path, rows, **options):
+    """Write rows as CSV, atomically; `options` are pandas'."""
+    write_atomically(path, lambda temporary: rows.to_csv(temporary, index=False, float_format=NUMBER_FORMAT, **options))
+
+
+def _sort_key(column):
+    numbers = pd.to_numeric(column, errors="coerce")
+    return column if numbers.isna().any() else numbers
+
+
+def put_rows(path, new, columns, keys=(), order=None, packed=False):
+    """Add rows to a results CSV under a lock. A row with the same run and keys is replaced, every other one keeps its very text.
+
+    Args:
+        new: dictionaries; "run" is the Record of what made the row, and is written to settings.json beside the table.
+        columns: the table's columns between `run` and COMMITS.
+        keys: columns that tell the rows of one run apart.
+        order: columns that the rows are sorted by (the first of `columns`, and the keys).
+        packed: also write the same table as .csv.gz (a whole experiment is too large for a repository). Where only that one is
+            there, as in a fresh clone, its rows are kept.
+
+    Returns:
+        all rows, as `read_rows` gives them.
+    """
+    path, columns, keys = Path(path), ["run", *columns, *COMMITS], ["run", *keys]
+    packed_path = Path(f"{path}.gz")
+    records = {row["run"].digest: row["run"].stored() for row in new}
+    new = pd.DataFrame([{**row, "run": row["run"].digest} for row in new], columns=columns)
+    new = _as_text(io.StringIO(new.to_csv(index=False, float_format=NUMBER_FORMAT)))
+    with locked(path.parent):
+        rows = _read_text(packed_path if packed and not path.exists() else path, columns)
+        known = read_records(path)
+        rows = pd.concat([rows, new], ignore_index=True).drop_duplicates(keys, keep="last")
+        rows = rows.sort_values([*(order or columns[1:2]), *keys], key=_sort_key, kind="stable", ignore_index=True)
+        # The record first: a kill between the two leaves a record without rows, never rows without a record.
+        write_json(_settings_file(path), known | records)
+        write_table(path, rows)
+        if packed:
+            write_table(packed_path, rows, compression={"method": "gzip", "mtime": 0})  # equal rows, equal bytes
+    return with_experiment(_typed(rows), known | records, path)

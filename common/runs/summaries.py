@@ -1,0 +1,64 @@
+"""What reports make of rows: means over seeds, numbers with their spread, Markdown."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+
+from common.runs.identity import differences
+
+
+def over_seeds(rows, measures, by=(), over="seed"):
+    """Mean and standard deviation (n - 1) of each measure over the seeds (or splits) of one experiment.
+
+    Rows are grouped by `experiment` (everything but the seed, derived from their records) and the columns `by`, so rows of unlike
+    settings are never averaged. Of the other columns those stay which are constant in every group.
+
+    Returns:
+        one row a group, with num_<over>s, <measure>_mean, <measure>_std, trained_at and evaluated_at.
+    """
+    grouped = rows.groupby(["experiment", *by], sort=False, dropna=False)
+    table = grouped[measures].agg(["mean", "std"])
+    table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
+    table.insert(0, f"num_{over}s", grouped[over].nunique())
+    left = [
+        name for name in rows if name not in {"experiment", *by, *measures, over, "run", "trained_at", "evaluated_at"}
+    ]
+    constant = [name for name in left if (grouped[name].nunique(dropna=False) == 1).all()]
+    for position, name in enumerate(constant):
+        table.insert(position, name, grouped[name].agg(lambda part: part.iloc[0]))
+    for name in ("trained_at", "evaluated_at"):
+        table[name] = grouped[name].agg(lambda commits: " ".join(sorted(set(commits))))
+    return table.reset_index()
+
+
+def settings_in_words(rows, records):
+    """{experiment: the settings that tell it from the other experiments among the rows}.
+
+    Args:
+        records: {run: stored record}, of `results.read_records`.
+    """
+    first = rows.drop_duplicates("experiment")
+    return differences({row.experiment: records[row.run] for row in first.itertuples()})
+
+
+def plus_minus(mean, spread=np.nan, decimals=1):
+    """ "93.1 +- 1.0"; without the spread where there is none, and empty where there is no mean."""
+    if mean is None or pd.isna(mean):
+        return ""
+    return f"{mean:.{decimals}f}" if pd.isna(spread) else f"{mean:.{decimals}f} +- {spread:.{decimals}f}"
+
+
+def paired_interval(differences, level=0.95, seed=0):
+    """Bootstrap interval (low, high) of the mean of paired differences (n,), of at least two."""
+    values = np.asarray(differences, float)
+    if values.std() == 0:
+        return float(values[0]), float(values[0])
+    found = bootstrap((values,), np.mean, confidence_level=level, rng=seed).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def markdown_table(header, rows):
+    """A Markdown table of cells that str() can show."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,112 @@
+"""Tables, splits and what each member of an ensemble may see."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.data import tabular
+from common.errors import InputError
+
+DATA = Path(os.environ.get("HYPERVAE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def small(rows=40):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(rows, 3)), rng.normal(size=rows)
+
+
+def test_diabetes_has_the_standard_protocol():
+    table = tabular.load("diabetes", "nowhere")
+    assert table.x.shape == (442, 10) and table.train_index.shape == (20, 398) and table.test_index.shape == (20, 44)
+    for train, test in zip(table.train_index, table.test_index):
+        assert sorted([*train, *test]) == list(range(442))
+    assert len({tuple(test) for test in table.test_index}) == 20
+
+
+@pytest.mark.parametrize("name", tabular.NAMES)
+def test_stored_splits_are_the_protocols(name):
+    if not (DATA / "uci").exists():
+        pytest.skip("no UCI data: set HYPERVAE_DATA")
+    table = tabular.load(name, DATA)
+    train, test = tabular.standard_splits(len(table.y))
+    np.testing.assert_array_equal(table.train_index, train)
+    np.testing.assert_array_equal(table.test_index, test)
+
+
+def test_csv_and_npz_of_one_table_agree(tmp_path):
+    x, y = small()
+    lines = ["a,b,price,c"] + [f"{r[0]!r},{r[1]!r},{t!r},{r[2]!r}" for r, t in zip(x.tolist(), y.tolist())]
+    (tmp_path / "own.csv").write_text("\n".join(lines) + "\n")
+    np.savez(tmp_path / "own.npz", x=x, price=y)
+    tables = [tabular.load(str(tmp_path / name), "", "price") for name in ("own.csv", "own.npz")]
+    assert tables[0].fingerprint() == tables[1].fingerprint() and tables[0].name == "own"
+    np.testing.assert_array_equal(tables[0].x, x)
+
+
+def test_statistics_know_nothing_of_rows_that_are_measured_on():
+    x, y = small()
+    table = tabular.Table("t", x, y, *tabular.standard_splits(40))
+    members = tabular.Members(table, 3)
+    for k, (rows, stream) in enumerate(zip(members.rows, members.streams)):
+        measured = table.test_index[k % 3] if k < 3 else table.train_index[k % 3][-4:]
+        assert not set(rows) & set(measured) and not set(rows) & set(table.test_index[k % 3])
+        np.testing.assert_array_equal(members.x[k], x[measured])
+        changed = x.copy()
+        changed[measured] = 1e6
+        for before, after in zip(members.statistics, tabular.statistics(changed, y, members.rows)):
+            np.testing.assert_array_equal(before[k], after[k])
+        np.testing.assert_allclose(members.statistics[0][k], x[rows].mean(0))
+    assert len(set(members.streams)) == 6
+
+
+def test_constant_columns_are_not_divided_by_zero():
+    x = np.column_stack([np.full(10, 0.1), np.arange(10.0)])
+    _, deviation, _, target = tabular.statistics(x, np.full(10, 3.3), [np.arange(10)])
+    assert deviation[0, 0] == 1 and target[0] == 1 and np.isclose(deviation[0, 1], np.arange(10).std())
+
+
+def bad_tables(folder):
+    x, y = small()
+    train, test = tabular.standard_splits(40)
+
+    def save(name, **arrays):
+        np.savez(folder / name, **({"x": x, "y": y} | arrays))
+        return str(folder / name), None
+
+    def write(name, text, target="price"):
+        (folder / name).write_text(text)
+        return str(folder / name), target
+
+    rows = "".join(f"{i},{i}\n" for i in range(30))
+    cut = save("cut.npz")[0]
+    Path(cut).write_bytes(Path(cut).read_bytes()[:500])
+    return {
+        "unknown": ("housing", None),
+        "is missing": ("boston", None),
+        "no.csv is missing": (str(folder / "no.csv"), "price"),
+        "name one of them": write("column.csv", f"a,b\n{rows}"),
+        "is no number": write("text.csv", f"a,price\n{rows}red,1\n"),
+        "cannot be read as CSV": write("ragged.csv", f"a,price\n{rows}1,2,3\n"),
+        "NaN": write("nan.csv", f"a,price\n{rows}1,\n"),
+        "1 rows": write("one.csv", "a,price\n1,2\n"),
+        "cannot be read as .npz": (cut, None),
+        "has the arrays": (save("arrays.npz")[0], "cost"),
+        "(N, d)": save("flat.npz", x=x[:, 0]),
+        "outside 0 to 39": save("range.npz", train_index=train, test_index=test + 1),
+        "both parts": save("both.npz", train_index=train, test_index=train[:, :4]),
+        "must both be there": save("half.npz", train_index=train),
+        "numbers are needed": save("words.npz", y=np.array(["a"] * 40)),
+    }
+
+
+@pytest.mark.parametrize("message", [
+    "unknown", "is missing", "no.csv is missing", "name one of them", "is no number", "cannot be read as CSV", "NaN", "1 rows",
+    "cannot be read as .npz", "has the arrays", "(N, d)", "outside 0 to 39", "both parts", "must both be there", "numbers are needed",
+])  # fmt: skip
+def test_bad_tables_are_named_with_a_remedy(tmp_path, message):
+    name, target = bad_tables(tmp_path)[message]
+    with pytest.raises(InputError) as raised:
+        tabular.load(name, tmp_path, target)
+    assert message in str(raised.value) and "\n" not in str(raised.value)

@@ -1,0 +1,216 @@
+"""Alloys: compositions, equilibria against plain pycalphad and handbooks, files."""
+
+import numpy as np
+import pytest
+from conftest import ALLOYS, ROOT, TDB, needs_tdb
+
+from common.discovery import alloys, calphad
+from common.discovery.calphad import ELEMENTS, PHASES, TEMPERATURES
+from common.errors import InputError
+
+LIMITS = ALLOYS / "alloy_limits.csv"
+SHIPPED = ROOT / "alloys" / "main30_100.npz"
+TABLE = "designation,element,min_wt,max_wt,set\n"
+
+
+@pytest.fixture(scope="module")
+def diagrams():
+    return calphad.PhaseDiagrams(TDB)
+
+
+def composition(**wt):
+    return np.array([wt.get(element, 0.0) for element in ELEMENTS])
+
+
+def test_a_scaled_phase_counts_relative_to_its_largest_share():
+    matrices = np.zeros((2, 3, 4))
+    matrices[0, 0], matrices[1, 1, 2], matrices[0, 2, 1] = 0.9, 0.5, 0.001
+    np.testing.assert_allclose(
+        alloys.phase_scale(matrices)[:, 0, 0], [1 / 0.9, 2, 100]
+    )  # a trace within the decoder's error
+
+
+def test_mole_fractions_by_hand():
+    x = calphad.mole_fractions(composition(CU=10.0, MG=1e-5))
+    moles = 90 / 26.9815, 10 / 63.546
+    assert list(x) == ["AL", "CU", "MG"]  # what is absent is left out
+    assert x["CU"] == pytest.approx(moles[1] / sum(moles), rel=1e-5)
+    assert x["MG"] == 1e-5  # a trace is floored
+
+
+@pytest.mark.parametrize("bad", [composition(CU=60, MG=40), composition(CU=-1), composition(CU=np.nan), np.ones(3)])
+def test_impossible_compositions_are_refused(bad):
+    with pytest.raises(InputError, match="wt%"):
+        calphad.mole_fractions(bad)
+
+
+def test_drawn_compositions_keep_their_limits_and_their_prefix(tmp_path):
+    (tmp_path / "limits.csv").write_text(
+        TABLE + "6053,Si,0.495,0.91,main30\n6053,Mg,1.1,1.4,main30\n6053,V,0,1,main30\n"
+    )
+    limits = calphad.read_limits(tmp_path / "limits.csv")
+    assert limits == {"6053": {"SI": (0.495, 0.91), "MG": (1.1, 1.4)}}
+    drawn = calphad.draw_compositions("6053", limits["6053"], 200, 0)
+    si, mg = drawn[:, ELEMENTS.index("SI")], drawn[:, ELEMENTS.index("MG")]
+    assert mg.min() >= 1.1 and mg.max() <= 1.4 and (si >= 0.45 * mg).all() and (si <= 0.65 * mg).all()
+    assert drawn.sum() == pytest.approx(si.sum() + mg.sum())
+    np.testing.assert_array_equal(calphad.draw_compositions("6053", limits["6053"], 5, 0), drawn[:5])
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a,b\n1,2\n", "no table of limits"),
+        (TABLE + "1100,Si,0,x,main30\n", "no table of limits"),
+        (TABLE + "1100,Si,0,1,extra\n", "no alloys of set"),
+        (TABLE + "1100,Pb,0,1,main30\n", "element Pb"),
+        (TABLE + "1100,Si,2,1,main30\n", "no interval"),
+        (TABLE + "1100,Si,0,60,main30\n1100,Cu,0,40,main30\n", "over 100 wt%"),
+    ],
+)
+def test_bad_limits_are_one_line(tmp_path, text, message):
+    (tmp_path / "limits.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        calphad.read_limits(tmp_path / "limits.csv")
+    with pytest.raises(InputError, match="missing"):
+        calphad.read_limits(tmp_path / "none.csv")
+
+
+@needs_tdb
+def test_equilibria_agree_with_plain_pycalphad(diagrams):
+    from pycalphad import equilibrium
+    from pycalphad import variables as v
+
+    own = composition(CU=4.4, MG=1.5, MN=0.6)  # 2024's main elements
+    temperatures = TEMPERATURES[[0, 12, 24, 27, 31]]
+    matrix = diagrams.matrix(own)
+    assert matrix.shape == (len(PHASES), len(TEMPERATURES))
+    np.testing.assert_allclose(matrix.sum(0), 1, atol=1e-6)
+    x = calphad.mole_fractions(own)
+    conditions = {v.T: temperatures, v.P: 101325, v.N: 1} | {v.X(e): value for e, value in x.items() if e != "AL"}
+    plain = equilibrium(diagrams.database, [*x, "VA"], list(PHASES), conditions)
+    for column, temperature in zip(matrix.T[np.isin(TEMPERATURES, temperatures)], temperatures):
+        at = plain.sel(T=temperature)
+        expected = np.zeros(len(PHASES))
+        for name, amount in zip(at.Phase.values.ravel(), at.NP.values.ravel()):
+            if name:
+                expected[PHASES.index(name)] += amount
+        np.testing.assert_allclose(column, expected, atol=2e-3)
+    assert matrix[PHASES.index("S_PHASE")].max() > 0.01 and matrix[PHASES.index("LIQUID"), -1] > 0.999
+
+
+@needs_tdb
+def test_melting_ranges_are_the_handbooks(diagrams):
+    limits = calphad.read_limits(LIMITS)
+    middle = composition(**{e: np.mean(limits["2024"][e]) for e in limits["2024"]})
+    liquidus, solidus = diagrams.melting_range(middle)
+    assert abs(liquidus - calphad.TEXTBOOK["2024"][0]) < 4 and abs(solidus - calphad.TEXTBOOK["2024"][1]) < 20
+
+
+@needs_tdb
+def test_a_class_that_was_cut_off_is_finished_and_read(tmp_path, monkeypatch):
+    limits = {"MG": (0.8, 1.2), "SI": (0.4, 0.8)}
+    monkeypatch.setattr(alloys, "SAVE_EVERY", 2)
+    path = tmp_path / "parts" / "6061.npz"
+    assert alloys.compute_class(TDB, "6061", limits, 2, 0, path) == 0
+    first = path.stat().st_mtime_ns
+    assert alloys.compute_class(TDB, "6061", limits, 2, 0, path) == 0 and path.stat().st_mtime_ns == first
+    monkeypatch.setattr(calphad.PhaseDiagrams, "matrix", fail_on(calphad.PhaseDiagrams.matrix, 2))
+    assert alloys.compute_class(TDB, "6061", limits, 4, 0, path) == 1
+    data = alloys.load(tmp_path / "parts")
+    assert data.names == ("6061",) and len(data.matrices) == 3 and data.failed == (("6061", 1),)
+    np.testing.assert_allclose(data.matrices.sum(1), 1, atol=1e-5)
+    assert data.phases[:3] == ("LIQUID", "FCC_A1", "SI_DIAMOND_A4") and data.matrices.shape[1] == len(
+        data.phases
+    ) < len(PHASES)
+    alloys.pack(tmp_path / "parts", tmp_path / "packed.npz", 4)
+    np.testing.assert_array_equal(alloys.load(tmp_path / "packed.npz").matrices, data.matrices)
+    with pytest.raises(InputError, match="fewer than 5"):
+        alloys.pack(tmp_path / "parts", tmp_path / "packed.npz", 5)
+    with pytest.raises(InputError, match="other alloys"):
+        alloys.compute_class(TDB, "6061", limits, 4, 1, path)
+
+
+def fail_on(matrix, call):
+    """PhaseDiagrams.matrix, whose equilibria are not found at its call-th call."""
+    calls = []
+
+    def failing(self, *args):
+        calls.append(args)
+        found = matrix(self, *args)
+        return np.full_like(found, np.nan) if len(calls) == call else found
+
+    return failing
+
+
+def test_bad_files_are_one_line(tmp_path):
+    good = {"compositions": np.zeros((2, len(ELEMENTS))), "designations": "1100"}
+    good["matrices"] = np.eye(len(PHASES), len(TEMPERATURES), dtype=np.float16)[None].repeat(2, 0)
+    alloys._write_npz(tmp_path / "good.npz", good)
+    alloys._write_npz(tmp_path / "sums.npz", good | {"matrices": good["matrices"] * np.float16(0.5)})
+    assert len(alloys.load(tmp_path / "good.npz").matrices) == 2
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:300])
+    alloys._write_npz(tmp_path / "shape.npz", good | {"compositions": np.zeros((3, len(ELEMENTS)))})
+    alloys._write_npz(tmp_path / "phases.npz", good | {"phases": PHASES[::-1]})
+    (tmp_path / "empty").mkdir()
+    cases = {"sums.npz": "sum to 1", "cut.npz": "no file", "shape.npz": "do not fit", "phases.npz": "other phases"}
+    for name, message in (cases | {"empty": "no .npz", "none.npz": "missing"}).items():
+        with pytest.raises(InputError, match=message):
+            alloys.load(tmp_path / name)
+
+
+def test_a_database_that_does_not_fit_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="missing"):
+        calphad.PhaseDiagrams(tmp_path / "none.tdb")
+    (tmp_path / "small.tdb").write_text(
+        "ELEMENT AL FCC_A1 26.98 4577 28.3 !\nPHASE FCC_A1 % 1 1 !\nCONSTITUENT FCC_A1 :AL: !\n"
+    )
+    with pytest.raises(InputError, match="no element CU"):
+        calphad.PhaseDiagrams(tmp_path / "small.tdb").matrix(composition(CU=1.0))
+
+
+def test_the_set_that_ships_is_what_metallurgists_expect():
+    data = alloys.load(SHIPPED)
+    assert len(data.names) == 30 and len(data.y) == 2999 and data.failed == (("5005", 1),)
+    np.testing.assert_allclose(data.matrices.sum(1), 1, atol=1e-5)
+    most = dict(zip(data.phases, data.matrices.max(2).T))  # of each phase, in each alloy
+    class_of = np.array(data.names)[data.y]
+    expected = {"S_PHASE": ("2024", "2618"), "THETA_AL2CU": ("2219", "2025", "2014")}
+    for phase, names in (expected | {"MG2SI_B": [name for name in data.names if name[0] == "6"]}).items():
+        assert (most[phase][np.isin(class_of, names)] > 1e-3).all(), phase
+    eta, t_phase = most["LC14_ZN2MG"] > 1e-3, most["MGALCUZN_T"] > 1e-3
+    zinc_alloys = np.isin(class_of, ("7075", "7076"))
+    assert (eta | t_phase)[zinc_alloys].all() and eta[zinc_alloys].mean() > 0.95  # most magnesium: T instead
+    assert (data.matrices[:, data.phases.index("LIQUID"), -1] > 0.999).mean() > 0.85
+    with np.load(SHIPPED, allow_pickle=False) as arrays:
+        assert "Open Database License" in str(arrays["notice"])
+
+
+@needs_tdb
+def test_the_set_that_ships_is_computed_by_this_code(diagrams):
+    limits = calphad.read_limits(LIMITS)
+    with np.load(SHIPPED, allow_pickle=False) as arrays:
+        for name in limits:
+            own = arrays["compositions"][arrays["designations"] == name]
+            np.testing.assert_array_equal(own, calphad.draw_compositions(name, limits[name], 100, 0))
+        number = 1234
+        again = diagrams.matrix(arrays["compositions"][number])
+        np.testing.assert_allclose(arrays["matrices"][number], again, atol=2e-3)
+
+
+def test_compositions_of_a_class_that_the_map_has_not_seen():
+    data = alloys.load(SHIPPED)
+    diagrams, compositions = alloys.class_means(data)
+    label = data.names.index("2218")
+    known = data.y != label
+    inverse = alloys.InverseMap("ridge", data.matrices[known], data.compositions[known])
+    assert alloys.element_error(inverse(diagrams[[label]])[0], compositions[label]) < 5
+    # Half a percent of a phase of which a single known alloy has a trace must not throw the map off.
+    matrices = data.matrices.copy()
+    unseen = data.phases.index("AL3TI_L")
+    matrices[:, unseen] = 0
+    matrices[0, unseen] = 1e-4
+    inverse = alloys.InverseMap("ridge", matrices[known], data.compositions[known])
+    plain, trace = diagrams[[label]].copy(), diagrams[[label]].copy()
+    plain[:, unseen], trace[:, unseen] = 0, 0.005
+    np.testing.assert_allclose(inverse(trace), inverse(plain), atol=0.5)

@@ -1,0 +1,150 @@
+"""The GPyOpt loop: what is worked round, resume, and that it finds more than random search does."""
+
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from common.discovery.bayesopt import ACQUISITIONS, BayesianOptimizer
+from common.errors import InputError
+
+BOX = [(-5, 5)] * 4
+
+
+def bowl(x):
+    """Smallest, 0, at (1, -2, 3, 0); flat far away, as a decoder is."""
+    return 1 - np.exp(-np.sum((x - [1, -2, 3, 0]) ** 2) / 20)
+
+
+@pytest.mark.parametrize("acquisition", ACQUISITIONS)
+def test_beats_random_search(acquisition):
+    found = BayesianOptimizer(BOX, seed=1, acquisition=acquisition).run(bowl, 40)[1]
+    random = min(bowl(x) for x in np.random.default_rng(1).uniform(-5, 5, (40, 4)))
+    assert found < 0.05 < random
+
+
+@pytest.mark.parametrize("trust_region", [False, True])
+def test_a_resumed_run_asks_for_the_same_points(tmp_path, trust_region):
+    options = {"seed": 2, "trust_region": trust_region}
+    whole = BayesianOptimizer(BOX, **options)
+    whole.run(bowl, 14)
+    for stop in (3, 7, 12, 14):
+        np.random.seed(stop)  # the global state plays no part
+        part = BayesianOptimizer(BOX, **options, history=tmp_path / "history.json")
+        part.run(bowl, stop)
+    np.testing.assert_array_equal(part.x, whole.x)
+    np.testing.assert_array_equal(part.ask(), whole.ask())
+    assert not np.array_equal(BayesianOptimizer(BOX, seed=3).ask(), whole.x[0])
+
+
+def test_numpys_global_random_state_is_left_alone():
+    np.random.seed(5)
+    expected = np.random.random(3)
+    np.random.seed(5)
+    optimizer = BayesianOptimizer(BOX)
+    optimizer.run(bowl, 6)
+    optimizer.ask()
+    np.testing.assert_array_equal(np.random.random(3), expected)
+
+
+def test_the_trust_region_holds_the_next_point_and_follows_gains_and_failures():
+    optimizer = BayesianOptimizer(BOX, first=[[0, 0, 0, 0]], num_initial=0, trust_region=True)
+    optimizer.tell(optimizer.ask(), 1.0)
+    for value, side in ((0.9, 0.4), (0.8, 0.8), *[(2.0, 0.8)] * 4, (2.0, 0.4)):  # 2 gains, 5 failures
+        x = optimizer.ask()
+        assert np.all(np.abs(x - optimizer.best[0]) <= optimizer._side() * 10 / 2 + 1e-9)
+        optimizer.tell(x, value)
+        assert optimizer._side() == pytest.approx(side)
+
+
+def test_known_values_teach_the_model_and_are_not_evaluated_again():
+    points = np.random.default_rng(0).uniform(-5, 5, (60, 4))
+    points[0] = [1, -2, 3, 0.3]
+    known = (points, np.array([bowl(x) for x in points]))
+    optimizer = BayesianOptimizer(BOX, num_initial=0, known=known, trust_region=True)
+    optimizer.run(bowl, 4)
+    assert len(optimizer.y) == 4 and optimizer.best[1] < known[1].min()
+
+
+def test_first_points_come_first():
+    first = [[1.0, -2.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    optimizer = BayesianOptimizer(BOX, first=first, num_initial=3)
+    optimizer.run(bowl, 5)
+    np.testing.assert_array_equal(optimizer.x[:2], first)
+    assert optimizer.best[1] == 0 and len(np.unique(optimizer.x, axis=0)) == 5
+
+
+def test_stays_in_the_box():
+    optimizer = BayesianOptimizer([(0, 1), (10, 30)])
+    optimizer.run(lambda x: x[0] + x[1], 15)  # the lowest value lies in a corner
+    assert optimizer.x[:, 0].min() >= 0 and optimizer.x[:, 1].min() >= 10
+    np.testing.assert_allclose(optimizer.best[0], [0, 10], atol=0.05)
+
+
+def test_the_acquisition_is_searched_near_the_best_points():
+    """In ten dimensions GPyOpt's own starts are uniform, 12 away from the best point on average."""
+    rng = np.random.default_rng(0)
+    optimizer = BayesianOptimizer([(-5, 5)] * 10, num_initial=0)
+    centre = np.full(10, 2.0)
+    for x in np.concatenate([rng.uniform(-5, 5, (40, 10)), centre + 0.5 * rng.standard_normal((40, 10))]):
+        optimizer.tell(x, 1 - np.exp(-np.sum((x - 2.2) ** 2) / 20))
+    best, value = optimizer.best
+    asked = optimizer.ask()
+    assert np.linalg.norm(asked - best) < 5
+    assert 1 - np.exp(-np.sum((asked - 2.2) ** 2) / 20) < value
+
+
+@pytest.mark.parametrize(
+    "bad, message", [(np.nan, "gave nan"), (np.inf, "gave inf"), (np.zeros(2), "one finite number")]
+)
+def test_no_number_is_reported_with_its_point_and_the_history_stays(tmp_path, bad, message):
+    optimizer = BayesianOptimizer(BOX, history=tmp_path / "h.json")
+    optimizer.run(bowl, 4)
+    with pytest.raises(InputError, match=message) as caught:
+        optimizer.run(lambda x: bad, 6)
+    assert f"{optimizer.design[4][0]:.6g}" in str(caught.value)
+    assert len(json.loads((tmp_path / "h.json").read_text())["y"]) == 4
+
+
+def test_an_objective_that_raises_is_reported_with_its_point(tmp_path):
+    optimizer = BayesianOptimizer(BOX, history=tmp_path / "h.json")
+
+    def broken(x):
+        raise RuntimeError("no licence")
+
+    with pytest.raises(InputError, match=r"failed at \[.*no licence"):
+        optimizer.run(broken, 3)
+
+
+@pytest.mark.parametrize("content, message", [("{", "damaged"), ('{"x": []}', "damaged"), ("other", "another search")])
+def test_a_bad_history_is_named(tmp_path, content, message):
+    path = tmp_path / "h.json"
+    if content == "other":
+        BayesianOptimizer([(0, 1)], history=path).run(lambda x: x[0], 2)
+    else:
+        path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        BayesianOptimizer(BOX, history=path)
+
+
+def test_import_leaves_the_warning_filters_and_true_errors_visible():
+    code = (
+        "import warnings; import common.bayesopt; import numpy as np;"
+        "assert not [f for f in warnings.filters if f[0] == 'ignore' and f[1] is None and f[2] is Warning];"
+        "assert np.linalg.linalg.LinAlgError is np.linalg.LinAlgError"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_loop_does_not_silence_warnings():
+    optimizer = BayesianOptimizer(BOX)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        optimizer.run(bowl, 6)
+        warnings.warn("still heard")
+    assert any("still heard" in str(w.message) for w in seen)

@@ -1,0 +1,161 @@
+"""Searches for a design: distances, bounds against brute force, what a step carries over, resume."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.spatial.distance import cosine
+
+import common.discovery.families
+from common.discovery import search as discovery
+from common.discovery.bayesopt import BayesianOptimizer
+from common.discovery.families import Family
+from common.discovery.search import Hunt, cosine_distance
+from common.hypervae.hypervae import HyperVAE
+from common.hypervae.vae import VAE
+
+SMALL = dict(image_shape=(8, 8, 1), latent_dim=2)
+TARGET = (np.random.default_rng(3).random((8, 8, 1)) < 0.5).astype(float)
+
+
+def strong(model):
+    """Weights far enough from their start that designs differ."""
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign(1.3 * variable.value + 0.05 * tf.random.stateless_normal(variable.shape, (7, i)))
+    return model
+
+
+@pytest.fixture(scope="module")
+def families():
+    return {
+        "vae": Family(strong(VAE(**SMALL))),
+        "hypervae": Family(strong(HyperVAE(hyper_latent_dim=2, summary="mean", **SMALL))),
+    }
+
+
+def hunt(families, folder, evaluations=21, shared=True):
+    return Hunt(families, TARGET, evaluations, 3, shared, 0, folder)
+
+
+def test_cosine_distance_is_scipys():
+    x = np.random.default_rng(0).random((5, 8, 8, 1))
+    expected = [cosine(image.ravel(), TARGET.ravel()) for image in x]
+    np.testing.assert_allclose(cosine_distance(x, TARGET), expected, rtol=1e-12)
+    assert cosine_distance(np.zeros((8, 8, 1)), TARGET) == 1
+
+
+def test_a_familys_designs_are_those_of_the_vae_taken_out(families):
+    family, model = families["hypervae"], families["hypervae"].model
+    image = tf.constant(TARGET, tf.float32)
+    u, vae = family.infer_u(TARGET), model.vae_for(image[None])
+    z = np.array([0.3, -1.2])
+    np.testing.assert_allclose(
+        family.decode(u[None], z[None])[0], vae.decode(z[None].astype("float32")).mean()[0], atol=1e-5
+    )
+    np.testing.assert_allclose(family.encode(u, TARGET), vae.encode(image[None]).mean()[0], atol=1e-5)
+    plain = families["vae"]
+    np.testing.assert_allclose(
+        plain.decode(np.zeros((1, 0)), z[None])[0], plain.model.decode(z[None].astype("float32")).mean()[0], atol=1e-6
+    )
+
+
+def test_the_bound_is_the_least_distance_on_a_fine_grid(families):
+    axis = np.linspace(-5, 5, 201)
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    for family in families.values():
+        u = family.infer_u(np.zeros_like(TARGET))
+        images = np.concatenate([family.decode(np.tile(u, (len(part), 1)), part) for part in np.array_split(grid, 9)])
+        brute = cosine_distance(images.astype(float), TARGET).min()
+        starts = [(u, z) for z in np.random.default_rng(0).standard_normal((8, 2))]
+        bound = family.bound(TARGET, starts, u_is_free=False)
+        assert brute - 2e-3 < bound <= brute + 1e-6
+    scale = np.linspace(0.2, 5, 8)[:, None, None]
+    brute = cosine_distance(images * scale, TARGET * scale).min()
+    assert brute - 2e-3 < family.bound(TARGET, starts, u_is_free=False, scale=scale) <= brute + 1e-6
+    freed = family.bound(TARGET, starts, u_is_free=True)
+    assert freed < bound - 1e-4  # a family holds more than one of its members
+
+
+def test_a_scaled_search_is_that_of_scaled_designs(families, tmp_path):
+    scale = np.linspace(0.2, 5, 8)[:, None, None]
+    scaled = Hunt(families, TARGET, 21, 3, True, 0, tmp_path, scale=scale)
+    images = np.random.default_rng(0).random((5, 8, 8, 1))
+    expected = [cosine((image * scale).ravel(), (TARGET * scale).ravel()) for image in images]
+    np.testing.assert_allclose(scaled.distance(images), expected, rtol=1e-12)
+    found = scaled.search("hypervae_joint")
+    best = scaled.distance(found.designs[-1].astype(float))
+    assert best == pytest.approx(found.distance.min(), rel=1e-5)
+    assert best <= scaled.search("random_hypervae").distance.min() + 0.01
+    assert scaled.bounds()["hypervae_joint"] <= best + 1e-6
+    plain = hunt(families, tmp_path / "plain").search("hypervae_joint")
+    assert not np.array_equal(plain.designs[-1], found.designs[-1])
+
+
+def test_the_box_covers_the_codes_of_known_tasks(families, monkeypatch):
+    monkeypatch.setattr(common.families, "BOX_U", 0.01)
+    monkeypatch.setattr(common.families, "BOX_Z", 0.02)
+    model = families["hypervae"].model
+    known = [np.random.default_rng(i).random((n, 8, 8, 1)) * (i + 1) for i, n in enumerate((4, 6, 3))]
+    family = Family(model, known)
+    u = np.stack([model.infer_u(tf.cast(images[None], tf.float32)).mean()[0] for images in known])
+    z = np.concatenate(
+        [model.encode(tf.cast(i[None], tf.float32), model.generate(c[None])).mean()[0] for i, c in zip(known, u)]
+    )
+    assert (np.abs(u).max(0) > 0.01).any() and (np.abs(z).max(0) > 0.02).any()
+    np.testing.assert_allclose(family.u_box, np.stack([u.min(0).clip(None, -0.01), u.max(0).clip(0.01)], 1), atol=1e-5)
+    np.testing.assert_allclose(family.z_box, np.stack([z.min(0).clip(None, -0.02), z.max(0).clip(0.02)], 1), atol=1e-5)
+    np.testing.assert_allclose(family.first_u, u.mean(0), atol=1e-5)
+    drawn = family.draw_u(np.random.default_rng(0), 20)
+    np.testing.assert_allclose(np.unique(drawn, axis=0), np.unique(u, axis=0), atol=1e-5)
+    assert Family(families["vae"].model, known).first_u.shape == (0,)
+
+
+def test_every_method_spends_the_same_evaluations(families, tmp_path):
+    found = {method: hunt(families, tmp_path).search(method) for method in discovery.METHODS}
+    for search in found.values():
+        assert len(search.distance) == len(search.step) == len(search.seconds) == 21
+        assert len(search.designs) == search.step[-1] + 1
+        # The design kept after the last step is the best of all that were evaluated.
+        np.testing.assert_allclose(cosine_distance(search.designs[-1], TARGET), search.distance.min(), rtol=1e-5)
+    assert list(np.bincount(found["hypervae_iterated"].step)) == [7, 7, 7]
+    assert found["vae"].distance.min() <= found["random_vae"].distance.min() + 0.01
+    bounds = hunt(families, tmp_path).bounds()
+    assert bounds["vae"] <= found["vae"].distance.min() + 1e-6
+    assert bounds["hypervae_joint"] <= min(found[m].distance.min() for m in found if m.startswith("hypervae")) + 1e-6
+    per_step = hunt(families, tmp_path / "per_step", 6, shared=False).search("hypervae_iterated")
+    assert list(np.bincount(per_step.step)) == [6, 6, 6]
+
+
+def test_a_step_begins_with_the_best_design_under_its_own_theta(families, tmp_path):
+    found = hunt(families, tmp_path).search("hypervae_iterated_vae_init")
+    family = families["hypervae"]
+    u = family.infer_u(found.designs[0])
+    history = json.loads((tmp_path / "hypervae_iterated_vae_init-1.json").read_text())
+    np.testing.assert_allclose(history["x"][0], family.encode(u, found.designs[0]))
+    # Codes of the VAE mean nothing to the HyperVAE: none is carried over. The third step begins with the second's best.
+    vae = np.array(json.loads((tmp_path / "hypervae_iterated_vae_init-0.json").read_text())["x"])
+    assert not any(np.array_equal(x, code) for x in history["x"] for code in vae)
+    third = json.loads((tmp_path / "hypervae_iterated_vae_init-2.json").read_text())["x"]
+    best = np.array(history["x"])[np.argsort(history["y"], kind="stable")[:5]]
+    np.testing.assert_array_equal(third[1:6], best)
+
+
+@pytest.mark.parametrize("method", ["hypervae_iterated", "hypervae_joint"])
+def test_a_search_that_was_cut_off_ends_as_a_whole_one(families, tmp_path, monkeypatch, method):
+    whole = hunt(families, tmp_path / "whole").search(method)
+    tell, told = BayesianOptimizer.tell, []
+
+    def cut(self, x, y):
+        told.append(x)
+        if len(told) in (5, 12, 20):
+            raise KeyboardInterrupt
+        tell(self, x, y)
+
+    monkeypatch.setattr(BayesianOptimizer, "tell", cut)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            hunt(families, tmp_path / "cut").search(method)
+    resumed = hunt(families, tmp_path / "cut").search(method)
+    np.testing.assert_array_equal(resumed.distance, whole.distance)
+    np.testing.assert_array_equal(resumed.designs[-1], whole.designs[-1])

@@ -1,0 +1,69 @@
+"""Patches cut and averaged back, image files, and measures against scikit-image."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+from common.errors import InputError
+from common.tvae import patches
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (17, 23), (8, 30), (19, 11, 3)])
+@pytest.mark.parametrize("stride", [1, 3, 4, 8])
+def test_patches_averaged_back_give_the_image(shape, stride):
+    image = np.random.default_rng(0).random(shape) * 255
+    cut = patches.cut(image, 8, stride)
+    assert cut.shape[1] == 8 * 8 * (3 if len(shape) == 3 else 1)
+    np.testing.assert_array_equal(cut[0], image[:8, :8].ravel())
+    np.testing.assert_array_equal(cut[-1], image[-8:, -8:].ravel())  # the last corner is always covered
+    np.testing.assert_allclose(patches.average(cut, shape, 8, stride), image, rtol=1e-12)
+
+
+def test_a_pixel_is_the_mean_of_the_patches_that_cover_it():
+    found = patches.average(np.arange(4.0)[:, None] * np.ones((1, 4)), (3, 3), 2, 1)  # four 2 x 2 patches of 0, 1, 2, 3
+    np.testing.assert_allclose(found, [[0, 0.5, 1], [1, 1.5, 2], [2, 2.5, 3]])
+
+
+def test_one_pixel_and_too_small_images():
+    assert patches.cut(np.full((1, 1), 7.0), 1, 1).tolist() == [[7.0]]
+    with pytest.raises(InputError, match="smaller than a patch"):
+        patches.cut(np.zeros((7, 20)), 8, 4)
+    with pytest.raises(InputError, match="leave pixels out"):
+        patches.cut(np.zeros((20, 20)), 8, 9)
+
+
+def test_measures():
+    rng = np.random.default_rng(1)
+    clean, noisy = (rng.random((32, 32)) * 255 for _ in range(2))
+    assert patches.psnr(noisy, clean) == pytest.approx(peak_signal_noise_ratio(clean, noisy, data_range=255))
+    assert patches.psnr(clean, clean) == float("inf") and patches.ssim(clean, clean) == pytest.approx(1)
+    assert np.isnan(patches.ssim(clean[:3], clean[:3]))
+    noise = patches.add_noise(np.zeros((200, 200), np.float32), 25, 0)
+    assert noise.std() == pytest.approx(25, rel=0.02) and noise.min() < 0  # not clipped
+
+
+@pytest.mark.parametrize(
+    "mode, shape",
+    [("L", (5, 6)), ("RGB", (5, 6, 3)), ("RGBA", (5, 6, 3)), ("LA", (5, 6)), ("P", (5, 6, 3)), ("1", (5, 6))],
+)
+def test_image_files(tmp_path, mode, shape):
+    Image.fromarray((np.arange(90).reshape(5, 6, 3) * 2).astype(np.uint8)).convert(mode).save(tmp_path / "a.png")
+    image = patches.read_image(tmp_path / "a.png")
+    assert image.shape == shape and image.dtype == np.float32 and image.max() <= 255
+    patches.write_image(tmp_path / "b.png", image)
+    np.testing.assert_array_equal(patches.read_image(tmp_path / "b.png"), image)
+
+
+def test_16_bits_are_scaled(tmp_path):
+    Image.fromarray(np.array([[0, 65535], [257, 514]], np.uint16)).save(tmp_path / "deep.png")
+    np.testing.assert_allclose(patches.read_image(tmp_path / "deep.png"), [[0, 255], [1, 2]])
+
+
+def test_what_is_no_image_is_one_line(tmp_path):
+    (tmp_path / "text.png").write_text("hello")
+    Image.fromarray(np.zeros((50, 50), np.uint8)).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
+    for name in ("text.png", "cut.png", "none.png"):
+        with pytest.raises(InputError, match="cannot be read as an image|is missing"):
+            patches.read_image(tmp_path / name)
