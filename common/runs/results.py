@@ -1,6 +1,7 @@
 """What scripts write: files that are always whole, and CSV tables whose rows are keyed by the run that made them."""
 
 import contextlib
+import csv
 import functools
 import gzip
 import io
@@ -127,9 +128,17 @@ def read_records(table):
     return read_json(path, "restore it, or delete it with the tables beside it") if path.exists() else {}
 
 
-def _as_text(source):
-    """A CSV with every cell as the text that stands in the file."""
-    return pd.read_csv(source, dtype=str, keep_default_na=False, na_filter=False, index_col=False)
+def _as_text(text):
+    """The rows of a CSV with every cell as the text that stands in the file.
+
+    Raises:
+        ValueError: it is no CSV with a header and rows of equal length.
+    """
+    header, *rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+    short = [number for number, row in enumerate(rows, 2) if len(row) != len(header)]
+    if not header or short:
+        raise ValueError(f"row {short[0]} has not {len(header)} cells" if short else "it is empty")
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def _read_text(path, columns):
@@ -139,12 +148,12 @@ def _read_text(path, columns):
         return pd.DataFrame(columns=columns, dtype=str)
     try:
         raw = path.read_bytes()
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-        rows = _as_text(io.BytesIO(raw))
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+        if not text.endswith("\n"):
+            raise ValueError("it ends within a row")
+        rows = _as_text(text)
+    except (ValueError, csv.Error, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
-    if not raw.endswith(b"\n") or rows.isna().any(axis=None):
-        raise InputError(f"{path} ends within a row: restore it, or delete it and run again")
     unknown = [name for name in rows if name not in columns]
     if unknown or "run" not in rows:
         raise InputError(f"{path} has other columns than this version writes: move it away and run again")
@@ -217,15 +226,16 @@ def put_rows(path, new, columns, keys=(), order=None, packed=False):
     packed_path = Path(f"{path}.gz")
     records = {row["run"].digest: row["run"].stored() for row in new}
     new = pd.DataFrame([{**row, "run": row["run"].digest} for row in new], columns=columns)
-    new = _as_text(io.StringIO(new.to_csv(index=False, float_format=NUMBER_FORMAT)))
+    new = _as_text(new.to_csv(index=False, float_format=NUMBER_FORMAT))
     with locked(path.parent):
         rows = _read_text(packed_path if packed and not path.exists() else path, columns)
         known = read_records(path)
         rows = pd.concat([rows, new], ignore_index=True).drop_duplicates(keys, keep="last")
         rows = rows.sort_values([*(order or columns[1:2]), *keys], key=_sort_key, kind="stable", ignore_index=True)
+        complete = with_experiment(_typed(rows), known | records, path)
         # The record first: a kill between the two leaves a record without rows, never rows without a record.
         write_json(_settings_file(path), known | records)
         write_table(path, rows)
         if packed:
             write_table(packed_path, rows, compression={"method": "gzip", "mtime": 0})  # equal rows, equal bytes
-    return with_experiment(_typed(rows), known | records, path)
+    return complete

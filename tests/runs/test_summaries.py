@@ -1,0 +1,48 @@
+"""What reports make of rows: unlike settings are never averaged; intervals against closed forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_results import COLUMNS, Run, row
+
+from common.runs import results, summaries
+
+
+def test_unlike_settings_are_never_averaged(tmp_path):
+    runs = [Run("a", rate, seed) for rate in (0.1, 0.2) for seed in (0, 1)]
+    rows = [row(run, value=10 * run.rate + run.seed) | {"seed": run.seed} for run in runs]
+    path = tmp_path / "t.csv"
+    table = summaries.over_seeds(results.put_rows(path, rows, [*COLUMNS, "seed"], ["part"]), ["value"], ["part"])
+    assert table[["dataset", "num_seeds", "value_mean"]].to_numpy().tolist() == [["a", 2, 1.5], ["a", 2, 2.5]]
+    np.testing.assert_allclose(table["value_std"], np.sqrt(0.5))
+    words = summaries.settings_in_words(results.read_rows(path), results.read_records(path))
+    assert sorted(words.values()) == ["rate 0.1", "rate 0.2"] and set(words) == set(table["experiment"])
+
+
+def test_columns_that_vary_within_an_experiment_are_left_out():
+    rows = pd.DataFrame({"experiment": ["e", "e"], "seed": [0, 1], "seconds": [1.0, 2.0], "name": ["n", "n"], "value": [1, 3]})
+    rows = rows.assign(run=["r", "s"], trained_at="c", evaluated_at=["d", "c"])
+    table = summaries.over_seeds(rows, ["value"])
+    assert "seconds" not in table and table["name"].item() == "n" and table["evaluated_at"].item() == "c d"
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "text"),
+    [(93.14, 0.98, "93.1 +- 1.0"), (93.14, np.nan, "93.1"), (np.nan, np.nan, ""), (None, np.nan, "")],
+)
+def test_one_formatter_of_mean_and_spread(mean, spread, text):
+    assert summaries.plus_minus(mean, spread) == text
+
+
+def test_the_interval_of_paired_differences_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(60):
+        low, high = summaries.paired_interval(rng.normal(1, 2, 30), 0.9, trial)
+        hits += low < 1 < high
+    assert 45 <= hits <= 60  # 54 expected
+    assert summaries.paired_interval([2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_markdown_has_a_line_a_row():
+    assert summaries.markdown_table(["a", "b"], [[1, 2.5]]) == "| a | b |\n| --- | --- |\n| 1 | 2.5 |\n"
