@@ -18,7 +18,8 @@ if "TF_XLA_FLAGS" not in os.environ:
     os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={compiled}"
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-ALLOYS = Path(os.environ.get("HYPERVAE_DATA", ROOT.parent / "shared" / "data")) / "alloys"
+DATA = Path(os.environ.get("HYPERVAE_DATA", ROOT.parent / "shared" / "data"))
+ALLOYS = DATA / "alloys"
 TDB = ALLOYS / "mc_al_v2.032.pycalphad.tdb"
 needs_tdb = pytest.mark.skipif(not TDB.exists(), reason=f"no thermodynamic database at {TDB}")
 

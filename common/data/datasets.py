@@ -72,6 +72,7 @@ def load(name, data_dir, binarize="bernoulli"):
     """
     raw = readers.read(name, Path(data_dir))
     x, y, x_test, y_test = raw.x, raw.y, raw.x_test, raw.y_test
+    _check_sizes(raw)
     if x_test is None:
         x, y, x_test, y_test = stratified_split(x, y, raw.test_fraction)
     _check(raw.name, x, y, x_test, y_test)
@@ -130,6 +131,16 @@ def _binarize(x, how, rng):
         block = x[start : start + 10_000]
         out[start : start + 10_000] = rng.random(block.shape, np.float32) * 255 < block
     return out
+
+
+def _check_sizes(raw):
+    """Every class that has images needs one for each part that is cut off, and one to train on."""
+    parts = ("training", "validation") if raw.x_test is not None else ("training", "validation", "test")
+    labels, numbers = np.unique(raw.y, return_counts=True)
+    if len(labels) and numbers.min() < len(parts):
+        label, number = labels[numbers.argmin()], numbers.min()
+        has = f"{number} image{'s' if number > 1 else ''}, {len(parts)} are needed"
+        raise InputError(f"{raw.name}: class {label} has {has}, one for each of {', '.join(parts)}: add more")
 
 
 def _check(name, x, y, x_test, y_test):

@@ -1,7 +1,7 @@
 """Readers of image files: idx, MATLAB, .npz, tensorflow-datasets; each array is checked as it is read.
 
-Images come as (number, height, width, 1) uint8, 0 to 255, labels as (number,) int64. No TensorFlow is imported here unless a
-named set has to be fetched by tensorflow-datasets.
+Images come as (number, height, width, 1) uint8, 0 to 255, labels as (number,) int64. No TensorFlow is imported here
+unless a named set has to be fetched by tensorflow-datasets.
 """
 
 import gzip
@@ -17,11 +17,20 @@ from common.errors import InputError
 
 NAMES = ("digits", "mnist", "fashion_mnist", "omniglot")
 IDX_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
 )
+# Arrays of an .npz: training images and labels, test images and labels, as this project, Keras and others call them.
+NPZ_ARRAYS = (
+    ("x", "y", "x_test", "y_test"),
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("images", "labels", "images_test", "labels_test"),
+)
+ROUNDING = 1e-3  # floats this far outside [0, 1] are taken for rounding and clipped
+DARKEST_WHITE = 64  # a set whose brightest pixel is below is no set of bytes: some other scale
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ def read(name, data_dir):
     Raises:
         InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
     """
-    if str(name).endswith(".npz"):
+    if Path(name).suffix.lower() == ".npz":
         return _read_npz(Path(name))
     if name == "digits":
         return _read_digits()
@@ -58,9 +67,14 @@ def read(name, data_dir):
     if name == "omniglot":
         path = folder / "chardata.mat"
         return _read_omniglot(path) if path.exists() else _read_tfds(name, data_dir)
-    if any((folder / file).exists() for file in IDX_FILES):
+    if any(_idx_path(folder, file) for file in IDX_FILES):
         return _read_idx_folder(name, folder)
     return _read_tfds(name, data_dir)
+
+
+def _idx_path(folder, name):
+    """A standard file as it was fetched, or unpacked; None if neither is there."""
+    return next((path for path in (folder / f"{name}.gz", folder / name) if path.exists()), None)
 
 
 def _read_digits():
@@ -75,12 +89,10 @@ def _read_digits():
 
 
 def read_idx(path):
-    """Read one gzip-compressed idx file of unsigned bytes into an array of its stated shape."""
+    """Read one idx file of unsigned bytes, packed by gzip or not, into an array of its stated shape."""
     try:
-        with gzip.open(path, "rb") as stream:
-            raw = stream.read()
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: put all four of {', '.join(IDX_FILES)} in one folder") from None
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw  # some browsers unpack and keep the name
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}): fetch the file again") from error
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] not in (1, 3):
@@ -98,7 +110,11 @@ def read_idx(path):
 
 
 def _read_idx_folder(name, folder):
-    arrays = [read_idx(folder / file) for file in IDX_FILES]
+    paths = {file: _idx_path(folder, file) for file in IDX_FILES}
+    missing = [f"{folder / file}.gz" for file, path in paths.items() if path is None]
+    if missing:
+        raise InputError(f"{missing[0]} is missing: put all four of {', '.join(IDX_FILES)} (.gz) in one folder")
+    arrays = [read_idx(path) for path in paths.values()]
     for images, labels, part in ((arrays[0], arrays[1], "train"), (arrays[2], arrays[3], "t10k")):
         if images.ndim != 3 or labels.ndim != 1:
             raise InputError(f"{folder}: the {part} files are swapped (images must have 3 axes, labels 1)")
@@ -106,15 +122,32 @@ def _read_idx_folder(name, folder):
     return Raw(name, x[..., None], y.astype(np.int64), x_test[..., None], y_test.astype(np.int64))
 
 
+def _read_mat(path, wanted):
+    """{name: array} of a MATLAB file of any version, arrays as MATLAB shows them."""
+    from scipy.io import loadmat
+
+    with open(path, "rb") as stream:
+        is_hdf5 = stream.read(128).startswith(b"MATLAB 7.3")
+    if not is_hdf5:
+        return loadmat(path, variable_names=wanted)
+    import h5py
+
+    def value(item, file):
+        array = item[()]
+        if item.dtype == h5py.ref_dtype:  # a cell array of texts
+            return np.array(["".join(map(chr, np.ravel(file[cell][()]))) for cell in np.ravel(array)], object)
+        return np.asarray(array).T  # HDF5 keeps MATLAB's columns as rows
+
+    with h5py.File(path) as file:
+        return {name: value(file[name], file) for name in wanted if name in file}
+
+
 def _read_omniglot(path):
     """The 28x28 Omniglot of Burda et al. (2015): MATLAB columns, column-major; tasks are alphabets."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     wanted = ["data", "target", "testdata", "testtarget"]
     try:
-        mat = loadmat(path, variable_names=wanted + ["alphabets"])
-    except (OSError, ValueError, TypeError, MatReadError, zlib.error, struct.error, IndexError) as error:
+        mat = _read_mat(path, [*wanted, "alphabets"])
+    except Exception as error:  # scipy, h5py and zlib raise many kinds; all mean the same here
         raise InputError(f"{path} cannot be read as a MATLAB file ({error}): fetch the file again") from error
     missing = [key for key in wanted if key not in mat]
     if missing:
@@ -148,8 +181,9 @@ def read_arrays(path, missing, damaged="cannot be read as .npz ({}): write it ag
     """The arrays of an .npz, {name: array}; nothing is unpickled.
 
     Args:
+        missing: the remedy where there is no such file.
+        damaged: what an error says of a file that cannot be read, {} for the reason.
         names: read these alone (all).
-        missing: the remedy where there is no such file; damaged: what an error says of one that cannot be read, {} for the reason.
 
     Raises:
         InputError: no such file, or it cannot be read.
@@ -164,23 +198,28 @@ def read_arrays(path, missing, damaged="cannot be read as .npz ({}): write it ag
 
 
 def _read_npz(path):
-    arrays = read_arrays(path, "give the path of an .npz with arrays x and y", names=("x", "y", "x_test", "y_test"))
-    if "x" not in arrays or "y" not in arrays:
-        raise InputError(f"{path} needs arrays 'x' (N, H, W) and 'y' (N,): write it with numpy.savez")
-    if ("x_test" in arrays) != ("y_test" in arrays):
-        raise InputError(f"{path} has only one of x_test and y_test: give both or neither")
-    x, y = _as_images(arrays["x"], f"{path}: x"), _as_labels(arrays["y"], f"{path}: y")
+    every = {name for names in NPZ_ARRAYS for name in names}
+    arrays = read_arrays(path, "give the path of an .npz with arrays x and y", names=every)
+    names = next((own for own in NPZ_ARRAYS if own[0] in arrays), None)
+    if names is None or names[1] not in arrays:
+        found = ", ".join(read_names(path)) or "none"
+        raise InputError(f"{path} has the arrays {found}: it needs x (N, H, W) and y (N,), written with numpy.savez")
+    x_name, y_name, x_test, y_test = names
+    if (x_test in arrays) != (y_test in arrays):
+        raise InputError(f"{path} has only one of {x_test} and {y_test}: give both or neither")
+    x, y = _as_images(arrays[x_name], f"{path}: {x_name}"), _as_labels(arrays[y_name], f"{path}: {y_name}")
     if len(x) != len(y):
-        raise InputError(f"{path}: x has {len(x)} images, y {len(y)} labels")
-    if "x_test" not in arrays:
+        raise InputError(f"{path}: {x_name} has {len(x)} images, {y_name} {len(y)} labels")
+    if x_test not in arrays:
         return Raw(path.stem, x, y)
-    return Raw(
-        path.stem,
-        x,
-        y,
-        _as_images(arrays["x_test"], f"{path}: x_test"),
-        _as_labels(arrays["y_test"], f"{path}: y_test"),
-    )
+    held = _as_images(arrays[x_test], f"{path}: {x_test}"), _as_labels(arrays[y_test], f"{path}: {y_test}")
+    return Raw(path.stem, x, y, *held)
+
+
+def read_names(path):
+    """The names of an .npz's arrays (the file was read before)."""
+    with np.load(path, allow_pickle=False) as archive:
+        return archive.files
 
 
 def _as_images(array, where):
@@ -190,7 +229,11 @@ def _as_images(array, where):
         raise InputError(f"{where} has shape {array.shape}: grey images (N, H, W) or (N, H, W, 1) are needed")
     if array.dtype == np.uint8:
         # An image set of zeros and ones is binary already, not nearly black.
-        return array * np.uint8(255) if array.max() <= 1 else array
+        if array.max() <= 1:
+            return array * np.uint8(255)
+        if array.max() < DARKEST_WHITE:
+            raise InputError(f"{where} lies in [{array.min()}, {array.max()}], not 0..255: scale it to 0..255")
+        return array
     if array.dtype == bool:
         return array.astype(np.uint8) * np.uint8(255)
     if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
@@ -198,9 +241,13 @@ def _as_images(array, where):
     array = array.astype(np.float64)
     if not np.all(np.isfinite(array)):
         raise InputError(f"{where} has NaN or infinite values: clean the images first")
-    if array.min() < 0 or array.max() > 255:
-        raise InputError(f"{where} lies in [{array.min():g}, {array.max():g}]: scale it to [0, 1] or 0..255")
-    return np.round(array * (255 if array.max() <= 1 else 1)).astype(np.uint8)
+    low, high = array.min(), array.max()
+    if -ROUNDING <= low and high <= 1 + ROUNDING:
+        return np.round(array.clip(0, 1) * 255).astype(np.uint8)
+    if low < 0 or not DARKEST_WHITE <= high <= 255:
+        remedy = "clip it to [0, 1]" if -0.5 < low and 1 < high < 2 else "scale it to [0, 1] or 0..255"
+        raise InputError(f"{where} lies in [{low:g}, {high:g}], neither [0, 1] nor 0..255: {remedy}")
+    return np.round(array).astype(np.uint8)
 
 
 def _as_labels(array, where):
@@ -213,7 +260,9 @@ def _as_labels(array, where):
 
 def _read_tfds(name, data_dir):
     """Fetch with tensorflow-datasets. Its Omniglot is 105x105 with another split than chardata.mat."""
-    expected = "chardata.mat" if name == "omniglot" else ", ".join(IDX_FILES)
+    expected = "chardata.mat" if name == "omniglot" else ", ".join(f"{file}.gz" for file in IDX_FILES)
+    if not (data_dir / "tfds" / name).exists() and not _online():  # its own retries take minutes
+        raise InputError(f"{name} is not in {data_dir / name}, and there is no network: put {expected} there")
     try:
         import tensorflow_datasets as tfds
 
@@ -236,6 +285,17 @@ def _read_tfds(name, data_dir):
     # tfds splits by alphabet, so no test task would be known to MetaVAE: pool and split each alphabet.
     x, y = np.concatenate([arrays[0], arrays[2]]), np.concatenate([arrays[1], arrays[3]])
     return Raw("omniglot_tfds", x, y, test_fraction=0.25)
+
+
+def _online(seconds=4):
+    """Whether tensorflow-datasets' host answers."""
+    import requests
+
+    try:
+        requests.head("https://storage.googleapis.com", timeout=seconds)
+    except requests.RequestException:
+        return False
+    return True
 
 
 def _shrink_to_28(image):

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from common.data import delimited
 from common.data.readers import read_arrays
 from common.errors import InputError
 
 NAMES = ("boston", "concrete", "energy", "kin8nm", "naval", "power", "protein", "wine-red", "yacht")
+DELIMITED = (".csv", ".tsv", ".txt")
 NUM_SPLITS = 20
+SPLIT_SEED = 0  # of the order of the rows in a user's own splits
 LEAST_ROWS = 20  # so that a split's test part and the part held out for sigma are two rows at least
 
 
@@ -24,46 +26,53 @@ class Table:
     y: np.ndarray
     train_index: np.ndarray  # (splits, n_train)
     test_index: np.ndarray  # (splits, n_test)
+    notes: tuple = ()  # what was done in reading it, in words
 
     def fingerprint(self):
-        """Short digest of all numbers."""
-        found = hashlib.sha256(self.name.encode())
+        """Short digest of all numbers: what the table is, whatever it is called."""
+        found = hashlib.sha256()
         for array in (self.x, self.y, self.train_index, self.test_index):
+            found.update(f"{array.dtype}{array.shape}".encode())
             found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()[:12]
 
 
-def load(name, data_dir, target=None):
+def load(name, data_dir, target=None, missing="refuse", text="refuse"):
     """Read a table.
 
     Args:
-        name: "diabetes" (scikit-learn's), one of NAMES in <data_dir>/uci/<name>/data.npz, or the path of a .csv or .npz.
-        target: the column of a CSV to predict; in an .npz the name of the array (default "y", inputs are "x" or "X").
+        name: "diabetes" (scikit-learn's), one of NAMES in <data_dir>/uci/<name>/data.npz, or the path of delimited text
+            (.csv, .tsv or .txt) or of an .npz.
+        target: the column to predict; in an .npz the name of the array (default "y", inputs are "x" or "X").
+        missing, text: of delimited text, see `delimited.read`.
 
     Raises:
         InputError: unknown name, missing or damaged file, missing column, text, NaN, too few rows, a bad split.
     """
+    path, notes = Path(name), ()
     if name == "diabetes":
         from sklearn.datasets import load_diabetes
 
         found = dict(zip(("x", "y"), load_diabetes(return_X_y=True, scaled=False)))
     elif name in NAMES:
-        found = _read_npz(
-            Path(data_dir) / "uci" / name / "data.npz", "y", f"put {name}'s data.npz there, or give --data-dir"
-        )
-    elif Path(name).suffix == ".npz":
-        found = _read_npz(Path(name), target or "y", "give the path of an .npz with arrays x and y")
-    elif Path(name).suffix == ".csv":
-        found = _read_csv(Path(name), target)
+        path = Path(data_dir) / "uci" / name / "data.npz"
+        found = _read_npz(path, "y", f"put {name}'s data.npz there, or give --data-dir")
+    elif path.suffix.lower() == ".npz":
+        found = _read_npz(path, target or "y", "give the path of an .npz with arrays x and y")
+    elif path.suffix.lower() in DELIMITED:
+        columns = delimited.read(path, target, missing, text)
+        found, notes = {"x": columns.x, "y": columns.y}, columns.notes
     else:
-        raise InputError(
-            f"unknown data set '{name}': choose diabetes, {', '.join(NAMES)}, or the path of a .csv or .npz"
-        )
+        known = f"diabetes, {', '.join(NAMES)}, or the path of a .csv or .npz"
+        raise InputError(f"unknown data set '{name}': choose {known}")
     x, y = _checked(name, found["x"], found["y"])
     parts = [found.get("train_index"), found.get("test_index")]
-    if all(part is None for part in parts):
-        parts = standard_splits(len(y))
-    return Table(Path(name).stem, x, y, *_checked_splits(name, *parts, len(y)))
+    given = any(part is not None for part in parts)
+    train, test = _checked_splits(name, *(parts if given else standard_splits(len(y))), len(y))
+    if given and name not in NAMES:
+        # Companions hold the last rows of a training part out: of a user's sorted ones they would be no fair sample.
+        train = np.random.default_rng(SPLIT_SEED).permuted(train, axis=1)
+    return Table(Path(name).stem, x, y, train, test, notes)
 
 
 def standard_splits(number):
@@ -84,28 +93,6 @@ def _read_npz(path, target, remedy):
         "y": found[target],
         **{k: found[k] for k in ("train_index", "test_index") if k in found},
     }
-
-
-def _read_csv(path, target):
-    try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: give the path of a CSV with a header line") from None
-    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(
-            f"{path} cannot be read as CSV ({str(error).strip()}): it needs a header line and equal rows"
-        ) from error
-    if target not in table.columns:
-        raise InputError(f"{path} has the columns {', '.join(map(str, table.columns))}: name one of them with --target")
-    for column in table.columns:
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        text = table.loc[numbers.isna() & table[column].notna(), column]
-        if len(text):
-            raise InputError(
-                f"{path}: '{text.iloc[0]}' in column {column}, row {text.index[0] + 2}, is no number: encode or drop it"
-            )
-        table[column] = numbers
-    return {"x": table.drop(columns=target).to_numpy(), "y": table[target].to_numpy()}
 
 
 def _checked(name, x, y):
@@ -133,38 +120,3 @@ def _checked_splits(name, train, test, number):
         if np.intersect1d(own_train, own_test).size:
             raise InputError(f"{name}: split {k} has rows in both parts: write the splits again")
     return train, test
-
-
-class Members:
-    """The models that are trained side by side: for each split one on all its training rows, then one companion each.
-
-    A companion leaves out as many training rows as the test part has; on those it is measured. sigma and settings are chosen
-    by them, inside each split.
-
-    Attributes:
-        rows: row numbers to train on, a list of 2 x splits arrays.
-        x, y: what each is measured on, (2 x splits, rows, d) and (2 x splits, rows): test rows, then left-out ones.
-        streams: numbers of the members' own random streams.
-        statistics: of each member's training rows, see `statistics`.
-    """
-
-    def __init__(self, table, splits):
-        held = table.test_index.shape[1]
-        train, test = list(table.train_index[:splits]), list(table.test_index[:splits])
-        self.splits = splits
-        self.rows = train + [own[:-held] for own in train]
-        evaluated = np.array(test + [own[-held:] for own in train])
-        self.streams = [2 * k for k in range(splits)] + [2 * k + 1 for k in range(splits)]
-        self.x, self.y = table.x[evaluated], table.y[evaluated]
-        self.statistics = statistics(table.x, table.y, self.rows)
-
-
-def statistics(x, y, rows):
-    """Mean and standard deviation of inputs and targets over each member's training rows, and no other; constant columns get 1."""
-
-    def spread(values):
-        deviation = values.std(0)
-        return np.where(deviation > 1e-12 * (1 + np.abs(values).max(0)), deviation, 1.0)
-
-    found = [(x[own].mean(0), spread(x[own]), y[own].mean(), spread(y[own])) for own in rows]
-    return [np.array(part) for part in zip(*found)]

@@ -5,16 +5,15 @@ import struct
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from common.data import datasets, readers
 from common.errors import InputError
 
 
-def write_idx(path, array, magic=None):
-    header = magic or struct.pack(">HBB", 0, 8, array.ndim)
-    body = header + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-    path.write_bytes(gzip.compress(body))
+def write_idx(path, array):
+    header = struct.pack(">HBB", 0, 8, array.ndim)
+    path.write_bytes(gzip.compress(header + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()))
 
 
 @pytest.fixture
@@ -31,19 +30,25 @@ def idx_folder(tmp_path):
 
 def test_idx_files_are_read_whole(idx_folder):
     data = datasets.load("mnist", idx_folder)
-    assert (
-        len(data.x) + len(data.x_validation) == 40
-        and data.x.shape[1:] == (28, 28, 1)
-        and data.x_test.shape == (20, 28, 28, 1)
-    )
-    assert data.num_classes == 3 and set(np.unique(data.x)) == {0, 1}
+    assert len(data.x) + len(data.x_validation) == 40 and data.x_test.shape == (20, 28, 28, 1)
+    assert data.image_shape == (28, 28, 1) and data.num_classes == 3 and set(np.unique(data.x)) == {0, 1}
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_unpacked_idx_files_are_read_under_either_name(idx_folder, ending):
+    expected = datasets.load("mnist", idx_folder).fingerprint()
+    for path in list((idx_folder / "mnist").iterdir()):
+        content = gzip.decompress(path.read_bytes())
+        path.unlink()
+        path.with_name(path.stem + ending).write_bytes(content)
+    assert datasets.load("mnist", idx_folder).fingerprint() == expected
 
 
 @pytest.mark.parametrize(
     "damage, message",
     [
         (lambda raw: raw[:200], "cannot be read"),
-        (lambda raw: b"not gzip at all", "cannot be read"),
+        (lambda raw: b"not gzip at all", "wrong magic number"),
         (lambda raw: gzip.compress(b"\x00\x00\x0d\x03" + gzip.decompress(raw)[4:]), "wrong magic number"),
         (lambda raw: gzip.compress(gzip.decompress(raw)[:-5]), "its header says"),
         (lambda raw: gzip.compress(gzip.decompress(raw)[:6]), "inside its header"),
@@ -122,6 +127,25 @@ def test_truncated_omniglot_file(tmp_path):
         datasets.load("omniglot", tmp_path)
 
 
+def test_a_matlab_7_3_file_reads_as_an_older_one(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    names = np.array(["Latin", "Greek", "Futurama"], object)
+    expected = datasets.load("omniglot", omniglot(tmp_path, alphabets=names))
+    path = tmp_path / "omniglot" / "chardata.mat"
+    mat = loadmat(path)
+    path.unlink()
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for key in ("data", "target", "testdata", "testtarget"):
+            file[key] = mat[key].T
+        texts = [file.create_dataset(f"#refs#/{i}", data=[[ord(c)] for c in name]) for i, name in enumerate(names)]
+        file.create_dataset("alphabets", data=[[text.ref for text in texts]], dtype=h5py.ref_dtype)
+    with open(path, "r+b") as stream:
+        text = b"MATLAB 7.3 MAT-file, Platform: GLNXA64 HDF5 schema 1.00 ."
+        stream.write(text.ljust(124) + struct.pack("<H", 0x0200) + b"IM")
+    found = datasets.load("omniglot", tmp_path)
+    assert found.fingerprint() == expected.fingerprint() and found.class_names == tuple(names)
+
+
 def npz(tmp_path, **arrays):
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays)
@@ -149,6 +173,11 @@ def test_grey_scales_agree(tmp_path):
     forms = [grey / 255, grey, grey.astype(np.uint8)]
     parts = [datasets.load(npz(tmp_path, x=form, y=Y), tmp_path).x for form in forms]
     assert all(np.array_equal(parts[0], part) for part in parts)
+    hair = np.where(X == X.max(), 1 + 1e-4, X)  # a hair above 1, as resizers leave it, is 1
+    over, clipped = (datasets.load(npz(tmp_path, x=x, y=Y), tmp_path).x for x in (hair, hair.clip(0, 1)))
+    assert np.array_equal(over, clipped) and over.mean() > 0.4
+    keras_names = datasets.load(npz(tmp_path, x_train=X, y_train=Y), tmp_path)
+    assert keras_names.fingerprint() == datasets.load(npz(tmp_path, x=X, y=Y), tmp_path).fingerprint()
     ink = X > 0.5
     parts = [datasets.load(npz(tmp_path, x=form, y=Y), tmp_path).x for form in (ink, ink.astype(np.uint8))]
     assert np.array_equal(parts[0], parts[1]) and 0.3 < parts[0].mean() < 0.7
@@ -157,7 +186,11 @@ def test_grey_scales_agree(tmp_path):
 @pytest.mark.parametrize(
     "arrays, message",
     [
-        ({"x": X}, "needs arrays"),
+        ({"x": X}, "it needs x"),
+        ({"pictures": X, "y": Y}, "has the arrays pictures, y"),
+        ({"x": X * 1.23, "y": Y}, "clip it"),
+        ({"x": X * 16, "y": Y}, "neither"),
+        ({"x": (X * 16).astype(np.uint8), "y": Y}, "not 0..255"),
         ({"x": X, "y": Y[:-1]}, "30 images, y 29 labels"),
         ({"x": X[0], "y": Y}, "grey images"),
         ({"x": np.where(X > 0.99, np.nan, X), "y": Y}, "NaN"),
@@ -169,7 +202,8 @@ def test_grey_scales_agree(tmp_path):
         ({"x": X, "y": Y, "x_test": X}, "only one of"),
         ({"x": X, "y": Y, "x_test": X[:, :5], "y_test": Y}, "test images"),
         ({"x": X[:0], "y": Y[:0]}, "grey images"),
-        ({"x": X, "y": np.arange(30)}, "has one image only"),
+        ({"x": X, "y": np.arange(30)}, "class 0 has 1 image, 3 are needed"),
+        ({"x": X, "y": np.arange(30) // 2}, "class 0 has 2 images, 3 are needed"),
         ({"x": np.array([{"a": 1}]), "y": Y}, "cannot be read"),
     ],
 )
@@ -223,20 +257,28 @@ def test_area_average_keeps_ink():
 
 
 @pytest.mark.parametrize("name, shape", [("mnist", (28, 28, 1)), ("omniglot", (28, 28, 1))])
-def test_tfds_serves_what_is_not_in_the_folder(tmp_path, name, shape):
+def test_tfds_serves_what_is_not_in_the_folder(tmp_path, monkeypatch, name, shape):
     tfds = pytest.importorskip("tensorflow_datasets")
+    monkeypatch.setattr(readers, "_online", lambda: True)
     with tfds.testing.mock_data(num_examples=400):
         data = readers.read(name, tmp_path)
     assert data.x.shape[1:] == shape and len(data.x) == len(data.y) > 0
     assert data.name == ("omniglot_tfds" if name == "omniglot" else name)
 
 
-def test_no_network_says_which_file_to_put_where(tmp_path, monkeypatch):
+def test_no_network_says_at_once_which_file_to_put_where(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "_online", lambda: False)
+    with pytest.raises(InputError, match="fashion_mnist is not in .*no network.*train-images-idx3-ubyte.gz.*there"):
+        datasets.load("fashion_mnist", tmp_path)
+
+
+def test_a_failed_download_says_which_file_to_put_where(tmp_path, monkeypatch):
     tfds = pytest.importorskip("tensorflow_datasets")
 
     def offline(*args, **kwargs):
         raise ConnectionError("no route to host\nsecond line")
 
+    monkeypatch.setattr(readers, "_online", lambda: True)
     monkeypatch.setattr(tfds, "load", offline)
     with pytest.raises(InputError, match="no route to host.*train-images-idx3-ubyte.gz.*into") as caught:
         datasets.load("fashion_mnist", tmp_path)

@@ -1,15 +1,13 @@
 """Tables, splits and what each member of an ensemble may see."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import DATA
 
 from common.data import tabular
 from common.errors import InputError
-
-DATA = Path(os.environ.get("HYPERVAE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def small(rows=40):
@@ -87,10 +85,10 @@ def bad_tables(folder):
         "is missing": ("boston", None),
         "no.csv is missing": (str(folder / "no.csv"), "price"),
         "name one of them": write("column.csv", f"a,b\n{rows}"),
-        "is no number": write("text.csv", f"a,price\n{rows}red,1\n"),
-        "cannot be read as CSV": write("ragged.csv", f"a,price\n{rows}1,2,3\n"),
-        "NaN": write("nan.csv", f"a,price\n{rows}1,\n"),
-        "1 rows": write("one.csv", "a,price\n1,2\n"),
+        "is no finite number": write("text.csv", f"a,price\n{rows}red,1\n"),
+        "has 3 fields": write("ragged.csv", f"a,price\n{rows}1,2,3\n"),
+        "no value in column price": write("nan.csv", f"a,price\n{rows}1,\n"),
+        "2 rows": write("two.csv", "a,price\n1,2\n3,4\n"),
         "cannot be read as .npz": (cut, None),
         "has the arrays": (save("arrays.npz")[0], "cost"),
         "(N, d)": save("flat.npz", x=x[:, 0]),
@@ -102,7 +100,7 @@ def bad_tables(folder):
 
 
 @pytest.mark.parametrize("message", [
-    "unknown", "is missing", "no.csv is missing", "name one of them", "is no number", "cannot be read as CSV", "NaN", "1 rows",
+    "unknown", "is missing", "no.csv is missing", "name one of them", "is no finite number", "has 3 fields", "no value in column price", "2 rows",
     "cannot be read as .npz", "has the arrays", "(N, d)", "outside 0 to 39", "both parts", "must both be there", "numbers are needed",
 ])  # fmt: skip
 def test_bad_tables_are_named_with_a_remedy(tmp_path, message):
