@@ -1,23 +1,103 @@
 """The bars test (Drefs et al. 2022): data whose generating parameters and likelihood are known."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from common.runs.identity import Record
+from common.tvae.training import Recipe, train
+
+NUM_BARS, SIDE, RATE = 8, 4, 0.25  # four horizontal and four vertical bars, each present with probability 2/8
+FOUND = 0.01  # a bar is found where a unit's mean squared error is below this
+RECIPE = Recipe(latent_dim=8, hidden=(8,), parents=3, children=2, epochs=400, max_learning_rate=0.05)
+COLUMNS = [
+    *("seed", "setting", "free_energy", "generating_log_likelihood", "bars_found"),
+    *("learned_sigma", "sum_pi", "epochs", "seconds"),
+]
+ORDER = ["setting", "epochs", "seed"]
 
 
-def draw(number, seed, variance=0.01):
-    """Images of 4 x 4: sums of eight bars, each present with probability 2/8, and Gaussian noise.
+@dataclass(frozen=True)
+class BarsRun(Record):
+    """One draw of the data, learned with one recipe."""
+
+    recipe: Recipe = RECIPE
+    num_images: int = 500
+    sigma: float = 0.1  # of the noise in the data
+    first_variance: float = 0.01  # of the model's noise, to begin with
+    seed: int = 0  # of the data and of the model
+
+    @property
+    def kind(self):
+        return "bars"
+
+
+def log_likelihood(data, means, log_prior, variance):
+    """Exact log p(x) in nats, (N,), of data (N, D) by all K states: log sum_k p(k) N(x; means_k, variance I).
+
+    Args:
+        means: (K, D); log_prior: (K,).
+    """
+    squares = np.square(data[:, None] - means).sum(-1)
+    joint = log_prior - 0.5 * (data.shape[1] * math.log(2 * math.pi * variance) + squares / variance)
+    return np.logaddexp.reduce(joint, 1)
+
+
+def all_states(length):
+    """All binary states of `length` bits, (2^length, length)."""
+    return (np.arange(2**length)[:, None] >> np.arange(length)) & 1
+
+
+def draw(num_images, sigma, seed):
+    """Images of 4 x 4: sums of bars of amplitude 1, and Gaussian noise.
 
     Returns:
-        data (number, 16) float32, the bars (8, 16), and the mean log-likelihood of the data under these very parameters,
-        in nats, over all 256 states.
+        data (num_images, 16) float32, the bars (8, 16), and the mean log-likelihood of the data under these very
+        parameters, in nats an image.
     """
     rng = np.random.default_rng(seed)
-    lines = np.eye(4)
-    truth = np.concatenate([np.kron(lines, np.ones(4)), np.kron(np.ones(4), lines)])
-    states = (np.arange(256)[:, None] >> np.arange(8)) & 1
-    data = (rng.random((number, 8)) < 0.25) @ truth + math.sqrt(variance) * rng.standard_normal((number, 16))
-    prior = states.sum(1) * math.log(0.25) + (8 - states.sum(1)) * math.log(0.75)
-    squares = np.square(data[:, None] - states @ truth).sum(-1)
-    joint = prior - 8 * math.log(2 * math.pi * variance) - squares / (2 * variance)
-    return data.astype(np.float32), truth, float(np.logaddexp.reduce(joint, 1).mean())
+    lines = np.eye(SIDE)
+    truth = np.concatenate([np.kron(lines, np.ones(SIDE)), np.kron(np.ones(SIDE), lines)])
+    data = (rng.random((num_images, NUM_BARS)) < RATE) @ truth + sigma * rng.standard_normal((num_images, SIDE**2))
+    states = all_states(NUM_BARS)
+    prior = states @ np.full(NUM_BARS, math.log(RATE)) + (1 - states) @ np.full(NUM_BARS, math.log(1 - RATE))
+    return data.astype(np.float32), truth, float(log_likelihood(data, states @ truth, prior, sigma**2).mean())
+
+
+def match(fields, truth):
+    """Pair units with bars, one to one, for the least squared errors.
+
+    Args:
+        fields: what single units make, (H, D); truth: the bars, (8, D).
+
+    Returns:
+        units, bars and mean squared errors of the pairs, each (min(H, 8),).
+    """
+    errors = np.mean((fields[:, None] - truth) ** 2, -1)
+    units, bars = linear_sum_assignment(errors)
+    return units, bars, errors[units, bars]
+
+
+def bars_test(job):
+    """Learn one draw of bars.
+
+    Args:
+        job: (BarsRun, folder of the checkpoints).
+
+    Returns:
+        the row of bars.csv, what single units make (H, 16), and the true bars (8, 16).
+    """
+    run, checkpoints = job
+    data, truth, likelihood = draw(run.num_images, run.sigma, run.seed)
+
+    def measure(model):
+        found = int((match(model.single_units(), truth)[-1] < FOUND).sum())
+        bound, ones = float(model.free_energy(data).mean()), float(model.pi.numpy().sum())
+        return {"free_energy": bound, "bars_found": found, "sum_pi": ones}
+
+    model, progress = train(run, data, run.first_variance, checkpoints, measure)
+    row = {"run": run, "seed": run.seed, "setting": run.recipe.in_short(data.shape[1])}
+    row |= {"generating_log_likelihood": likelihood, "trained_at": progress["trained_at"]} | progress["rows"][-1]
+    return row | {"epochs": row.pop("epoch")}, model.single_units(), truth

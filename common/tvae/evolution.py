@@ -1,5 +1,6 @@
-"""Evolution of sets of binary states, the E-step of TVAE (Drefs et al. 2022): parents, children, and the survival of the best.
+"""Evolution of sets of binary states, the E-step of TVAE (Drefs et al. 2022).
 
+Parents are chosen, children are made of them by mutation, and the best of all survive.
 No state is ever lost for a worse one and none is kept twice, so the bound that the sets give cannot fall.
 """
 
@@ -36,8 +37,8 @@ class Evolution:
     Args:
         num_parents, num_children, num_generations: parents times children times generations new states compete.
         selection: of parents: "best" (the top states), "fitness" (in proportion to it, for each data point), "uniform".
-        mutation: "flip" (one bit), "sparse_flips" (about `flips` bits, keeping the expected number of ones) or "crossover"
-            (one-point, of every pair of parents, then one flip).
+        mutation: "flip" (one bit), "sparse_flips" (about `flips` bits, keeping the expected number of ones) or
+            "crossover" (one-point, of every pair of parents, then one flip).
     """
 
     num_parents: int = 5
@@ -55,8 +56,8 @@ class Evolution:
         """Raise ValueError where sets of `num_states` distinct states of `length` bits cannot evolve so."""
         if not 1 <= num_states <= 2**length or self.num_parents > num_states or self.num_children > length:
             raise ValueError(
-                f"{num_states} distinct states of {length} bits, {self.num_parents} parents of {self.num_children} children: "
-                "there are not so many states, parents or bits"
+                f"{num_states} distinct states of {length} bits, {self.num_parents} parents of {self.num_children} "
+                "children: there are not so many states, parents or bits"
             )
 
     def improve(self, states, log_joint, expected_ones, seed):
@@ -106,7 +107,7 @@ class Evolution:
         return tf.gather(pool, order, batch_dims=1)
 
     def children(self, parents, expected_ones, seed):
-        """(B, parents times children, H): mutations of parents (B, parents, H); children of one parent flip distinct bits."""
+        """Mutations (B, parents * children, H) of parents (B, parents, H); one parent's children flip distinct bits."""
         batch, number, length = tf.shape(parents)[0], *parents.shape[1:]
         seed_cross, seed_flip = tf.unstack(tf.random.split(seed, 2))
         if self.mutation == "crossover":

@@ -17,11 +17,12 @@ import tensorflow as tf
 
 from common.tvae.evolution import Evolution, pack, unpack
 
+EVOLUTION = Evolution()
 LEAST_VARIANCE = 1e-6  # a constant image would have none
 
 
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises linearly from `least` to `most` over `half` steps, falls back over as many, and repeats."""
+    """A learning rate that rises from `least` to `most` in `half` steps, falls back in as many, and repeats."""
 
     def __init__(self, least, most, half):
         self.least, self.most, self.half = least, most, half
@@ -50,9 +51,18 @@ class BinaryVAE(keras.Model):
     """
 
     def __init__(
-        self, num_data, data_dim, latent_dim, hidden=(64,), num_states=64, evolution=Evolution(), variance=0.01, leaky=False, seed=0,
+        self,
+        num_data,
+        data_dim,
+        latent_dim,
+        hidden=(64,),
+        num_states=64,
+        evolution=EVOLUTION,
+        variance=0.01,
+        leaky=False,
+        seed=0,
         dtype="float32",
-    ):  # fmt: skip
+    ):
         super().__init__(dtype=dtype)
         evolution.check(num_states, latent_dim)
         self.num_data, self.data_dim, self.latent_dim, self.num_states = num_data, data_dim, latent_dim, num_states
@@ -81,6 +91,7 @@ class BinaryVAE(keras.Model):
         self.estimate = self.add_weight(shape=(num_data, data_dim), initializer="zeros", name="estimate", **fixed)
         self.ones = self.add_weight(shape=(latent_dim,), initializer="zeros", name="ones", **fixed)
         self.squares = self.add_weight(shape=(), initializer="zeros", name="squares", **fixed)
+        self.observed = self.add_weight(shape=(), initializer="zeros", name="observed", **fixed)
         self.bound = keras.metrics.Mean(name="free_energy")
         self.built = True
 
@@ -107,6 +118,10 @@ class BinaryVAE(keras.Model):
                 x = tf.nn.leaky_relu(x, 0.01) if self.leaky else tf.nn.relu(x)
         return x
 
+    def single_units(self):
+        """mu of each unit alone, (H, D), as NumPy."""
+        return self.decode(tf.eye(self.latent_dim, dtype=self.dtype)).numpy()
+
     def log_joint(self, x, states, mu=None, mask=None):
         """log p(x, z) in nats, (..., S), of data (..., D) and states (..., S, H).
 
@@ -127,7 +142,7 @@ class BinaryVAE(keras.Model):
         return likelihood + tf.linalg.matvec(states, odds) + tf.reduce_sum(tf.math.log1p(-self.pi))
 
     def evolve(self, x, states, seed, mask=None):
-        """The E-step for data (B, D) and their states (B, S, H): the best S of old and new states, and their log-joint (B, S)."""
+        """The E-step for data (B, D), states (B, S, H): the S best of old and new ones, and their log-joint (B, S)."""
         return self.evolution.improve(states, lambda s: self.log_joint(x, s, mask=mask), tf.reduce_sum(self.pi), seed)
 
     def train_step(self, batch):
@@ -144,29 +159,31 @@ class BinaryVAE(keras.Model):
     @tf.function(jit_compile=True)
     def _improve(self, x, words, mask):
         seed = tf.stack([self.seed, tf.cast(self.optimizer.iterations.value, tf.int32)])
-        states, values = self.evolve(x, unpack(words, self.latent_dim, x.dtype), seed, mask)
-        if mask is not None:  # the estimate fills what is missing, and the decoder learns from the whole
-            x = tf.where(mask > 0, x, tf.einsum("bs,bsd->bd", tf.nn.softmax(values), self.decode(states)))
+        states, _ = self.evolve(x, unpack(words, self.latent_dim, x.dtype), seed, mask)
         with tf.GradientTape() as tape:
             mu = self.decode(states)
-            values = self.log_joint(x, states, mu)
+            values = self.log_joint(x, states, mu, mask)
             bound = tf.reduce_logsumexp(values, -1)
             loss = -tf.reduce_mean(bound)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, [v.value for v in variables])
         q = tf.nn.softmax(values)
         estimate = tf.einsum("bs,bsd->bd", q, mu)
+        squares, observed = tf.square(x[:, None] - mu), tf.cast(tf.size(x), x.dtype)
+        if mask is not None:  # a missing entry tells nothing of the noise
+            squares, observed = squares * mask[:, None], tf.reduce_sum(mask)
         self.ones.assign_add(tf.einsum("bs,bsh->h", q, states))
-        self.squares.assign_add(tf.einsum("bs,bsd->", q, tf.square(x[:, None] - mu)))
+        self.squares.assign_add(tf.einsum("bs,bsd->", q, squares))
+        self.observed.assign_add(observed)
         self.optimizer.apply(gradients, variables)
         return pack(states), estimate, bound
 
     def update_prior_and_variance(self):
-        """Closed form, at the end of an epoch: pi_h = mean E_q[z_h], sigma^2 = mean E_q[(x - mu)^2]."""
+        """Closed forms after an epoch: pi_h = mean E_q[z_h], sigma^2 = mean E_q[(x - mu)^2] of observed entries."""
         self.pi.assign(tf.clip_by_value(self.ones / self.num_data, 1e-5, 1 - 1e-5))
-        self.variance.assign(tf.maximum(self.squares / (self.num_data * self.data_dim), LEAST_VARIANCE))
-        self.ones.assign(tf.zeros_like(self.ones))
-        self.squares.assign(tf.zeros_like(self.squares))
+        self.variance.assign(tf.maximum(self.squares / self.observed, LEAST_VARIANCE))
+        for total in (self.ones, self.squares, self.observed):
+            total.assign(tf.zeros_like(total))
 
     def fit(
         self, x, epochs, mask=None, batch_size=32, learning_rate=(1e-4, 0.01), half_cycle=10, initial_epoch=0, **options
@@ -204,7 +221,7 @@ class BinaryVAE(keras.Model):
         )
 
     def start_from(self, other, nearest):
-        """Take another model's decoder, prior and variance, and for each data point the states of its `nearest` (N,) there."""
+        """Take another model's decoder, prior and variance, and for each data point its `nearest` (N,) one's states."""
         for ours, theirs in zip(
             (*self.trainable_variables, self.pi, self.variance), (*other.trainable_variables, other.pi, other.variance)
         ):

@@ -1,7 +1,10 @@
 """Images cut into overlapping patches and averaged back, their noise, and how near an image is to the truth."""
 
+import hashlib
+
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from skimage.util import view_as_windows
 
 from common.errors import InputError
 
@@ -27,6 +30,12 @@ def read_image(path):
         raise InputError(f"{path} cannot be read as an image ({error}): use a PNG or JPEG file") from error
 
 
+def fingerprint(image):
+    """Twelve hex digits that stand for an image's shape and pixels."""
+    pixels = np.ascontiguousarray(image, np.float32)
+    return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:12]
+
+
 def write_image(path, image):
     """Write an image in 0..255 as PNG, rounded and clipped; `path` may be a temporary one."""
     Image.fromarray(np.clip(np.round(image), 0, PEAK).astype(np.uint8)).save(path, format="PNG")
@@ -37,22 +46,25 @@ def corners(length, size, stride):
     return np.unique([*range(0, length - size + 1, stride), length - size])
 
 
+def check(shape, size, stride):
+    """Raise InputError where an image of `shape` (H, W, ...) is smaller than a patch, or patches leave pixels out."""
+    if stride > size:
+        raise InputError(f"patches of {size}x{size} at stride {stride} leave pixels out: lower --stride")
+    height, width = shape[:2]
+    if min(height, width) < size:
+        raise InputError(f"the image is {height}x{width}, smaller than a patch of {size}x{size}: lower --patch")
+
+
 def cut(image, size, stride):
     """All patches of size x size as rows (N, size * size [* channels]), row by row of the image.
 
     Raises:
         InputError: the image is smaller than a patch, or patches leave pixels out.
     """
-    if stride > size:
-        raise InputError(f"patches of {size}x{size} at stride {stride} leave pixels out: lower --stride")
-    height, width = image.shape[:2]
-    if min(height, width) < size:
-        raise InputError(f"the image is {height}x{width}, smaller than a patch of {size}x{size}: lower --patch")
-    windows = np.lib.stride_tricks.sliding_window_view(image, (size, size), (0, 1))
-    chosen = windows[np.ix_(corners(height, size, stride), corners(width, size, stride))]
-    if image.ndim == 3:
-        chosen = np.moveaxis(chosen, 2, -1)  # the window axes come last, behind the channels
-    return chosen.reshape(chosen.shape[0] * chosen.shape[1], -1)
+    check(image.shape, size, stride)
+    rows, columns = corners(image.shape[0], size, stride), corners(image.shape[1], size, stride)
+    windows = view_as_windows(image, (size, size, *image.shape[2:]))
+    return windows[np.ix_(rows, columns)].reshape(len(rows) * len(columns), -1)
 
 
 def places(shape, size, stride):
@@ -76,16 +88,17 @@ def average(patches, shape, size, stride):
 
 
 def add_noise(image, sigma, seed):
-    """Gaussian noise of standard deviation sigma, neither clipped nor rounded; numpy's legacy generator, seed 1000 + seed."""
-    return (
-        image + np.random.RandomState(1000 + seed).randn(*image.shape).astype(np.float32) * np.float32(sigma)
-    ).astype(np.float32)
+    """Gaussian noise of standard deviation sigma, not clipped, not rounded; numpy's legacy generator, 1000 + seed."""
+    noise = np.random.RandomState(1000 + seed).randn(*image.shape).astype(np.float32)
+    return (image + noise * np.float32(sigma)).astype(np.float32)
 
 
 def psnr(image, clean):
     """10 log10(255^2 / MSE) in dB; infinite for equal images. Nothing is clipped."""
-    error = np.mean(np.square(np.asarray(image, np.float64) - clean))
-    return float("inf") if error == 0 else float(10 * np.log10(PEAK**2 / error))
+    from skimage.metrics import peak_signal_noise_ratio
+
+    with np.errstate(divide="ignore"):  # equal images
+        return float(peak_signal_noise_ratio(np.float64(clean), np.float64(image), data_range=PEAK))
 
 
 def ssim(image, clean):
@@ -95,28 +108,4 @@ def ssim(image, clean):
     if min(clean.shape[:2]) < 7:
         return float("nan")
     axis = -1 if clean.ndim == 3 else None
-    return float(
-        structural_similarity(
-            np.asarray(image, np.float64), np.asarray(clean, np.float64), data_range=PEAK, channel_axis=axis
-        )
-    )
-
-
-TV_WEIGHTS = (0.6, 0.8, 1.0, 1.2, 1.4, 1.6)  # in standard deviations of the noise
-
-
-def baselines(noisy, sigma, clean):
-    """{method: image} of scikit-image's denoisers. All are told sigma, and total variation takes its best weight by PSNR."""
-    from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
-
-    axis = -1 if noisy.ndim == 3 else None
-    x, s = np.asarray(noisy, np.float64) / PEAK, sigma / PEAK
-    smoothed = [PEAK * denoise_tv_chambolle(x, weight=weight * s, channel_axis=axis) for weight in TV_WEIGHTS]
-    found = {
-        "noisy": noisy,
-        "tv": max(smoothed, key=lambda image: psnr(image, clean)),
-        "wavelet": PEAK
-        * denoise_wavelet(x, sigma=s, wavelet="db2", method="BayesShrink", rescale_sigma=True, channel_axis=axis),
-        "nlm": PEAK * denoise_nl_means(x, 7, 10, h=0.7 * s, sigma=s, fast_mode=True, channel_axis=axis),
-    }
-    return {method: np.reshape(image, noisy.shape) for method, image in found.items()}  # axes of one pixel are kept
+    return float(structural_similarity(np.float64(image), np.float64(clean), data_range=PEAK, channel_axis=axis))

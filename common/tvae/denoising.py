@@ -1,0 +1,218 @@
+"""Zero-shot denoising and inpainting of one image.
+
+It is cut into overlapping patches, a binary-latent VAE learns them, and its estimates of them make the restored image.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from common.errors import InputError
+from common.runs.identity import Record, label
+from common.runs.results import commit
+from common.tvae import patches, rivals
+from common.tvae.training import Recipe, train
+
+KEYS = ["epoch"]
+ORDER = ["image", "sigma", "method", "setting", "seed"]
+COLUMNS = [*ORDER, "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]
+RESTORED = "restored.png"
+LONGEST_NAME = 80  # of an image, in the name of a folder
+
+
+@dataclass(frozen=True)
+class DenoisingRun(Record):
+    """One image with one draw of noise, restored with one recipe."""
+
+    image: str = label()
+    fingerprint: str  # of the image's pixels before noise is added
+    sigma: float | None  # of the added noise, of 255; None: the image is noisy already
+    inpaint: float  # fraction of the pixels that are missing
+    patch: int
+    stride: int
+    warm_stride: int  # a first training is at this coarser stride; 0: there is none
+    warm_epochs: int  # of it
+    recipe: Recipe
+    seed: int  # of the noise, the missing pixels and the model
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sigma is not None:
+            object.__setattr__(self, "sigma", float(self.sigma))
+        if not self.warm_stride:
+            object.__setattr__(self, "warm_epochs", 0)
+
+    @property
+    def kind(self):
+        return "denoising"
+
+    @property
+    def has_rivals(self):
+        """They must be told the noise level, and they fill in no missing pixels."""
+        return bool(self.sigma) and not self.inpaint
+
+    def coarse(self):
+        """The run whose model this one starts from."""
+        recipe = dataclasses.replace(self.recipe, epochs=self.warm_epochs)
+        return dataclasses.replace(self, stride=self.warm_stride, recipe=recipe, warm_stride=0)
+
+    def in_short(self, channels):
+        """The settings in one cell of a table: patch/stride, then the recipe's."""
+        inpaint = f" inpaint {self.inpaint:g}" if self.inpaint else ""
+        warm = f" after {self.warm_epochs} epochs at stride {self.warm_stride}" if self.warm_stride else ""
+        recipe = self.recipe.in_short(self.patch**2 * channels)
+        return f"{self.patch}x{self.patch}/{self.stride} {recipe}{inpaint}{warm}"
+
+
+def folder_name(run):
+    """The name of the folder for the pictures of a DenoisingRun or RivalRun: in words, and the digest."""
+    parts = [run.image[:LONGEST_NAME], "noisy" if run.sigma is None else f"{run.sigma:g}"]
+    if getattr(run, "inpaint", 0):
+        parts.append(f"inpaint{run.inpaint:g}")
+    if isinstance(run, rivals.RivalRun):
+        parts.append(run.method)
+    return "_".join([*parts, f"seed{run.seed}-{run.digest}"])
+
+
+def load(path):
+    """The image at a path, or without one a crop of scikit-learn's china.jpg, (H, W[, 3]) in 0..255; and its name.
+
+    Raises:
+        InputError: there is none, or it is no image.
+    """
+    if path is not None:
+        return patches.read_image(path), Path(path).stem
+    from sklearn.datasets import load_sample_image
+
+    grey = load_sample_image("china.jpg").astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return grey[20:276, 90:346], "china"  # the pagoda and the sky
+
+
+def observe(run, image):
+    """What a run sees of an image: the noisy image, and which of its entries are observed (None: all)."""
+    noisy = image if run.sigma is None else patches.add_noise(image, run.sigma, run.seed)
+    return noisy, np.random.default_rng(run.seed).random(noisy.shape) >= run.inpaint if run.inpaint else None
+
+
+class PatchedImage:
+    """The patches of one image at one stride, what is observed of them, and the image that estimates of them make.
+
+    Attributes:
+        data: (N, D), the patches with an observed pixel at least.
+        mask: (N, D), 1 where they are observed; None where all are.
+        places: (N, 2), the patches' upper left corners.
+        variance: of a pixel over the patches, the mean over pixels; the model's noise begins with it.
+    """
+
+    def __init__(self, noisy, observed, size, stride):
+        self.noisy, self.observed, self.size, self.stride = noisy, observed, size, stride
+        data, places = patches.cut(noisy, size, stride), patches.places(noisy.shape, size, stride)
+        mask = np.ones_like(data) if observed is None else patches.cut(observed.astype(np.float32), size, stride)
+        self.kept = mask.any(1)  # a patch with no pixel at all teaches nothing
+        if not self.kept.any():
+            raise InputError("no pixel is left: lower --inpaint")
+        self.places, self.data, mask = places[self.kept], np.float32(data[self.kept]), mask[self.kept]
+        columns = np.ma.array(self.data, mask=mask == 0)
+        self.variance = float(columns.var(0).mean()) + 0.001
+        self.mask = None if observed is None else mask
+
+    def assemble(self, estimates):
+        """The image of estimates (N, D) of the patches; where pixels were missing, observed ones stay as they are."""
+        whole = np.zeros((len(self.kept), self.data.shape[1]))
+        whole[self.kept] = estimates
+        found = patches.average(whole, self.noisy.shape, self.size, self.stride)
+        return found if self.observed is None else np.where(self.observed, self.noisy, found)
+
+
+def fit(run, image, checkpoints):
+    """Train the model of a run on its patches, after the coarse run where there is one.
+
+    Returns:
+        model, its progress, and the PatchedImage.
+    """
+    patched = PatchedImage(*observe(run, image), run.patch, run.stride)
+
+    def measure(model):
+        return {} if run.sigma is None else quality(patched.assemble(model.reconstruct()), image)
+
+    def start_warm(model):
+        coarse, before, there = fit(run.coarse(), image, checkpoints)
+        model.start_from(coarse, cKDTree(there.places).query(patched.places)[1])
+        return before
+
+    begin = start_warm if run.warm_stride else None
+    model, progress = train(run, patched.data, patched.variance, checkpoints, measure, patched.mask, begin)
+    return model, progress, patched
+
+
+def quality(image, clean):
+    """How near an image is to the clean one: PSNR in dB, and SSIM."""
+    return {"psnr": patches.psnr(image, clean), "ssim": patches.ssim(image, clean)}
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a job hands back: rows for the table, the pictures by method, and what single units make (H, D)."""
+
+    run: DenoisingRun
+    rows: list
+    pictures: dict
+    units: np.ndarray
+
+
+def denoise(job):
+    """Restore an image, by the binary-latent VAE and by its rivals.
+
+    Args:
+        job: (DenoisingRun, path of the image or None, folder of the checkpoints).
+
+    Returns:
+        a Restored.
+    """
+    run, path, checkpoints = job
+    image, _ = load(path)
+    model, progress, patched = fit(run, image, checkpoints)
+    setting = run.in_short(image.shape[2] if image.ndim == 3 else 1)
+    own = _cells(run) | {"method": "tvae", "setting": setting, "trained_at": progress["trained_at"]}
+    rows = [own | row for row in progress["rows"]]
+    noisy = patched.noisy if patched.observed is None else np.where(patched.observed, patched.noisy, patches.PEAK)
+    pictures = {"noisy": noisy} if run.sigma is None else {"clean": image, "noisy": noisy}
+    if run.has_rivals:
+        for method in rivals.INSTALLED:
+            other = rivals.rival(run, method)
+            pictures[method] = rivals.restore(other, noisy, image)
+            rows.append(rival_row(other, pictures[method], image))
+    pictures["tvae"] = patched.assemble(model.reconstruct())
+    return Restored(run, rows, pictures, model.single_units())
+
+
+def rival_row(run, found, clean):
+    """The row of a RivalRun's picture. It is trained on nothing, so both commits are the present one."""
+    commits = {"trained_at": commit(), "evaluated_at": commit()}
+    return _cells(run) | {"method": run.method, "setting": "fixed", "epoch": 0} | quality(found, clean) | commits
+
+
+def _cells(run):
+    return {"run": run, "image": run.image, "sigma": run.sigma, "seed": run.seed}
+
+
+def add_bm3d(run, pictures, folder):
+    """Put BM3D's picture of the same noisy image before the last of the pictures, where the benchmark has made it."""
+    if not run.has_rivals:
+        return
+    path = folder / folder_name(rivals.rival(run, "bm3d")) / RESTORED
+    if path.exists():
+        ours = pictures.pop("tvae")
+        pictures |= {"bm3d": patches.read_image(path), "tvae": ours}
+
+
+def scores(run, rows):
+    """PSNR {method: dB} of a run's last epoch and of its rivals on the same noisy image, from rows of psnr.csv."""
+    records = {"tvae": run}
+    if run.has_rivals:
+        records |= {method: rivals.rival(run, method) for method in rivals.PARAMETERS}
+    found = {method: rows.loc[rows["run"] == record.digest, "psnr"].dropna() for method, record in records.items()}
+    return {method: float(own.iloc[-1]) for method, own in found.items() if len(own)}
