@@ -11,7 +11,7 @@ FLOORS = {  # room: the rooms below it
     "layers": {"errors"},
     "cli": {"errors"},
     "runs": {"errors"},
-    "data": {"errors", "runs"},
+    "data": {"errors"},
     **{system: {"errors", "layers", "cli", "runs", "data"} for system in SYSTEMS},
     "report": {"errors", "runs", *SYSTEMS},
 }

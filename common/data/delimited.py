@@ -90,7 +90,7 @@ def _decoded(path, notes):
 
 
 def _cells(path, text, notes):
-    """The rows, indexed by the lines that they end on; columns are numbers or booleans where all cells are, else text."""
+    """The rows, indexed by the lines that they end on; a column is of numbers or booleans where all cells are."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(DELIMITERS, key=first.count)  # of equal counts the first: a comma
     if delimiter != ",":

@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from common.errors import InputError
-from common.runs.results import write_atomically
 
 WHITE = 255.0  # of `Picture.pixels`; black is 0
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners keep in 16
@@ -185,25 +184,23 @@ def ending(like):
     return ".png" if like.dtype == np.uint8 or deep_grey else ".tif"
 
 
-def write(path, pixels, like):
-    """Write pixels (H, W[, 3]) in 0..255 as a picture of the same depth, range and alpha as `like`, atomically.
+def write(path, pixels, like, form=None):
+    """Write pixels (H, W[, 3]) in 0..255 as a picture of the same depth, range and alpha as `like`.
+
+    Args:
+        path: of the file; where it is a temporary one, `form` is the ending that it stands for.
 
     Raises:
-        InputError: the folder cannot be written, or `path`'s ending cannot keep such pictures.
+        InputError: a file of that ending cannot keep such pictures.
     """
-    path, array = Path(path), as_stored(pixels, like)
-    tiff = path.suffix.lower() in (".tif", ".tiff")
-    if not tiff and (ending(like) == ".tif" or path.suffix.lower() != ".png"):
+    form, array = (form or Path(path).suffix).lower(), as_stored(pixels, like)
+    if form in (".tif", ".tiff"):
+        import tifffile
+
+        kind = "rgb" if like.pixels.ndim == 3 else "minisblack"
+        extra = {} if like.alpha is None else {"extrasamples": ["unassalpha"]}
+        tifffile.imwrite(path, array, photometric=kind, **extra)
+    elif form == ".png" and ending(like) == ".png":
+        Image.fromarray(array).save(path, format="PNG")
+    else:
         raise InputError(f"{path}: a picture of {like.dtype} values like this is written as {ending(like)}")
-
-    def save(temporary):
-        if tiff:
-            import tifffile
-
-            kind = "rgb" if like.pixels.ndim == 3 else "minisblack"
-            extra = {} if like.alpha is None else {"extrasamples": ["unassalpha"]}
-            tifffile.imwrite(temporary, array, photometric=kind, **extra)
-        else:
-            Image.fromarray(array).save(temporary, format="PNG")
-
-    write_atomically(path, save)

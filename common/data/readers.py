@@ -269,9 +269,8 @@ def _read_tfds(name, data_dir):
         parts = tfds.load(name, split=["train", "test"], data_dir=os.fspath(data_dir / "tfds"), try_gcs=False)
     except Exception as error:  # tfds raises whatever its downloader raised; the cause stays chained
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"{name} is not in {data_dir / name} and could not be downloaded ({reason}): put {expected} into {data_dir / name}"
-        ) from error
+        remedy = f"put {expected} into {data_dir / name}"
+        raise InputError(f"{name} is not there and could not be downloaded ({reason}): {remedy}") from error
     arrays = []
     for part in parts:
         examples = list(tfds.as_numpy(part))
