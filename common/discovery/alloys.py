@@ -1,5 +1,6 @@
 """Data sets of alloys: their files, errors of what was found, and the map from phase matrices back to compositions."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +13,30 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
 
-from common.data.datasets import VALIDATION_FRACTION, Dataset, stratified_split
+from common.data.datasets import VALIDATION_FRACTION, Dataset, restrict, stratified_split
 from common.data.readers import read_arrays
-from common.discovery.calphad import ELEMENTS, PHASES, TEMPERATURES, draw_compositions, phase_diagrams
+from common.discovery.calphad import (
+    ELEMENTS,
+    PHASES,
+    TEMPERATURES,
+    TEXTBOOK,
+    draw_compositions,
+    phase_diagrams,
+    read_limits,
+)
+from common.discovery.distances import cosine_distance
+from common.discovery.records import fingerprint
 from common.errors import InputError
+from common.runs.jobs import run_jobs
 from common.runs.results import write_atomically
 
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
 LEAST_SHARE = 1e-3  # mole fraction below which a phase is none
 SAVE_EVERY = 20  # alloys
 FRACTION_ERROR = 0.01  # of a decoded phase fraction; where a phase is present, root mean square (known alloys: 0.008)
+BODIES = {"multinomial": "matrix", "continuous_bernoulli": "matrix_continuous_bernoulli"}  # by likelihood
 NOTICE = "Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0."
 
 
@@ -41,6 +55,16 @@ class AlloyData:
     phases: tuple
     temperatures: np.ndarray
     failed: tuple  # (designation, number) of alloys left out because their equilibrium was not found
+
+    def fingerprint(self):
+        """Short digest of fractions, compositions, classes and phases: what the data set is, whatever it is called."""
+        return fingerprint(self.matrices, self.compositions, self.y, np.array(self.names), np.array(self.phases))
+
+    def without(self, designation):
+        """The same alloys less those of one class."""
+        kept = self.y != self.names.index(designation)
+        parts = {name: getattr(self, name)[kept] for name in ("matrices", "compositions", "y")}
+        return dataclasses.replace(self, **parts)
 
 
 def load(path):
@@ -119,10 +143,10 @@ def _write_npz(path, arrays):
 
 
 def compute_class(tdb, designation, limits, number, seed, path):
-    """Write (or finish) one class's file: `number` compositions and their phase matrices (float16); returns how many failed.
+    """Write (or finish) one class's file: `number` compositions, phase matrices (float16); returns how many failed.
 
-    The file is rewritten every SAVE_EVERY alloys, and alloy i depends on (seed, designation, i) alone, so that a run that was
-    cut off goes on, and a larger number extends a smaller one.
+    The file is rewritten every SAVE_EVERY alloys, and alloy i depends on (seed, designation, i) alone, so that a run
+    that was cut off goes on, and a larger number extends a smaller one.
     """
     compositions = draw_compositions(designation, limits, number, seed)
     matrices = np.full((number, len(PHASES), len(TEMPERATURES)), np.nan, np.float16)
@@ -143,18 +167,85 @@ def compute_class(tdb, designation, limits, number, seed, path):
     return int(np.isnan(matrices).any((1, 2)).sum())
 
 
+def make_data(tdb, limits, number, seed, folder, jobs=1, scheduler=None, packed=None):
+    """Compute `number` alloys of each class into a folder, one file a class; goes on where an earlier call was cut off.
+
+    Says how many equilibria were not found, and how melting ranges compare with handbooks'.
+
+    Args:
+        limits: {designation: {element: (least, most wt%)}} of the classes, see `chosen_limits`.
+        packed: also write all classes into this .npz.
+    """
+    items = [(tdb, name, limits[name], number, seed, Path(folder) / f"{name}.npz") for name in limits]
+    for designation, failed in tqdm(run_jobs(_compute_class, items, jobs, scheduler), "classes", len(items)):
+        tqdm.write(f"{designation}: {number - failed} of {number} equilibria found")
+    data = load(folder)
+    found = f"{len(data.matrices)} alloys of {len(data.names)} classes, {len(data.phases)} phases"
+    print(f"{found}, in {folder}; failed: {data.failed or 'none'}")
+    print(*_melting_ranges(tdb, data), sep="\n")
+    if packed is not None:
+        pack(folder, packed, number)
+        print(f"packed: {packed}")
+
+
+def _compute_class(item):
+    return item[1], compute_class(*item)
+
+
+def chosen_limits(tdb, path, designations=None):
+    """{designation: limits} of the classes asked for (all), in a table of limits; the database has their elements.
+
+    Raises:
+        InputError: see `calphad.read_limits` and `PhaseDiagrams`; no database, or a class without limits.
+    """
+    if not tdb:
+        raise InputError("--make-data needs a thermodynamic database: name it with --tdb")
+    limits = read_limits(path)
+    unknown = [name for name in designations or [] if name not in limits]
+    if unknown:
+        raise InputError(f"no composition limits for {unknown[0]}: known are {', '.join(limits)}")
+    chosen = {name: limits[name] for name in designations or limits}
+    phase_diagrams(tdb).check(chosen.values())
+    return chosen
+
+
+def _melting_ranges(tdb, data):
+    """Lines that compare the mean alloys of classes with handbooks' melting ranges."""
+    compositions = class_means(data)[1]
+    for name in [name for name in TEXTBOOK if name in data.names]:
+        found = phase_diagrams(tdb).melting_range(compositions[data.names.index(name)])
+        liquidus, solidus = (f"{own:.0f} K (handbooks {known})" for own, known in zip(found, TEXTBOOK[name]))
+        yield f"{name}: liquidus {liquidus}, solidus {solidus}"
+
+
 def as_dataset(data, likelihood="multinomial"):
-    """The alloys as a Dataset of "images" (phases, temperatures, 1): a fifth of each class for test, a tenth for validation."""
+    """The alloys as a Dataset of "images" (phases, temperatures, 1).
+
+    A fifth of each class is for test, a tenth of the rest for validation.
+    """
     x, y, x_test, y_test = stratified_split(data.matrices[..., None], data.y, 0.2)
     x, y, x_validation, y_validation = stratified_split(x, y, VALIDATION_FRACTION)
-    body = {"multinomial": "matrix", "continuous_bernoulli": "matrix_continuous_bernoulli"}[likelihood]
-    return Dataset("alloys", x, y, x_test, y_test, data.names, x_validation, y_validation, body)
+    return Dataset("alloys", x, y, x_test, y_test, data.names, x_validation, y_validation, BODIES[likelihood])
+
+
+def rest_as_dataset(data, designation, likelihood):
+    """The alloys without one class, each where it stands in the whole Dataset, for training or for test."""
+    whole, left_out = as_dataset(data, likelihood), data.names.index(designation)
+    return restrict(whole, [label for label in range(len(data.names)) if label != left_out])
 
 
 def class_means(data):
     """Mean diagram (classes, phases, temperatures) and mean composition (classes, len(ELEMENTS)) of each class."""
     members = [data.y == label for label in range(len(data.names))]
     return tuple(np.stack([array[own].mean(0) for own in members]) for array in (data.matrices, data.compositions))
+
+
+def hardest_classes(data, number=10):
+    """The classes whose mean diagram lies farthest from its nearest other one."""
+    means = class_means(data)[0][..., None].astype(float)
+    apart = np.stack([cosine_distance(means, mean) for mean in means])
+    np.fill_diagonal(apart, np.inf)
+    return [data.names[label] for label in np.argsort(apart.min(1), kind="stable")[::-1][:number]]
 
 
 def main_elements(composition):
@@ -169,7 +260,7 @@ def element_error(found, composition):
 
 
 def phase_error(found, real):
-    """Mean error in percent of a diagram (phases, temperatures), each phase relative to its maximum (Table 5, column B).
+    """Mean error in percent of a diagram (phases, temperatures), each relative to its maximum (Table 5, column B).
 
     Over the phases that either diagram holds at least LEAST_SHARE of somewhere.
     """
@@ -181,8 +272,8 @@ def phase_error(found, real):
 def phase_scale(matrices):
     """(phases, 1, 1): times this, a phase counts relative to its largest share in alloys (N, phases, temperatures).
 
-    Cosine similarity of the fractions themselves hardly sees the minor phases, which tell an alloy's elements apart. A share
-    within a decoded fraction's error is not blown up.
+    Cosine similarity of the fractions themselves hardly sees the minor phases, which tell an alloy's elements apart. A
+    share within a decoded fraction's error is not blown up.
     """
     return 1 / np.maximum(matrices.max((0, 2)), FRACTION_ERROR)[:, None, None].astype(float)
 
@@ -190,7 +281,8 @@ def phase_scale(matrices):
 class NoisyFractions(StandardScaler):
     """Scales fractions by the standard deviation that they would have were each off by FRACTION_ERROR.
 
-    A trace of a phase that no known alloy has is then no infinity of standard deviations away, and the map extrapolates sanely.
+    A trace of a phase that no known alloy has is then no infinity of standard deviations away, and the map
+    extrapolates sanely.
     """
 
     def fit(self, X, y=None):
@@ -200,7 +292,7 @@ class NoisyFractions(StandardScaler):
 
 
 class InverseMap:
-    """Phase matrix to composition in wt%, by one of REGRESSORS fitted to known alloys (the map that the paper's [16] learns)."""
+    """Phase matrix to composition in wt%, by one of REGRESSORS fitted to known alloys (the paper's [16] learns one)."""
 
     def __init__(self, kind, matrices, compositions, seed=0):
         self.regressor = REGRESSORS[kind](seed)
@@ -211,24 +303,22 @@ class InverseMap:
         return self.regressor.predict(np.reshape(matrices, (len(matrices), -1))).clip(0)
 
 
-def compare_inverse_maps(data, seed=0):
-    """R2 and main elements' relative error (percent) of every regressor, on rows and on whole classes it has not seen."""
+def try_inverse_map(kind, data, seed=0):
+    """R2 and main elements' relative error (percent) of a regressor, on rows and on whole classes it has not seen."""
     folds = {
         "rows": list(KFold(5, shuffle=True, random_state=seed).split(data.y)),
         "classes": list(GroupKFold(min(5, len(data.names))).split(data.y, groups=data.y)),
     }
     rows = []
-    for kind in REGRESSORS:
-        for held_out, splits in folds.items():
-            found = np.empty_like(data.compositions)
-            for train, test in splits:
-                found[test] = InverseMap(kind, data.matrices[train], data.compositions[train], seed)(
-                    data.matrices[test]
-                )
-            varying = data.compositions.std(0) > 0
-            r2 = r2_score(data.compositions[:, varying], found[:, varying], multioutput="variance_weighted")
-            errors = [element_error(*pair) for pair in zip(found, data.compositions)]
-            rows.append({"regressor": kind, "held_out": held_out, "r2": r2, "element_error": float(np.mean(errors))})
+    for held_out, splits in folds.items():
+        found = np.empty_like(data.compositions)
+        for train, test in splits:
+            inverse = InverseMap(kind, data.matrices[train], data.compositions[train], seed)
+            found[test] = inverse(data.matrices[test])
+        varying = data.compositions.std(0) > 0
+        r2 = r2_score(data.compositions[:, varying], found[:, varying], multioutput="variance_weighted")
+        errors = [element_error(*pair) for pair in zip(found, data.compositions)]
+        rows.append({"held_out": held_out, "r2": r2, "element_error": float(np.mean(errors))})
     return rows
 
 

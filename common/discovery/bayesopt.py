@@ -41,8 +41,8 @@ class BayesianOptimizer:
         acquisition: "EI", "LCB" or "MPI".
         num_initial: points drawn uniformly before the first model.
         first: points (k, dimensions) to evaluate before those, e.g. a known good design.
-        known: (points (k, dimensions), values (k,)) evaluated elsewhere: the model learns from them, the history does not
-            hold them.
+        known: (points (k, dimensions), values (k,)) evaluated elsewhere: the model learns from them, the history does
+            not hold them.
         trust_region: look for the next point in a box round the best one, which doubles after two gains in a row and
             halves after as many failures as there are dimensions, at least five (TuRBO, Eriksson et al. 2019): where
             300 evaluations are few for the number of dimensions.

@@ -1,7 +1,7 @@
 """Compositions of aluminium alloys within registered limits, and their equilibria by CALPHAD.
 
-A phase matrix (phases, temperatures) holds the equilibrium mole fraction of each phase (sections 4.1 and 4.5). The paper's
-came from a commercial code; ours come from pycalphad with the open mc_al database, which the user names.
+A phase matrix (phases, temperatures) holds the equilibrium mole fraction of each phase (sections 4.1 and 4.5). The
+paper's came from a commercial code; ours come from pycalphad with the open mc_al database, which the user names.
 """
 
 import functools
@@ -25,9 +25,10 @@ TEMPERATURES = np.arange(330.0, 951.0, 20.0)  # K
 # candidates pycalphad drops FCC_A1), dummy ordered phases, phases never stable above 85 % aluminium.
 PHASES = tuple(
     """LIQUID FCC_A1 SI_DIAMOND_A4 HCP_ZN THETA_AL2CU S_PHASE MG2SI_B ALCRFEMNSI_A ALCUMN_T1 AL7CU2FE AL8FEMNSI2 AL13FE4
-    ALFESI_T5 ALFESI_T6 ALFESI_T2 ALFESI_T4 ALFESI_T8 ALFEMNSI_B AL12MN AL4MN AL6MN AL11MN4 ALMGMN_T AL18CR2MG3 AL13CR4SI4
-    AL9CR3SI AL58CR31SI11 ALCRSI_T3 ALCRCU_TAU AL13CR2 AL11CR2 AL4CR AL12MG2CR MGALCUZN_T LC14_ZN2MG MG2ZN11 BETA_AL3MG2
-    AL3NI AL3NI2 ALFENI_T1 AL23CUFE4 AL3TI_L AL3TI_H Q_PHASE_H Q_PHASE_L PI_ALFEMGSI Q_ALCUMG ALCUMG_V AL5FE2""".split()
+    ALFESI_T5 ALFESI_T6 ALFESI_T2 ALFESI_T4 ALFESI_T8 ALFEMNSI_B AL12MN AL4MN AL6MN AL11MN4 ALMGMN_T AL18CR2MG3
+    AL13CR4SI4 AL9CR3SI AL58CR31SI11 ALCRSI_T3 ALCRCU_TAU AL13CR2 AL11CR2 AL4CR AL12MG2CR MGALCUZN_T LC14_ZN2MG MG2ZN11
+    BETA_AL3MG2 AL3NI AL3NI2 ALFENI_T1 AL23CUFE4 AL3TI_L AL3TI_H Q_PHASE_H Q_PHASE_L PI_ALFEMGSI Q_ALCUMG ALCUMG_V
+    AL5FE2""".split()
 )
 TEXTBOOK = {  # liquidus, solidus in K; solidus homogenised where the as-cast one differs
     "2024": (911, 812), "2219": (916, 816), "6061": (925, 855), "6063": (928, 888),
@@ -75,7 +76,7 @@ def read_limits(path, which="main30"):
 
 
 def draw_compositions(designation, limits, number, seed):
-    """Compositions in wt% (number, len(ELEMENTS)), uniform within the limits of one alloy; the same prefix for any number."""
+    """Compositions in wt% (number, len(ELEMENTS)), uniform in one alloy's limits; the same prefix for any number."""
     compositions = np.zeros((number, len(ELEMENTS)))
     for i in range(number):
         rng = np.random.default_rng([seed, int(designation), i])
@@ -130,7 +131,9 @@ class PhaseDiagrams:
                 f"{tdb} cannot be read as a TDB file ({reason[0] if reason else type(error).__name__})"
             ) from error
         self.path = tdb
-        self.system = functools.lru_cache(maxsize=2)(self._system)  # one set of elements takes some 500 MB
+        # One set of elements takes some 500 MB.
+        self.system = functools.lru_cache(maxsize=2)(self._system)
+        self.sample = functools.lru_cache(maxsize=2)(self._sample)
 
     def check(self, element_sets):
         """Raise InputError if the database lacks an element of any of these sets."""
@@ -154,7 +157,6 @@ class PhaseDiagrams:
         workspace = Workspace(self.database, components, phases, conditions)
         return workspace.phase_record_factory, workspace.models.unwrap(), components, workspace.phases
 
-    @functools.lru_cache(maxsize=2)
     def _sample(self, elements, temperatures):
         from pycalphad import calculate
 
@@ -167,7 +169,8 @@ class PhaseDiagrams:
     def matrix(self, composition, temperatures=TEMPERATURES, every_element=False):
         """Mole fractions of PHASES (len(PHASES), temperatures) of a composition in wt% (len(ELEMENTS),).
 
-        Elements of zero wt% are left out, or with `every_element` present in traces. A column whose equilibrium was not found is NaN.
+        Elements of zero wt% are left out, or with `every_element` present in traces. A column whose equilibrium was
+        not found is NaN.
         """
         from pycalphad import variables as v
         from pycalphad.core.eqsolver import _solve_eq_at_conditions
@@ -176,7 +179,7 @@ class PhaseDiagrams:
         x = mole_fractions(composition, every_element)
         elements = tuple(x)
         records = self.system(elements)[0]
-        sample = self._sample(elements, tuple(map(float, temperatures)))
+        sample = self.sample(elements, tuple(map(float, temperatures)))
         conditions = {v.T: np.asarray(temperatures, float), v.P: [101325.0], v.N: [1.0]}
         conditions |= {v.X(element): [value] for element, value in x.items() if element != "AL"}
         conditions = OrderedDict(sorted(conditions.items(), key=lambda item: str(item[0])))
@@ -234,7 +237,7 @@ def phase_diagrams(tdb):
 
 @functools.cache
 def _accepting_solver():
-    """pycalphad's solver, which also accepts what it calls not converged where mass balance and tangent plane say it is."""
+    """pycalphad's solver, which also takes what it calls not converged where mass balance and tangent plane hold."""
     from pycalphad.core.solver import Solver
 
     class AcceptingSolver(Solver):

@@ -15,14 +15,16 @@ NUM_INITIAL = 10  # designs drawn from the prior before the first model of the o
 class Family:
     """The designs of a trained VAE or HyperVAE.
 
-    KL(u) weighs little, one share for each image of a task, so codes of tasks may lie far from the prior. Given the known
-    tasks, the box covers their codes, and searches begin with them.
+    KL(u) weighs little, one share for each image of a task, so codes of tasks may lie far from the prior. Given the
+    known tasks, the box covers their codes, and searches begin with them.
 
     Args:
-        known: images of the tasks that the model was trained on, a list of (n, H, W, 1); or None, and the prior is believed.
+        known: images of the tasks that the model was trained on, a list of (n, H, W, 1); or None, and the prior is
+            believed.
 
     Attributes:
-        first_u: u (u_dim,) with which a search begins, the known tasks' mean, or where none is known that of an empty image.
+        first_u: u (u_dim,) with which a search begins, the known tasks' mean, or where none is known that of an empty
+            image.
     """
 
     def __init__(self, model, known=None):
@@ -47,7 +49,7 @@ class Family:
         return u[0].numpy(), self.model.encode(images, self.theta(u)).mean()[0].numpy()
 
     def first_z(self, u, seed, budget):
-        """Codes z (n, z_dim) with which a search under theta(u) begins: the known tasks' mean images, or draws from N(0, I).
+        """Codes z (n, z_dim) with which a search under theta(u) begins: known tasks' mean images, or draws of N(0, I).
 
         The corners of the box decode to nothing like an image.
         """
@@ -104,13 +106,13 @@ class Family:
             distance = 1 - tf.reduce_sum(x * target) / (tf.norm(x) * tf.norm(target))
         return distance, tape.gradient(distance, [u, z], unconnected_gradients="zero")
 
-    def bound(self, target, starts, u_is_free, scale=1.0):
-        """The least distance to a target (H, W, 1) that gradient descent finds: what no search in the box can hope to pass.
+    def descend(self, target, starts, u_is_free, scale=1.0):
+        """The least distance to a target (H, W, 1) that gradient descent finds from some starts; a lower one may exist.
 
         Args:
             starts: designs [(u, z)]; L-BFGS-B runs from each of them.
             u_is_free: whether u moves too.
-            scale: of designs and target, see `discovery.Hunt`.
+            scale: of designs and target, see `search.Hunt`.
 
         Returns:
             the cosine distance.

@@ -2,9 +2,10 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
-from common.runs.figures import grid, save
+from common.discovery.report import COMPARED
+from common.runs.figures import save
 
 METHOD_NAMES = {
     "vae": "VAE + BO",
@@ -14,94 +15,172 @@ METHOD_NAMES = {
     "hypervae_joint": "HyperVAE + BO, joint over (u, z)",
     "random_vae": "VAE, random search",
     "random_hypervae": "HyperVAE, random search",
+    "vae_calphad": "VAE + BO, through CALPHAD",
+    "hypervae_calphad": "HyperVAE + BO, through CALPHAD",
+    "nearest_known": "nearest known alloy",
 }
+COLOURS = {method: f"C{number}" for number, method in enumerate(METHOD_NAMES)}
+BAND = 3  # searches of a class from which quartiles say something
+# One colour a phase in every figure: those that an aluminium alloy's diagram shows first, the rest in grey.
+PHASE_COLOURS = dict(
+    zip(
+        """LIQUID FCC_A1 THETA_AL2CU S_PHASE MG2SI_B SI_DIAMOND_A4 ALCRFEMNSI_A ALCUMN_T1 AL7CU2FE AL8FEMNSI2 AL13FE4
+        AL12MN AL6MN AL3NI MGALCUZN_T LC14_ZN2MG ALFENI_T1 Q_ALCUMG BETA_AL3MG2 AL18CR2MG3""".split(),
+        plt.get_cmap("tab20")(np.arange(20)),
+    )
+)
 
 
-def discovery_curves(rows, bounds, title, path, by):
-    """Figure 3a: best distance so far over evaluations, a panel each held-out class (column `by`); median and quartiles over targets and seeds."""
+def discovery_curves(protocol, path, by, what):
+    """Figure 3a or 3b: a panel each held-out class (column `by`), and below them each search against VAE + BO.
+
+    A panel has the best distance so far over evaluations, median over targets and seeds, quartiles from BAND searches
+    up. Below, a point is a target's final distance over that of VAE + BO, with the median and its interval.
+
+    Args:
+        protocol: report.Protocol.
+        what: what the lines are, for the title.
+    """
+    rows, bounds = protocol.rows, protocol.bounds
     classes = sorted(rows[by].unique())
     columns = min(5, len(classes))
     lines = -(-len(classes) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(3.2 * columns, 2.9 * lines + 1.2), sharex=True, squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat[len(classes) :]:
-        axis.axis("off")
-    for axis, label in zip(axes.flat, classes):
-        own, limits = rows[rows[by] == label], bounds[bounds[by] == label]
-        for colour, (method, name) in enumerate(METHOD_NAMES.items()):
-            curves = (
-                own[own["method"] == method].groupby("evaluation")["best_so_far"].quantile([0.25, 0.5, 0.75]).unstack()
-            )
-            random = method.startswith("random")
-            axis.plot(curves.index, curves[0.5], color=f"C{colour}", lw=1.3, ls=":" if random else "-", label=name)
-            if not random:
-                axis.fill_between(curves.index, curves[0.25], curves[0.75], color=f"C{colour}", alpha=0.12, lw=0)
-        for family, style in (("vae", "--"), ("hypervae_joint", "-.")):
-            limit = limits[limits["method"] == family]["cosine_distance"].median()
-            axis.axhline(
-                limit,
-                color="grey",
-                lw=0.9,
-                ls=style,
-                label=f"best that gradients find: {METHOD_NAMES[family].split(' + ')[0]}",
-            )
-        lowest = limits["cosine_distance"].min()
-        top = own[own["evaluation"] == min(10, own["evaluation"].max())].groupby("method")["best_so_far"].median().max()
-        axis.set(
-            title=f"{by} {label} held out", yscale="log", ylim=(lowest * 0.9, top * 1.1), xlabel="designs evaluated"
-        )
-        axis.grid(alpha=0.3, which="both")
-        axis.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
-        for numbers in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-            numbers("{x:.2g}")  # not powers of ten: the range is narrow
-    for axis in axes[:, 0]:
+    size = (max(8.0, 3.2 * columns), 2.9 * lines + 3.6)
+    figure = plt.figure(figsize=size, layout="constrained")
+    grid = figure.add_gridspec(lines + 1, columns, height_ratios=[1] * lines + [0.9])
+    axes = [figure.add_subplot(grid[number // columns, number % columns]) for number in range(len(classes))]
+    for axis, name in zip(axes, classes):
+        _curves(axis, rows[rows[by] == name], bounds[bounds[by] == name])
+        axis.set_title(f"{by} {name} held out")
+        axis.set_xlabel("designs evaluated")
+    for axis in axes[::columns]:
         axis.set_ylabel("cosine distance to the target")
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
-    figure.suptitle(title)
+    _paired_panel(figure.add_subplot(grid[lines, :]), protocol.ratios, protocol.pairs)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.suptitle(f"{protocol.title}: {what}")
     save(figure, path)
 
 
-def discovered_designs(by_digit, title, path):
-    """Figure 2: for each held-out class a row of the target and of what each search found, at each of its steps."""
-    short = {"vae": "VAE", "hypervae_once": "once", "hypervae_iterated": "iterated", "hypervae_joint": "joint"}
-    short["hypervae_iterated_vae_init"] = "from VAE"
-    names = ["target"]
-    for method, label in short.items():
-        steps = len(next(iter(by_digit.values()))[method])
-        names += [label if steps == 1 else f"{label}\nstep {step + 1}" for step in range(steps)]
-    rows = [np.concatenate([np.asarray(designs[m]) for m in ("target", *short)]) for designs in by_digit.values()]
-    grid(rows, path, title, [str(digit) for digit in by_digit], names)
+def _curves(axis, rows, bounds):
+    searches = rows["run"].nunique()
+    for method in [method for method in METHOD_NAMES if (rows["method"] == method).any()]:
+        own = rows[rows["method"] == method].groupby("evaluation")["best_so_far"]
+        low, middle, high = own.quantile([0.25, 0.5, 0.75]).unstack().to_numpy().T
+        evaluations, random = np.arange(1, len(middle) + 1), method.startswith("random")
+        style = dict(color=COLOURS[method], lw=1.3, ls=":" if random else "-", label=METHOD_NAMES[method])
+        axis.plot(evaluations, middle, **style)
+        if not random and searches >= BAND:
+            axis.fill_between(evaluations, low, high, color=COLOURS[method], alpha=0.12, lw=0)
+    for family, style in (("vae", "--"), ("hypervae_joint", "-.")):
+        least = bounds[bounds["method"] == family]["cosine_distance"].median()
+        name = METHOD_NAMES[family].split(" + ")[0]
+        axis.axhline(least, color="grey", lw=0.9, ls=style, label=f"least distance that gradients found: {name}")
+    lowest = min(bounds["cosine_distance"].min(), rows["best_so_far"].min())
+    early = rows[rows["evaluation"] == min(10, rows["evaluation"].max())]
+    top = early.groupby("method")["best_so_far"].median().max()
+    axis.set(yscale="log", ylim=(lowest * 0.9, top * 1.1))
+    axis.grid(alpha=0.3)
+    _plain_log_ticks(axis.yaxis, np.log10(top / lowest))
+
+
+def _plain_log_ticks(axis, decades):
+    """Numbers that can be read off, as many as the range needs; not powers of ten alone."""
+    subs = (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:.2g}")
+
+
+def _paired_panel(axis, ratios, pairs):
+    shown = [method for method in reversed(COMPARED) if (ratios["method"] == method).any()]
+    for height, method in enumerate(shown):
+        own = np.exp(ratios[ratios["method"] == method]["log_ratio"].to_numpy())
+        pair = pairs[pairs["method"] == method].iloc[0]
+        spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(own))
+        axis.plot(own, height + spread, "o", ms=3, alpha=0.45, color=COLOURS[method], mew=0)
+        axis.plot([pair["ratio_low"], pair["ratio_high"]], [height, height], color="black", lw=1.5)
+        axis.plot(pair["ratio"], height, "D", color="black", ms=5)
+        note = f"closer on {pair['wins']} of {pair['num_targets']}, p {pair['p_holm']:.2g}"
+        axis.annotate(note, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    axis.axvline(1, color="grey", lw=0.9)
+    axis.set(xscale="log", yticks=range(len(shown)), ylim=(-0.6, len(shown) - 0.4))
+    axis.set_yticklabels([METHOD_NAMES[method] for method in shown], fontsize=8)
+    axis.set_xlabel("final distance / that of VAE + BO, a point a target (left of 1: closer); median and its interval")
+    axis.grid(alpha=0.3, axis="x")
+    values = np.exp(ratios["log_ratio"])
+    _plain_log_ticks(axis.xaxis, np.log10(max(values.max(), 1) / min(values.min(), 1)))
+
+
+def discovered_designs(by_class, title, path):
+    """Figure 2: for each held-out class a row of the target and of what each search found, at each of its steps.
+
+    Args:
+        by_class: {class: {method: {"designs": images (H, W, 1) of the steps, "distances": theirs}}}; "target" is one
+            of the methods.
+    """
+    short = {"target": "target", "vae": "VAE", "hypervae_once": "once", "hypervae_iterated": "iterated"}
+    short |= {"hypervae_joint": "joint", "hypervae_iterated_vae_init": "from VAE"}
+    first = next(iter(by_class.values()))
+    names = []
+    for method, name in short.items():
+        steps = len(first[method]["designs"])
+        names += [name if steps == 1 else f"{name}\nstep {step + 1}" for step in range(steps)]
+    figure, axes = plt.subplots(
+        len(by_class),
+        len(names),
+        figsize=(0.75 * len(names) + 0.6, 0.92 * len(by_class) + 0.9),
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, (name, found) in zip(axes, by_class.items()):
+        designs = [image for method in short for image in found[method]["designs"]]
+        distances = [distance for method in short for distance in found[method]["distances"]]
+        for column, (axis, image, distance) in enumerate(zip(line, designs, distances)):
+            axis.imshow(np.asarray(image)[..., 0], cmap="gray_r", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            if column:
+                axis.set_xlabel(f"{distance:.3f}", fontsize=7, labelpad=2)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    for axis, name in zip(axes[0], names):
+        axis.set_title(name, fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    save(figure, path)
 
 
 def phase_diagrams(diagrams, phases, temperatures, title, path, least=0.01):
-    """Stacked areas of phase fractions over temperature; diagrams: {name: (phases, temperatures, 1)}.
+    """Stacked areas of phase fractions over temperature: above the whole diagram, below it the same from 0.8 up.
 
-    Phases that hold at least `least` somewhere have a colour of their own; the others are drawn together in grey.
+    Args:
+        diagrams: {method: (diagram (phases, temperatures, 1), cosine distance)}, the target first.
+        least: phases that hold as much nowhere are drawn together with those that have no colour of their own.
     """
-    arrays = {name: np.asarray(diagram)[..., 0] for name, diagram in diagrams.items()}
-    shown = np.flatnonzero(np.max([array.max(1) for array in arrays.values()], 0) >= least)
-    colours = plt.get_cmap("tab20")(np.arange(len(shown)) % 20)
+    arrays = {name: np.asarray(diagram)[..., 0] for name, (diagram, _) in diagrams.items()}
+    largest = dict(zip(phases, np.max([array.max(1) for array in arrays.values()], 0)))
+    # Liquid on top of the solids, so that their boundary lines are not lifted by it.
+    order = [phase for phase in PHASE_COLOURS if phase != "LIQUID" and largest.get(phase, 0) >= least] + ["LIQUID"]
+    shown = [phases.index(phase) for phase in order if phase in phases]
+    names = [phases[i] for i in shown]
+    colours = [PHASE_COLOURS[name] for name in names]
     figure, axes = plt.subplots(
-        1, len(arrays), figsize=(3.1 * len(arrays), 4.2), sharey=True, squeeze=False, layout="constrained"
+        2, len(arrays), figsize=(2.6 * len(arrays), 6.2), sharex=True, sharey="row", squeeze=False, layout="constrained"
     )
-    for axis, (name, array) in zip(axes[0], arrays.items()):
+    for column, (name, array) in enumerate(arrays.items()):
         rest = np.delete(array, shown, 0).sum(0)
-        axis.stackplot(
-            temperatures,
-            *array[shown],
-            rest,
-            colors=[*colours, "lightgrey"],
-            labels=[phases[i] for i in shown] + ["others"],
-        )
-        axis.set(
-            title=name.replace(" + BO, ", " + BO,\n"),
-            xlabel="temperature, K",
-            xlim=(temperatures[0], temperatures[-1]),
-            ylim=(0.8, 1),
-        )
-        axis.title.set_fontsize(8)
-    axes[0, 0].set_ylabel("mole fraction of phases (from 0.8 up)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7)
+        solids, liquid = array[shown[:-1]], array[shown[-1]]
+        for axis in axes[:, column]:
+            parts = [*solids, rest, liquid]
+            axis.stackplot(
+                temperatures,
+                *parts,
+                colors=[*colours[:-1], "lightgrey", colours[-1]],
+                labels=[*names[:-1], "others", "LIQUID"],
+            )
+            axis.set_xlim(temperatures[0], temperatures[-1])
+        distance = "" if name == "target" else f"\ndistance {diagrams[name][1]:.2g}"
+        axes[0, column].set_title(METHOD_NAMES.get(name, name).replace(" + BO, ", " + BO,\n") + distance, fontsize=8)
+        axes[1, column].set_xlabel("temperature, K")
+    axes[0, 0].set(ylim=(0, 1), ylabel="mole fraction of phases")
+    axes[1, 0].set(ylim=(0.8, 1), ylabel="the same from 0.8 up")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=7)
     figure.suptitle(title)
     save(figure, path)

@@ -1,6 +1,7 @@
 """The options of scripts that search for designs."""
 
 from common.cli import positive_int
+from common.discovery.records import SearchSettings
 from common.errors import InputError
 
 
@@ -21,12 +22,18 @@ def add_search_options(p):
     return search
 
 
-def search_protocol(args):
-    """The search options that decide its numbers, as columns of the tables.
+def check_search(args):
+    """End on options that no search can follow, before hours of training.
 
     Raises:
-        InputError: too few evaluations to share.
+        InputError: too few evaluations to share, or one model only.
     """
     if args.evaluations < max(2, args.steps):
         raise InputError(f"{args.evaluations} evaluations are too few for {args.steps} steps: raise --evaluations")
-    return {name: getattr(args, name) for name in ("budget", "evaluations", "steps", "acquisition")}
+    if args.model != ["all"]:
+        raise InputError("the searches compare the VAE with the HyperVAE and need both: leave --model out")
+
+
+def search_settings(args, seed):
+    """The SearchSettings of one seed."""
+    return SearchSettings(args.budget, args.evaluations, args.steps, args.acquisition, seed)

@@ -1,203 +1,383 @@
-"""Sections of results/README.md on novelty discovery: digits (Figures 2 and 3a) and alloys (Figure 3b and Table 5)."""
+"""Sections of results/README.md on novelty discovery: digits (Figures 2 and 3a) and alloys (Figure 3b and Table 5).
 
+Searches of one protocol (all settings but the target, the images that training left out for it, and the seeds; derived
+from their records) stand in one table. Unlike protocols are never averaged.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 import pandas as pd
+from scipy.stats import binomtest, bootstrap
 
-from common.runs.results import markdown_table
+from common.discovery.records import IN_CLASS, SHOWN, shared_settings, with_protocol
+from common.runs.identity import differences
+from common.runs.results import read_records, read_rows, write_table
+from common.runs.summaries import markdown_table, settings_in_words
 
-PROTOCOL = [
-    "dataset",
-    "target_pixels",
-    "budget",
-    "evaluations",
-    "steps",
-    "acquisition",
-    "recipe",
-    "iterations",
-    "binarize",
-]
-ALLOY_PROTOCOL = [*PROTOCOL, "likelihood", "objective"]
-COMPARISONS = {
-    "inverse_map.csv": "## Alloys: from phases to composition\n\nOn rows and on whole classes not seen: R2, and the main elements' relative error in percent.",
-    "likelihoods.csv": "## Alloys: likelihoods\n\nTest alloys of known classes. -ELBO is in nats a diagram, of different densities: the errors of the fractions can be compared.",
-}
-
-
-def sections(results_dir):
-    """The Markdown parts for whatever the discovery scripts have written to that folder."""
-    parts = []
-    digits, found = results_dir / "04_discover_digits" / "summary.csv", results_dir / "05_discover_alloys"
-    if digits.exists():
-        parts.append(
-            "## Novelty discovery on digits: Figures 2 and 3a\n\n" + _discovery_section(pd.read_csv(digits), "digit")
-        )
-    if (found / "summary.csv").exists():
-        parts.append(
-            "## Discovery of alloys: Figure 3b and Table 5\n\n"
-            + _discovery_section(pd.read_csv(found / "summary.csv"), "alloy")
-        )
-        parts.append(table5(pd.read_csv(found / "table5.csv")))
-    for name, title in COMPARISONS.items():
-        if (found / name).exists():
-            parts.append(_comparison(pd.read_csv(found / name), title))
-    return parts
+DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
+HINDSIGHT = "best HyperVAE search (in hindsight)"
+RIVAL = "vae"  # the search that the others are compared with: VAE + BO
+COMPARED = ("hypervae_once", "hypervae_iterated", "hypervae_iterated_vae_init", "hypervae_joint")
+PAPERS = "hypervae_iterated"  # the paper's method, so chosen beforehand
+CLOSEST = "hypervae_closest"
+LEVEL = 0.95
+PAPER_TABLE_5 = {  # percent: (element error, phase error) of the alloys that the paper's HyperVAE found
+    "6053": (11.3, 3.0), "2219": (26.6, 3.0), "6951": (20.0, 0.4), "2024": (31.5, 3.5),
+    "2014": (18.5, 1.4), "2025": (4.4, 2.9), "7076": (31.8, 2.5), "2618": (23.9, 3.6),
+}  # fmt: skip
+NOTICE = "Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0."
+BY_GRADIENTS = (
+    "The last columns hold the least distance that gradients found, which know the target, among the designs of the "
+    "VAE, of one theta(u) and of all (u, z); a lower one may exist."
+)
 
 
-def summarise_discovery(rows, bounds, by):
-    """One row a held-out class (column `by`) and method: the final cosine distance and how it stands against VAE + BO.
+def summarise(rows, bounds, by, records):
+    """One row a protocol, held-out class (column `by`) and method: final distances, and how they stand to VAE + BO.
 
-    Medians are over targets and seeds; `wins` counts those where the method ends closer than VAE + BO, `past_vae_bound`
-    those where it ends closer than any z of the VAE; `evaluations_to_vae` is the median number of evaluations after which
-    it has VAE + BO's final distance (empty where half of the searches never do).
+    Medians are over targets and seeds; `wins` counts those where the method ends closer than VAE + BO,
+    `past_vae_bound` those where it ends closer than gradients found any z of the VAE; `evaluations_to_vae` is the
+    median number of evaluations after which it has VAE + BO's final distance (empty where half of the searches never
+    do). `bound_*` are medians of the least distance that gradients found.
     """
-    protocol = _protocol(rows)
-    one = [column for column in (*protocol, by, "target_index", "seed") if column in rows]
-    final = rows.groupby([*one, "method"])["best_so_far"].min().rename("final").reset_index()
-    vae = final[final["method"] == "vae"].set_index(one)["final"].rename("vae_final")
-    limits = bounds.pivot_table("cosine_distance", one, "method").add_prefix("bound_")
-    joined = rows.join(vae, one)
-    reached = (
-        joined[joined["best_so_far"] <= joined["vae_final"]]
-        .groupby([*one, "method"])["evaluation"]
-        .min()
-        .rename("reached")
-    )
-    table = final.join(vae, one).join(limits, one).join(reached, [*one, "method"]).fillna({"reached": float("inf")})
-    table["win"], table["past"] = table["final"] < table["vae_final"], table["final"] < table["bound_vae"]
-    grouped = table.groupby([*protocol, by, "method"], sort=False)
-    columns = {
-        "num_targets": grouped["target_index"].nunique() if "target_index" in one else 1,
+    final = finals(rows, records)
+    least = bounds.pivot_table("cosine_distance", "run", "method").add_prefix("bound_")
+    joined = rows[["run", "method", "evaluation", "best_so_far"]].merge(final[["run", "method", "rival"]])
+    reached = joined[joined["best_so_far"] <= joined["rival"]].groupby(["run", "method"])["evaluation"].min()
+    table = final.join(least, "run").join(reached.rename("reached"), ["run", "method"])
+    table["reached"] = table["reached"].fillna(np.inf)
+    table["win"], table["past"] = table["final"] < table["rival"], table["final"] < table["bound_vae"]
+    grouped = table.groupby(["protocol", by, "method"], sort=False)
+    shown = [name for name in (*SHOWN, "likelihood", "objective") if name in table]
+    columns = {name: grouped[name].first() for name in shown}
+    columns |= {
+        "num_targets": grouped["target"].nunique(),
         "num_seeds": grouped["seed"].nunique(),
         "final": grouped["final"].median(),
         "final_low": grouped["final"].quantile(0.25),
         "final_high": grouped["final"].quantile(0.75),
         "wins": grouped["win"].sum(),
         "past_vae_bound": grouped["past"].sum(),
-        "evaluations_to_vae": grouped["reached"].median().replace(float("inf"), float("nan")),
+        "evaluations_to_vae": grouped["reached"].median().replace(np.inf, np.nan),
+        **{name: grouped[name].median() for name in least.columns},
+        "seconds_an_evaluation": grouped["seconds"].mean(),
     }
-    columns |= {bound: grouped[bound].median() for bound in limits.columns}
-    columns["seconds_an_evaluation"] = rows.groupby([*protocol, by, "method"], sort=False)["seconds"].mean()
-    columns["commit"] = rows.groupby([*protocol, by, "method"])["commit"].agg(lambda c: " ".join(sorted(set(c))))
+    for name in ("trained_at", "evaluated_at"):
+        columns[name] = grouped[name].agg(lambda commits: " ".join(sorted(set(commits))))
     return pd.DataFrame(columns).reset_index()
 
 
-HINDSIGHT = "best HyperVAE search (in hindsight)"
+def finals(rows, records):
+    """One row a run and method: the `final` distance, VAE + BO's (`rival`), `log_ratio` of the two, mean seconds."""
+    grouped = rows.groupby(["run", "method"], sort=False)
+    final = grouped.first().drop(columns=["evaluation", "step", "cosine_distance", "best_so_far", "seconds"])
+    final["final"], final["seconds"] = grouped["best_so_far"].min(), grouped["seconds"].mean()
+    final = with_protocol(final.reset_index(), records)
+    rivals = final[final["method"] == RIVAL].set_index("run")["final"].rename("rival")
+    final = final.join(rivals, "run")
+    return final.assign(log_ratio=np.log(final["final"] / final["rival"]))
+
+
+def target_ratios(final, by):
+    """One row a protocol, method of COMPARED and target: log ratio of final distances, mean over the seeds."""
+    compared = final[final["method"].isin(COMPARED)]
+    keys = ["protocol", "method", by, "target"]
+    return compared.groupby(keys, sort=False)["log_ratio"].mean().reset_index()
+
+
+def paired(final, by):
+    """How each search of HyperVAE's stands against VAE + BO, target by target.
+
+    Returns:
+        one row a protocol and method of COMPARED: num_targets; wins, targets where it ends closer; p_sign of a
+        two-sided sign test (ties left out) and p_holm, corrected for the number of methods; ratio, the median of final
+        distances over VAE + BO's, with ratio_low and ratio_high, a bootstrap interval which holds for all methods at
+        once (Bonferroni).
+    """
+    rows = []
+    for (protocol, method), own in target_ratios(final, by).groupby(["protocol", "method"], sort=False):
+        ratios = own["log_ratio"].to_numpy()
+        wins, losses = int((ratios < 0).sum()), int((ratios > 0).sum())
+        p = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+        row = {"protocol": protocol, "method": method, "num_targets": len(ratios), "wins": wins, "p_sign": p}
+        low, high = median_interval(ratios, 1 - (1 - LEVEL) / len(COMPARED))
+        row |= {"ratio": np.exp(np.median(ratios)), "ratio_low": np.exp(low), "ratio_high": np.exp(high)}
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    table.insert(5, "p_holm", table.groupby("protocol")["p_sign"].transform(holm))
+    return table
+
+
+def median_interval(values, level):
+    """Bootstrap interval (low, high) of the median of values (n,), by percentiles; of one value nothing is known."""
+    if len(values) < 2:
+        return np.nan, np.nan
+    found = bootstrap((values,), np.median, confidence_level=level, method="percentile", rng=0).confidence_interval
+    return found.low, found.high
+
+
+def holm(p):
+    """p-values (n,) of n tests made together, corrected by Holm's step-down method."""
+    p = np.asarray(p, float)
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected
+
+
+class Protocol(NamedTuple):
+    """The tables of the searches of one protocol."""
+
+    digest: str
+    title: str
+    rows: pd.DataFrame  # one an evaluation
+    bounds: pd.DataFrame
+    ratios: pd.DataFrame  # of `target_ratios`
+    pairs: pd.DataFrame  # of `paired`
+    summary: pd.DataFrame  # of `summarise`
+
+
+def write_summaries(folder, rows, bounds, by):
+    """Write summary.csv and paired.csv of a stage's tables; returns a Protocol for each one."""
+    records = read_records(Path(folder) / "bounds.csv")
+    summary, final = summarise(rows, bounds, by, records), finals(rows, records)
+    pairs = paired(final, by)
+    write_table(Path(folder) / "summary.csv", summary)
+    write_table(Path(folder) / "paired.csv", pairs)
+    tables = [with_protocol(rows, records), with_protocol(bounds, records), target_ratios(final, by), pairs, summary]
+    return [
+        Protocol(protocol, title, *(table[table["protocol"] == protocol] for table in tables))
+        for protocol, title in titles(tables[1], records).items()
+    ]
+
+
+def titles(rows, records):
+    """{protocol: in words} of rows with the column `protocol`: data set, size, what tells it from the others."""
+    first = rows.drop_duplicates("protocol")
+    words = differences({row.protocol: shared_settings(records[row.run]) for row in first.itertuples()})
+    found = {}
+    for row in first.itertuples():
+        size = f"{row.evaluations} evaluations, models of {row.iterations} iterations"
+        found[row.protocol] = ", ".join(filter(None, [row.dataset, size, words[row.protocol]]))
+    return found
 
 
 def discovery_table(summary, by):
-    """Markdown: median final distance by held-out class (rows) and method (columns), then the count of classes won."""
+    """Markdown: median final distance by held-out class (rows) and method (columns), then the count of classes won.
+
+    Args:
+        summary: of `summarise`, of one protocol.
+    """
     methods = list(dict.fromkeys(summary["method"]))
-    wide = summary.pivot_table("final", by, "method")[methods]
+    wide = summary.pivot(index=by, columns="method", values="final")[methods]
     wide[HINDSIGHT] = wide[[m for m in methods if m.startswith("hypervae")]].min(axis=1)
     bounds = summary.groupby(by)[["bound_vae", "bound_hypervae_once", "bound_hypervae_joint"]].first()
     decimals = {"digit": 3, "alloy": 5}[by]  # phase diagrams differ by little more than their smallest phases
     body = [[key, *(f"{v:.{decimals}f}" for v in [*wide.loc[key], *bounds.loc[key]])] for key in wide.index]
     n = len(wide)
-    below = wide.lt(wide["vae"], axis=0).sum()
+    below = wide.lt(wide[RIVAL], axis=0).sum()
     past = wide.lt(bounds["bound_vae"], axis=0).sum()
     body.append(["closer than VAE + BO", *(f"{below[m]} of {n}" for m in wide), "", "", ""])
-    body.append(["past the VAE's bound", *(f"{past[m]} of {n}" for m in wide), "", "", ""])
+    body.append(["closer than gradients found in the VAE", *(f"{past[m]} of {n}" for m in wide), "", "", ""])
     # Of the classes where it gets there alone, so their number belongs to it.
     reached = summary.groupby("method")["evaluations_to_vae"].agg(["median", "count"])
     cells = (
         f"{reached['median'][m]:.0f} ({reached['count'][m]} of {n})" if reached["count"][m] else "" for m in methods
     )
     body.append(["evaluations to VAE + BO's end (classes where it gets there)", *cells, "", "", "", ""])
-    return markdown_table(["class held out", *wide, "bound: VAE", "bound: one theta(u)", "bound: (u, z)"], body)
+    gradients = [f"gradients: {space}" for space in ("VAE", "one theta(u)", "(u, z)")]
+    return markdown_table(["class held out", *wide, *gradients], body)
 
 
-def _protocol(rows):
-    return [column for column in ALLOY_PROTOCOL if column in rows]
-
-
-def _by_protocol(rows):
-    """(protocol in words, its rows) of each protocol."""
-    protocol = _protocol(rows)
-    for key, own in rows.groupby(protocol, sort=False):
-        yield ", ".join(f"{name} {value}" for name, value in zip(protocol, key)), own
-
-
-def _discovery_section(summary, by):
-    parts = [
-        "Cosine distance between the target, of a class that no model has seen, and the best design found; median over targets "
-        "and seeds. A bound is the least distance that gradients, which know the target, find in the same space."
-        + (
-            " With the objective scaled_cosine, each phase counts relative to its largest share in known alloys.\n"
-            if by == "alloy"
-            else "\n"
-        )
+def paired_table(pairs):
+    """Markdown of `paired`, of one protocol."""
+    body = [
+        [
+            row.method,
+            f"{row.wins} of {row.num_targets}",
+            f"{row.p_sign:.2g}",
+            f"{row.p_holm:.2g}",
+            f"{row.ratio:.2f}",
+            f"{row.ratio_low:.2f} to {row.ratio_high:.2f}" if row.num_targets > 1 else "",
+        ]
+        for row in pairs.itertuples()
     ]
-    for title, own in _by_protocol(summary):
-        parts.append(
-            f"{title}; {own['num_targets'].max()} target(s) a class, {own['num_seeds'].max()} seed(s):\n\n{discovery_table(own, by)}"
-        )
-    return "\n".join(parts)
+    header = ["search", "targets where it ends closer", "p (sign test)", "p, corrected (Holm)"]
+    return markdown_table([*header, "distance / VAE + BO's, median", "95 % for all searches at once"], body)
 
 
-PAPER_TABLE_5 = {  # percent: (element error, phase error) of the alloys that the paper's HyperVAE found
-    "6053": (11.3, 3.0), "2219": (26.6, 3.0), "6951": (20.0, 0.4), "2024": (31.5, 3.5),
-    "2014": (18.5, 1.4), "2025": (4.4, 2.9), "7076": (31.8, 2.5), "2618": (23.9, 3.6),
-}  # fmt: skip
+def count_words(summary):
+    """ "5 targets a class, 1 seed" """
+    numbers = {name: summary[f"num_{name}s"].max() for name in ("target", "seed")}
+    target, seed = (f"{number} {name}{'s' if number > 1 else ''}" for name, number in numbers.items())
+    return f"{target} a class, {seed}"
 
 
-CLOSEST = "hypervae_closest"
-IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class
+def sections(results_dir):
+    """[(title, Markdown)] for whatever the discovery scripts have written to that folder."""
+    found = []
+    for stage, by, title in (
+        (DIGITS, "digit", "Novelty discovery on digits: Figures 2 and 3a"),
+        (ALLOYS, "alloy", "Discovery of alloys: Figure 3b"),
+    ):
+        if (results_dir / stage / "summary.csv").exists():
+            found.append((title, _searches(results_dir / stage, by)))
+    folder = results_dir / ALLOYS
+    if (folder / "table5.csv").exists():
+        path = folder / "table5.csv"
+        found.append(("Discovery of alloys: Table 5", table5(read_rows(path), read_records(path))))
+    if (folder / "inverse_map.csv").exists():
+        found.append(("Alloys: from phases to composition", _inverse_maps(folder / "inverse_map.csv")))
+    if (folder / "likelihoods.csv").exists():
+        found.append(("Alloys: likelihoods", _likelihoods(folder / "likelihoods.csv")))
+    return found
 
 
-def table5(rows):
-    """Markdown: element error / phase error in percent of the alloys found, median over seeds, beside the paper's Table 5.
+def _summaries(folder, by):
+    """(summary.csv, paired.csv, bounds.csv with protocols, titles) of a stage."""
+    summary, pairs = pd.read_csv(folder / "summary.csv", dtype={by: str}), pd.read_csv(folder / "paired.csv")
+    records = read_records(folder / "bounds.csv")
+    return summary, pairs, titles(with_protocol(read_rows(folder / "bounds.csv"), records), records)
 
-    `hypervae_closest` is, for each seed, what that search of HyperVAE's found which ended closest to its target: the searcher
-    sees that distance, and not the composition wanted.
+
+def _searches(folder, by):
+    summary, pairs, words = _summaries(folder, by)
+    parts = [
+        "Cosine distance between the target, of a class that no model has seen, and the best design found; median over "
+        f"targets and seeds. {BY_GRADIENTS} The best HyperVAE search in hindsight is chosen class by class with these "
+        "numbers in view."
+    ]
+    if by == "alloy":
+        parts[0] += " With the objective scaled_cosine each phase counts relative to its largest share in known alloys."
+    for protocol, own in summary.groupby("protocol", sort=False):
+        parts += [f"**{words[protocol]}**; {count_words(own)}:", discovery_table(own, by)]
+        parts += ["Target by target against VAE + BO (seeds averaged; targets of one class share their models):"]
+        parts += [paired_table(pairs[pairs["protocol"] == protocol])]
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def table5(rows, records):
+    """Markdown: element error / phase error in percent of the alloys found, median over seeds, beside the paper's
+    Table 5.
+
+    Where searches through CALPHAD have fewer seeds than the others, all methods at these seeds follow.
     """
-    parts = [f"{title}:\n\n{_table5_of(own)}" for title, own in _by_protocol(rows)]
-    return (
-        "Table 5, element error / phase error in percent. Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0; "
-        f"values are equilibrium mole fractions, the paper's database and phase names differ. {CLOSEST} is what that search of "
-        "HyperVAE's found which ended closest to its target; own_alloy is the class's own alloy of median distance to it. Where a "
-        "diagram is a real alloy's (hypervae_calphad, nearest_known, own_alloy), B is only what traces of "
-        "absent elements and the rounding of stored fractions leave.\n\n" + "\n".join(parts)
-    )
+    rows = with_protocol(rows, records)
+    words = titles(rows.sort_values("calphad_evaluations", kind="stable"), records)
+    parts = [
+        f"Element error / phase error in percent. {NOTICE} Values are equilibrium mole fractions; the paper's "
+        f"database and phase names differ. {CLOSEST} is what that search of HyperVAE's found which ended closest to its target: the "
+        "searcher sees that distance, and not the composition wanted. own_alloy is the class's own alloy of median "
+        "distance to it. A search through CALPHAD begins with the best designs of the others and has the evaluations "
+        "named on top of theirs. Where a diagram is a real alloy's (the searches through CALPHAD, nearest_known, "
+        "own_alloy), the phase error is only what traces of absent elements and the rounding of stored fractions leave."
+    ]
+    for protocol, own in rows.groupby("protocol", sort=False):
+        parts += [f"**{words[protocol]}**, median over seeds:", _table5_of(own)]
+        real = own[own["calphad_evaluations"] > 0]
+        seeds = sorted(real["seed"].unique())
+        if len(real) and set(seeds) != set(own["seed"]):
+            same = ", ".join(map(str, seeds))
+            parts += [f"**{words[protocol]}**, all methods at the seeds of the searches through CALPHAD ({same}):"]
+            parts += [_table5_of(own[own["seed"].isin(seeds)])]
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def with_closest(rows):
+    """Table 5's rows and CLOSEST: of each class and seed, what that search of COMPARED found which ended closest."""
+    searches = rows[rows["method"].isin(COMPARED)]
+    closest = searches.loc[searches.groupby(["alloy", "seed"])["cosine_distance"].idxmin()].assign(method=CLOSEST)
+    rows = pd.concat([rows, closest], ignore_index=True)
+    extra = rows["calphad_evaluations"].gt(0)
+    cost = rows["evaluations"].astype(str) + " + " + rows["calphad_evaluations"].astype(str) + " evaluations"
+    return rows.assign(method=rows["method"].where(~extra, rows["method"] + ", " + cost))
+
+
+def medians5(rows):
+    """Medians over seeds of Table 5's errors and distances of one protocol, by alloy and method."""
+    measures = ["element_error", "phase_error", "cosine_distance"]
+    return with_closest(rows).groupby(["alloy", "method"])[measures].median()
 
 
 def _table5_of(rows):
-    searches = rows[rows["method"].str.startswith("hypervae") & ~rows["method"].str.endswith("calphad")]
-    closest = searches.loc[searches.groupby(["alloy", "seed"])["cosine_distance"].idxmin()].assign(method=CLOSEST)
-    rows = pd.concat([rows, closest], ignore_index=True)
-    methods = list(dict.fromkeys(rows["method"]))
-    medians = rows.groupby(["alloy", "method"])[["element_error", "phase_error", "cosine_distance"]].median()
+    medians, complete = medians5(rows), with_closest(rows)
+    methods = list(dict.fromkeys(complete["method"]))
 
     def cell(alloy, method):
         errors = medians.loc[(alloy, method)][:2] if (alloy, method) in medians.index else []
         return " / ".join("-" if pd.isna(error) else f"{error:.1f}" for error in errors)
 
-    seeds = rows.groupby("method")["seed"].nunique()
+    seeds = complete.groupby("method")["seed"].nunique()
     body = [["seeds", *(seeds[m] for m in methods), ""]]
     for alloy in dict.fromkeys(rows["alloy"]):
-        body.append(
-            [alloy, *(cell(alloy, m) for m in methods), "{} / {}".format(*PAPER_TABLE_5.get(str(alloy), ("", "")))]
-        )
+        paper = "{} / {}".format(*PAPER_TABLE_5.get(alloy, ("", "")))
+        body.append([alloy, *(cell(alloy, m) for m in methods), paper])
     errors, distances = medians["element_error"].unstack("method"), medians["cosine_distance"].unstack("method")
-    body.append(
-        [
-            f"within {IN_CLASS:g} %",
-            *(f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in methods),
-            "4 of 8",
-        ]
-    )
+    within = [f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in methods]
+    body.append([f"within {IN_CLASS:g} %", *within, "4 of 8"])
     near = distances.lt(distances["nearest_known"], axis=0).sum()
-    body.append(
-        [
-            "closer than the nearest known alloy",
-            *("" if m in ("nearest_known", "own_alloy") else f"{near[m]} of {distances[m].count()}" for m in methods),
-            "",
-        ]
-    )
+    alloys = ("nearest_known", "own_alloy")
+    closer = ["" if m in alloys else f"{near[m]} of {distances[m].count()}" for m in methods]
+    body.append(["closer than the nearest known alloy", *closer, ""])
     return markdown_table(["alloy", *methods, "paper"], body)
 
 
-def _comparison(rows, title):
-    body = [
-        [f"{value:.3g}" if isinstance(value, float) else value for value in row]
-        for row in rows.drop(columns="commit").itertuples(index=False)
-    ]
-    return f"{title}\n\n" + markdown_table(list(rows.columns.drop("commit")), body)
+def _compared(path, labels, measures):
+    """A Markdown table of means over seeds: a line for each experiment and `labels`, measures {column: format}."""
+    rows, records = read_rows(path), read_records(path)
+    body = []
+    for key, alike in rows.groupby(labels, sort=False):
+        words = settings_in_words(alike, records)  # where the labels do not tell two experiments apart
+        for name, own in alike.groupby("experiment", sort=False):
+            means = [f"{own[measure].mean():{form}}" for measure, form in measures.items()]
+            body.append([*key, words[name], own["seed"].nunique(), *means])
+    return markdown_table([*labels, "settings", "seeds", *measures], body)
+
+
+def _inverse_maps(path):
+    return (
+        "On rows and on whole classes not seen: R2, and the main elements' relative error in percent; means over seeds.\n\n"
+        + _compared(path, ["dataset", "regressor", "held_out"], {"r2": ".3f", "element_error": ".1f"})
+    )
+
+
+def _likelihoods(path):
+    measures = {"neg_elbo": ".1f", "absolute_error": ".4f", "column_sum_error": ".2g"}
+    return (
+        "Test alloys of known classes; means over seeds. -ELBO is in nats a diagram, of different densities, so only the "
+        "mean absolute errors of the fractions can be compared; a phase matrix's columns sum to 1.\n\n"
+        + _compared(path, ["dataset", "likelihood", "model", "recipe", "iterations"], measures)
+    )
+
+
+def headline(results_dir):
+    """Rows [result, measure, ours, strongest baseline, paper]; HyperVAE's search is the paper's, chosen beforehand."""
+    rows = []
+    for stage, by in ((DIGITS, "digit"), (ALLOYS, "alloy")):
+        if not (results_dir / stage / "summary.csv").exists():
+            continue
+        summary, pairs, words = _summaries(results_dir / stage, by)
+        for protocol, own in summary.groupby("protocol", sort=False):
+            median = own.groupby("method")["final"].median()
+            pair = pairs[(pairs["protocol"] == protocol) & (pairs["method"] == PAPERS)].iloc[0]
+            wins = f"{pair['wins']} of {pair['num_targets']} targets (p {pair['p_holm']:.2g})"
+            ours = f"{median[PAPERS]:.3g}; closer on {wins}"
+            measure = "cosine distance after the search, median of classes"
+            paper = "figure only: HyperVAE below VAE"
+            rows.append(
+                [f"search for an unseen {by}: {words[protocol]}", measure, ours, f"VAE + BO {median[RIVAL]:.3g}", paper]
+            )
+    path = results_dir / ALLOYS / "table5.csv"
+    if path.exists():
+        table, records = with_protocol(read_rows(path), read_records(path)), read_records(path)
+        words = titles(table.sort_values("calphad_evaluations", kind="stable"), records)
+        for protocol, own in table.groupby("protocol", sort=False):
+            errors = medians5(own)["element_error"].unstack("method")
+            within = {m: f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in errors}
+            measure = f"classes with an element error within {IN_CLASS:g} %"
+            baseline = f"VAE + BO {within[RIVAL]}"
+            rows.append([f"Table 5: {words[protocol]}", measure, within[CLOSEST], baseline, "4 of 8"])
+    return rows

@@ -1,4 +1,5 @@
-"""Novelty discovery (sections 3.5 and 4.5): search for the design, among all that a model can decode, nearest to a target.
+"""Novelty discovery (sections 3.5 and 4.5): search for the design, among all that a model can decode, nearest to a
+target.
 
 Designs and their points (u, z) are those of `families.Family`; a plain VAE is one too, so every method is written once.
 """
@@ -9,15 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from common.discovery.bayesopt import BayesianOptimizer
+from common.discovery.distances import cosine_distance
 
 CARRIED_OVER = 5  # codes of the best designs so far with which an outer step begins
-
-
-def cosine_distance(x, target):
-    """1 - cos(x, target) of images x (..., H, W, 1) and a target (H, W, 1), in [0, 2]; 1 for an empty image."""
-    axes = (-3, -2, -1)
-    norms = np.sqrt(np.sum(np.square(x), axes) * np.sum(np.square(target)))
-    return 1 - np.sum(x * target, axes) / np.maximum(norms, 1e-12)
+RESTARTED = 12  # codes of earlier searches with which a search through `realise` begins
 
 
 class Search(NamedTuple):
@@ -36,23 +32,16 @@ class Hunt:
     Args:
         families: {"vae": Family, "hypervae": Family}.
         target: (H, W, 1) in [0, 1].
-        evaluations: designs compared with the target; by a whole search if `shared`, else at each of its outer steps.
-        steps: outer steps of the iterated searches (T of Eq. 10).
-        shared: whether the steps of a search share the evaluations.
-        seed: of the initial designs and of the searches.
+        settings: SearchSettings.
         folder: where each search keeps its history, and goes on from it.
-        acquisition: "EI", "LCB" or "MPI".
-        realise: what a decoded design (H, W, 1) really is, e.g. the diagram of the alloy that it would be; the target is
-            compared with that. None: the design itself.
+        realise: what a decoded design (H, W, 1) really is, e.g. the diagram of the alloy that it would be; the target
+            is compared with that. None: the design itself.
         scale: (H, W, 1) or what broadcasts to it; designs and target are multiplied by it before they are compared.
     """
 
-    def __init__(
-        self, families, target, evaluations, steps, shared, seed, folder, acquisition="EI", realise=None, scale=1.0
-    ):
+    def __init__(self, families, target, settings, folder, realise=None, scale=1.0):
         self.families, self.target = families, np.asarray(target, np.float64)
-        self.evaluations, self.steps, self.shared = evaluations, steps, shared
-        self.seed, self.folder, self.acquisition = seed, Path(folder), acquisition
+        self.settings, self.folder = settings, Path(folder)
         self.realise, self.scale = realise or (lambda design: design), scale
 
     def distance(self, designs):
@@ -63,59 +52,55 @@ class Hunt:
         """Run, or finish, the search of one of METHODS; returns its Search."""
         return METHODS[method](self, method)
 
-    def explore(self, shared):
-        """Every search and bound: rows for the tables, with the columns `shared`, and {method: designs of its steps}."""
+    def explore(self):
+        """Every search: rows, one an evaluation, and {method: {"designs": of its steps, "distances": theirs}}."""
         rows, designs = [], {}
         for method in METHODS:
             found = self.search(method)
-            designs[method] = found.designs
             best = np.minimum.accumulate(found.distance)
-            for number, (step, distance, least, seconds) in enumerate(
-                zip(found.step, found.distance, best, found.seconds)
-            ):
-                row = {
-                    "method": method,
-                    "evaluation": number + 1,
-                    "step": int(step),
-                    "cosine_distance": float(distance),
-                }
-                rows.append(shared | row | {"best_so_far": float(least), "seconds": float(seconds)})
-        bounds = [shared | {"method": method, "cosine_distance": value} for method, value in self.bounds().items()]
-        return rows, bounds, designs
+            ends = np.append(np.flatnonzero(np.diff(found.step)), len(best) - 1)  # of the steps
+            designs[method] = {"designs": found.designs, "distances": best[ends].tolist()}
+            for number, values in enumerate(zip(found.step, found.distance, best, found.seconds), 1):
+                step, distance, least, seconds = map(float, values)
+                row = {"method": method, "evaluation": number, "step": int(step), "cosine_distance": distance}
+                rows.append(row | {"best_so_far": least, "seconds": seconds})
+        return rows, designs
 
-    def bounds(self, num_starts=10):
+    def by_gradients(self, num_starts=10):
         """{"vae", "hypervae_once", "hypervae_joint": the least distance that gradients find in that method's space}.
 
         These searches know the target, so one of their starts is its own encoding.
         """
         found = {}
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.settings.seed)
         for method, member in (("vae", "vae"), ("hypervae_once", "hypervae")):
             family = self.families[member]
             u = family.first_u
             draws = rng.standard_normal((num_starts - 1, family.z_dim))
             starts = [(u, z) for z in (family.encode(u, self.target), *draws)]
-            found[method] = family.bound(self.target, starts, u_is_free=False, scale=self.scale)
+            found[method] = family.descend(self.target, starts, u_is_free=False, scale=self.scale)
         draws = family.draw_u(rng, num_starts - 2)
         starts = [(u, family.encode(u, self.target)) for u in (family.infer_u(self.target), family.first_u, *draws)]
-        found["hypervae_joint"] = family.bound(self.target, starts, u_is_free=True, scale=self.scale)
+        found["hypervae_joint"] = family.descend(self.target, starts, u_is_free=True, scale=self.scale)
         return found
 
     def iterated(self, method, members):
-        """Eq. 10: each outer step takes theta from the best design so far and searches z; `members` names each step's family.
+        """Eq. 10: each outer step takes theta from the best design so far and searches z; `members` names each step's
+        family.
 
         A step begins with that design encoded under its own theta and with the best codes found before, so what the
         last step found is not thrown away as theta shifts. One step is plain BO over z, with theta of `first_u`.
         """
         progress = _Progress()
-        shares = np.diff(np.linspace(0, self.evaluations, len(members) + 1).round().astype(int))
+        evaluations, shared = self.settings.evaluations, self.settings.budget == "total"
+        shares = np.diff(np.linspace(0, evaluations, len(members) + 1).round().astype(int))
         for step, member in enumerate(members):
-            budget = int(shares[step]) if self.shared else self.evaluations
+            budget = int(shares[step]) if shared else evaluations
             family = self.families[member]
             u = family.infer_u(progress.design) if step else family.first_u
             earlier = [found for found, whose in zip(progress.steps, members) if whose == member]
             if step == 0:
-                first = family.first_z(u, self.seed, budget)
+                first = family.first_z(u, self.settings.seed, budget)
             else:
                 first = family.encode(u, progress.design)[None]
             if earlier:
@@ -127,40 +112,49 @@ class Hunt:
     def joint(self, method):
         """BO over (u, z), in the whole space at once where tasks are known: their codes come first.
 
-        Where none is, a sixth of the evaluations goes to the slice u = 0, the prior's mean. In the slice, of half as many
-        dimensions, a good design is found soon; its points are also the first data of the whole space.
+        Where none is, a sixth of the evaluations goes to the slice u = 0, the prior's mean. In the slice, of half as
+        many dimensions, a good design is found soon; its points are also the first data of the whole space.
         """
         progress, family = _Progress(), self.families["hypervae"]
+        evaluations = self.settings.evaluations
         if family.known_means is not None:
-            progress.add(
-                *self._optimize(f"{method}-0", family, self.evaluations, family.known_codes()[: self.evaluations])
-            )
+            first = family.known_codes()[:evaluations]
+            progress.add(*self._optimize(f"{method}-0", family, evaluations, first))
             return progress.search()
-        budget, u = -(-self.evaluations // 6), np.zeros(family.u_dim)
-        in_slice, *rest = self._optimize(f"{method}-0", family, budget, family.first_z(u, self.seed, budget), u)
+        budget, u = -(-evaluations // 6), np.zeros(family.u_dim)
+        first = family.first_z(u, self.settings.seed, budget)
+        in_slice, *rest = self._optimize(f"{method}-0", family, budget, first, u)
         progress.add(in_slice, *rest)
         known = (np.concatenate([np.tile(u, (budget, 1)), in_slice.x], 1), in_slice.y)
-        progress.add(*self._optimize(f"{method}-1", family, self.evaluations - budget, (), known=known))
+        progress.add(*self._optimize(f"{method}-1", family, evaluations - budget, (), known=known))
         return progress.search()
 
-    def refined(self, method, searches, number=3):
-        """BO over (u, z) that begins with the best few codes of each of a HyperVAE's other searches, judged anew by `realise`."""
-        progress, family = _Progress(), self.families["hypervae"]
+    def refined(self, method, member, searches):
+        """BO over all codes of a family that begins with RESTARTED of its other searches' best, judged anew by
+        `realise`.
+
+        Args:
+            member: which family.
+            searches: Search records; of each as many codes are taken. Codes of the other family are left aside.
+        """
+        progress, family = _Progress(), self.families[member]
+        number = RESTARTED // len(searches)
         best = [search.codes[i] for search in searches for i in np.argsort(search.distance, kind="stable")[:number]]
         first = np.unique([np.concatenate(code) for code in best if len(code[0]) == family.u_dim], axis=0)
-        progress.add(*self._optimize(f"{method}-0", family, self.evaluations, first[: self.evaluations]))
+        evaluations = self.settings.evaluations
+        progress.add(*self._optimize(f"{method}-0", family, evaluations, first[:evaluations]))
         return progress.search()
 
     def random(self, method, member):
         """Control: z uniform in the box, theta of `first_u`."""
         family = self.families[member]
-        z = np.random.default_rng(self.seed).uniform(*family.z_box.T, (self.evaluations, family.z_dim))
-        u = np.tile(family.first_u, (self.evaluations, 1))
+        shape = (self.settings.evaluations, family.z_dim)
+        z = np.random.default_rng(self.settings.seed).uniform(*family.z_box.T, shape)
+        u = np.tile(family.first_u, (len(z), 1))
         designs = family.decode(u, z)
         distance = self.distance(designs)
-        return Search(
-            distance, np.zeros(len(z), int), np.zeros(len(z)), [designs[np.argmin(distance)]], list(zip(u, z))
-        )
+        step, seconds = np.zeros(len(z), int), np.zeros(len(z))
+        return Search(distance, step, seconds, [designs[np.argmin(distance)]], list(zip(u, z)))
 
     def _optimize(self, name, family, budget, first, u=None, known=None):
         """BO over z at one u, or over (u, z); returns the finished optimizer, what decodes its points, and their codes.
@@ -179,8 +173,8 @@ class Hunt:
 
         optimizer = BayesianOptimizer(
             box,
-            self.seed,
-            self.acquisition,
+            self.settings.seed,
+            self.settings.acquisition,
             num_initial=0,
             first=first,
             known=known,
@@ -214,8 +208,10 @@ class _Progress:
 METHODS = {
     "vae": lambda hunt, name: hunt.iterated(name, ["vae"]),
     "hypervae_once": lambda hunt, name: hunt.iterated(name, ["hypervae"]),
-    "hypervae_iterated": lambda hunt, name: hunt.iterated(name, ["hypervae"] * hunt.steps),
-    "hypervae_iterated_vae_init": lambda hunt, name: hunt.iterated(name, ["vae"] + ["hypervae"] * (hunt.steps - 1)),
+    "hypervae_iterated": lambda hunt, name: hunt.iterated(name, ["hypervae"] * hunt.settings.steps),
+    "hypervae_iterated_vae_init": lambda hunt, name: hunt.iterated(
+        name, ["vae"] + ["hypervae"] * (hunt.settings.steps - 1)
+    ),
     "hypervae_joint": lambda hunt, name: hunt.joint(name),
     "random_vae": lambda hunt, name: hunt.random(name, "vae"),
     "random_hypervae": lambda hunt, name: hunt.random(name, "hypervae"),

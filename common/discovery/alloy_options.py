@@ -1,0 +1,61 @@
+"""The options of the script that searches for alloys."""
+
+from pathlib import Path
+
+from common.cli import positive_int
+from common.discovery.alloys import BODIES, REGRESSORS
+from common.discovery.calphad import ELEMENTS, phase_diagrams
+from common.errors import InputError
+
+
+def add_alloy_options(p, search):
+    """The options of searches for alloys, into the group `search`, and of computing alloys."""
+    search.add_argument(
+        "--held-out", nargs="+", metavar="ALLOY", help="classes held out, one at a time (the ten hardest)"
+    )
+    search.add_argument(
+        "--target", choices=("mean", "sample"), default="mean", help="a class's mean diagram (default) or one alloy's"
+    )
+    search.add_argument(
+        "--objective",
+        choices=("cosine", "scaled_cosine"),
+        default="cosine",
+        help="of diagrams: the paper's (default), or with each phase relative to its largest share in known alloys",
+    )
+    search.add_argument(
+        "--likelihood", choices=tuple(BODIES), default="multinomial", help="of phase matrices (multinomial)"
+    )
+    search.add_argument(
+        "--regressor", choices=tuple(REGRESSORS), default="ridge", help="phase matrix to composition (ridge)"
+    )
+    search.add_argument("--tdb", type=Path, help="thermodynamic database (mc_al); without it Table 5 has no column B")
+    search.add_argument(
+        "--through-calphad", action="store_true", help="also search with the real diagrams of the alloys as objective"
+    )
+    search.add_argument(
+        "--calphad-evaluations", type=positive_int, default=100, help="of each such search, seconds each (100)"
+    )
+    search.add_argument(
+        "--compare", choices=("regressors", "likelihoods"), help="compare these on known alloys instead"
+    )
+    compute = p.add_argument_group("computing alloys")
+    compute.add_argument("--make-data", action="store_true", help="compute phase diagrams instead")
+    compute.add_argument("--alloys-per-class", type=positive_int, default=100, help="(100)")
+    compute.add_argument("--limits", type=Path, help="composition limits (DATA_DIR/alloys/alloy_limits.csv)")
+    compute.add_argument("--pack", type=Path, metavar="FILE", help="also write all classes into one .npz")
+
+
+def check_alloys(args):
+    """End on options that no search for alloys can follow, and say what goes without a database.
+
+    Raises:
+        InputError: a binarization, --through-calphad without a database, or a database that lacks an element.
+    """
+    if args.binarize != "none":
+        raise InputError("phase matrices are not binarized: leave --binarize out")
+    if args.through_calphad and not args.tdb:
+        raise InputError("--through-calphad needs a thermodynamic database: name it with --tdb")
+    if args.tdb:
+        phase_diagrams(args.tdb).check([ELEMENTS])
+    elif not args.compare:
+        print("no --tdb: Table 5's column B (do the phases that CALPHAD finds agree?) stays empty")

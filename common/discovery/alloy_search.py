@@ -1,0 +1,259 @@
+"""Search for an alloy of a class that no model has seen (Figure 3b, Table 5): targets, records, errors of finds."""
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from common.discovery import alloys, calphad, report, runs
+from common.discovery.records import (
+    IN_CLASS,
+    SHOWN,
+    Discovery,
+    FoundAlloys,
+    Target,
+    ThroughCalphad,
+    columns,
+    file_fingerprint,
+    fingerprint,
+)
+from common.runs.results import commit, put_rows
+
+LABELS = ["alloy", "method", "seed"]
+PROTOCOL = [*SHOWN, "likelihood", "objective"]
+FIGURE3B = [*LABELS, "evaluation", "step", "cosine_distance", "best_so_far", "seconds", *PROTOCOL]
+BOUNDS = [*LABELS, "cosine_distance", *PROTOCOL]
+TABLE5 = [*LABELS, "element_error", "phase_error", "in_class", "cosine_distance", *calphad.ELEMENTS, *PROTOCOL]
+TABLE5 += ["regressor", "calphad_evaluations"]
+ORDER = ["dataset", "objective", *LABELS]
+INVERSE_MAP = ["dataset", "regressor", "held_out", "seed", "r2", "element_error", "num_alloys"]
+LIKELIHOODS = ["dataset", "likelihood", "model", "neg_elbo", "absolute_error", "column_sum_error"]
+LIKELIHOODS += ["seed", "iterations", "recipe"]
+# Searches whose best codes the searches through CALPHAD begin with, by family.
+CALPHAD_STARTS = {
+    "vae": ("vae",),
+    "hypervae": ("hypervae_once", "hypervae_iterated", "hypervae_iterated_vae_init", "hypervae_joint"),
+}
+
+
+@dataclass(frozen=True)
+class AlloyJob(runs.Job):
+    """The searches for one class of alloys, and Table 5 of what they found."""
+
+    source: Path  # of the alloys
+    tdb: Path | None
+    found: FoundAlloys
+    through_calphad: ThroughCalphad | None
+
+
+def load_rest(source, likelihood, designation):
+    """The training Dataset without one class."""
+    return alloys.rest_as_dataset(alloys.load(source), designation, likelihood)
+
+
+def target_of(data, designation, kind, seed):
+    """(diagram (phases, temperatures, 1), composition, which) of a class.
+
+    Args:
+        kind: "mean" of the class, or a "sample", one alloy of it that the seed chooses.
+    """
+    label = data.names.index(designation)
+    if kind == "mean":
+        diagrams, compositions = alloys.class_means(data)
+        return diagrams[label][..., None].astype(float), compositions[label], "mean"
+    members = np.flatnonzero(data.y == label)
+    number = int(np.random.default_rng(seed).choice(len(members)))
+    one = members[number]
+    return data.matrices[one][..., None].astype(float), data.compositions[one], str(number)
+
+
+def job_for(source, name, data, designation, models, search, train, checkpoints, options):
+    """The AlloyJob of one class and seed.
+
+    Args:
+        source: of the alloys; `name` is what tables call them, `data` what was loaded from there.
+        models: {"vae", "hypervae": the training's record}.
+        search: SearchSettings.
+        train: see `runs.Job`.
+        options: with target ("mean" or "sample"), objective, likelihood, regressor, tdb, and calphad_evaluations,
+            which count where through_calphad is true.
+    """
+    image, _, which = target_of(data, designation, options.target, search.seed)
+    target = Target(designation, which, fingerprint(image))
+    fixed = dict(target=target, target_kind=options.target, objective=options.objective, known_tasks=True)
+    record = Discovery(name, data.fingerprint(), **models, **fixed, search=search)
+    found = FoundAlloys(record, options.regressor, file_fingerprint(options.tdb))
+    through = ThroughCalphad(found, options.calphad_evaluations) if options.through_calphad else None
+    load = functools.partial(load_rest, source, options.likelihood, designation)
+    return AlloyJob(record, image, load, train, checkpoints, source, options.tdb, found, through)
+
+
+class _Bench:
+    """What the steps of one job share; each part is made when a step first needs it."""
+
+    def __init__(self, job):
+        self.job, self.designation = job, job.record.target.held_out
+
+    @functools.cached_property
+    def data(self):
+        return alloys.load(self.job.source)
+
+    @functools.cached_property
+    def rest(self):
+        return self.data.without(self.designation)
+
+    @functools.cached_property
+    def composition(self):
+        return target_of(self.data, self.designation, self.job.record.target_kind, self.job.record.search.seed)[1]
+
+    @functools.cached_property
+    def inverse(self):
+        seed = self.job.record.search.seed
+        return alloys.InverseMap(self.job.found.regressor, self.rest.matrices, self.rest.compositions, seed)
+
+    @functools.cached_property
+    def diagrams(self):
+        return calphad.phase_diagrams(self.job.tdb) if self.job.tdb else None
+
+    @functools.cached_property
+    def hunt_and_commits(self):
+        known = [self.rest.matrices[self.rest.y == label][..., None] for label in np.unique(self.rest.y)]
+        scaled = self.job.record.objective == "scaled_cosine"
+        return runs.hunt(self.job, known, scale=alloys.phase_scale(self.rest.matrices) if scaled else 1.0)
+
+    def composition_of(self, design):
+        """wt% of a diagram (phases, temperatures, 1) by the inverse map."""
+        return self.inverse(design[None, ..., 0])[0]
+
+    def realise(self, design):
+        """The diagram of the alloy that a decoded one would be."""
+        return self.diagrams.matrix_of(self.composition_of(design), self.data.phases)[..., None]
+
+
+def discover(job):
+    """(job, searches, errors, errors through CALPHAD or None) of one class; each is kept, and made if it is missing.
+
+    `searches` is what `runs.explore` finds; errors are {"rows": of table5.csv, "designs": {method: diagram},
+    "trained_at", "evaluated_at"}.
+    """
+    bench = _Bench(job)
+    searches = runs.explore(job, lambda: bench.hunt_and_commits)
+    errors = runs.found(job.folder, job.found, lambda: _errors(bench, _found_alloys(bench)))
+    if job.through_calphad is None:
+        return job, searches, errors, None
+    through = runs.found(job.folder, job.through_calphad, lambda: _errors(bench, _found_through_calphad(bench)))
+    return job, searches, errors, through
+
+
+def _found_alloys(bench):
+    """{method: (diagram, composition)}: what the searches found, by the inverse map, and alloys to compare with."""
+    from common.discovery.search import METHODS
+
+    hunt, data, rest = bench.hunt_and_commits[0], bench.data, bench.rest
+    found = {}
+    for method in METHODS:
+        if not method.startswith("random"):
+            design = hunt.search(method).designs[-1]
+            found[method] = design, bench.composition_of(design)
+    own = data.y == data.names.index(bench.designation)
+    found["nearest_known"] = by_distance(hunt, rest.matrices, rest.compositions, 0)
+    found["own_alloy"] = by_distance(hunt, data.matrices[own], data.compositions[own], own.sum() // 2)
+    return found
+
+
+def _found_through_calphad(bench):
+    """{method: (diagram, composition)} of searches in which no impossible diagram wins: each is a real alloy's."""
+    from common.discovery.search import Hunt
+
+    job, hunt = bench.job, bench.hunt_and_commits[0]
+    settings = replace(job.record.search, budget="total", evaluations=job.through_calphad.evaluations)
+    folder = job.folder / f"calphad-{job.through_calphad.digest}"
+    real = Hunt(hunt.families, job.image, settings, folder, bench.realise, hunt.scale)
+    found = {}
+    for member, starts in CALPHAD_STARTS.items():
+        search = real.refined(f"{member}_calphad", member, [hunt.search(method) for method in starts])
+        u, z = search.codes[int(np.argmin(search.distance))]
+        decoded = hunt.families[member].decode(u[None], z[None])[0]
+        found[f"{member}_calphad"] = search.designs[-1], bench.composition_of(decoded)
+    return found
+
+
+def _errors(bench, found):
+    """Table 5's columns A, and B where there is a database, of {method: (diagram, composition)}."""
+    hunt, trained_at = bench.hunt_and_commits
+    rows = []
+    for method, (diagram, composition) in found.items():
+        error, phase_error = alloys.element_error(composition, bench.composition), None
+        if bench.diagrams is not None:
+            real = bench.diagrams.matrix_of(composition, bench.data.phases)
+            phase_error = alloys.phase_error(diagram[..., 0], real)
+        row = {"method": method, "element_error": error, "phase_error": phase_error, "in_class": error <= IN_CLASS}
+        row["cosine_distance"] = float(hunt.distance(diagram))
+        rows.append(row | dict(zip(calphad.ELEMENTS, composition.tolist())))
+    designs = {method: np.round(diagram, 4).tolist() for method, (diagram, _) in found.items()}
+    return {"rows": rows, "designs": designs, "trained_at": trained_at}
+
+
+def by_distance(hunt, matrices, compositions, rank):
+    """(diagram, composition) of the alloy that is number `rank` in distance to the hunt's target, from 0 up."""
+    chosen = np.argsort(hunt.distance(matrices[..., None].astype(float)), kind="stable")[rank]
+    return matrices[chosen][..., None], compositions[chosen]
+
+
+def table_rows(discovered):
+    """(rows of figure3b.csv, of bounds.csv, of table5.csv) of what `discover` gave for some jobs."""
+    curves, bounds, table5 = [], [], []
+    for job, searches, errors, through in discovered:
+        cells = columns(job.record) | {"alloy": job.record.target.held_out, "objective": job.record.objective}
+        cells["likelihood"] = {body: name for name, body in alloys.BODIES.items()}[job.record.vae.body]
+        curves += runs.table_rows(searches["rows"], cells, searches)
+        bounds += runs.table_rows(searches["bounds"], cells, searches)
+        cells |= {"regressor": job.found.regressor, "calphad_evaluations": 0}
+        table5 += runs.table_rows(errors["rows"], cells | {"run": job.found}, errors)
+        if through is not None:
+            own = {"run": job.through_calphad, "calphad_evaluations": job.through_calphad.evaluations}
+            table5 += runs.table_rows(through["rows"], cells | own, through)
+    return curves, bounds, table5
+
+
+def write_tables(folder, curves, bounds, table5):
+    """Add rows to the three tables, and write the summaries.
+
+    Returns:
+        every report.Protocol of the tables, and all rows of table5.csv.
+    """
+    curves = put_rows(folder / "figure3b.csv", curves, FIGURE3B, ["method", "evaluation"], ORDER, packed=True)
+    bounds = put_rows(folder / "bounds.csv", bounds, BOUNDS, ["method"], ORDER)
+    table5 = put_rows(folder / "table5.csv", table5, TABLE5, ["method"], ORDER)
+    return report.write_summaries(folder, curves, bounds, "alloy"), table5
+
+
+def shown_designs(searches, errors, through):
+    """{method: (diagram, cosine distance)} for a figure, the target first, of what `discover` gave for a job."""
+    shown = {"target": (np.array(searches["designs"]["target"]["designs"][0]), 0.0)}
+    for part in (errors, through or {"rows": []}):
+        shown |= {
+            row["method"]: (np.array(part["designs"][row["method"]]), row["cosine_distance"]) for row in part["rows"]
+        }
+    return shown
+
+
+def decoding_errors(model, data):
+    """How far decoded diagrams of test alloys are from theirs, and their columns' sums from 1, on average.
+
+    Each class is one task. data: the training Dataset, whose test alloys are of classes that the model knows.
+    """
+    parts = [data.x_test[data.y_test == label] for label in range(data.num_classes)]
+    found, real = np.concatenate([np.asarray(model(x)) for x in parts]), np.concatenate(parts)
+    off = np.abs(found.sum(1) - 1)
+    return {"absolute_error": float(np.abs(found - real).mean()), "column_sum_error": float(off.mean())}
+
+
+def try_regressor(job):
+    """Rows of inverse_map.csv of (source of the alloys, InverseMapTrial)."""
+    source, trial = job
+    data = alloys.load(source)
+    cells = {"run": trial, "dataset": trial.dataset, "regressor": trial.regressor, "seed": trial.seed}
+    cells |= {"num_alloys": len(data.y), "trained_at": commit(), "evaluated_at": commit()}
+    return [cells | row for row in alloys.try_inverse_map(trial.regressor, data, trial.seed)]

@@ -1,0 +1,148 @@
+"""What a search is: the records that name its folder, its cached scores and the rows of its tables."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.runs.identity import SEED, Record, digest, label, settings_of
+
+IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class (section 4.5)
+# What searches of one protocol may differ in, beside their seeds: what is looked for, and with it the images that
+# training left out.
+VARYING = ("target", "fingerprint")
+# Columns that show a protocol to the reader; rows are grouped by `protocol`, never by these.
+SHOWN = ("dataset", "target_kind", "budget", "evaluations", "steps", "acquisition", "recipe", "iterations", "binarize")
+
+
+@dataclass(frozen=True)
+class Target(Record):
+    """A design to look for, of a class that no model has seen."""
+
+    held_out: str  # the class
+    which: str  # number of a test image or of an alloy, or "mean" of the class
+    fingerprint: str  # of its pixels or fractions
+
+
+@dataclass(frozen=True)
+class SearchSettings(Record):
+    """How a search spends its evaluations (section 4.5)."""
+
+    budget: str  # "total": the outer steps share the evaluations; "per-step": they have that many each
+    evaluations: int  # designs compared with the target
+    steps: int  # outer steps of the iterated search, T of Eq. 10
+    acquisition: str  # of the Bayesian optimization
+    seed: int  # of the first designs and of the search
+
+    def __post_init__(self):
+        """A single step has nothing to share."""
+        super().__post_init__()
+        if self.steps == 1:
+            object.__setattr__(self, "budget", "total")
+
+
+@dataclass(frozen=True)
+class Discovery(Record):
+    """Every search for one target in the designs of a VAE and a HyperVAE, and what gradients find there."""
+
+    dataset: str = label()
+    data: str  # fingerprint of the whole data set, the held-out class among it
+    vae: Record  # the training of the VAE ...
+    hypervae: Record  # ... and of the HyperVAE
+    target: Target
+    target_kind: str  # "binary" or "grey" image, "mean" of a class's diagrams or a "sample" of them
+    objective: str  # "cosine", or "scaled_cosine": each phase relative to its largest share in known alloys
+    known_tasks: (
+        bool  # whether the box covers the codes of known tasks and the searches begin with them, or with the prior's
+    )
+    search: SearchSettings
+
+
+@dataclass(frozen=True)
+class FoundAlloys(Record):
+    """What the searches for an alloy found, as compositions (Table 5)."""
+
+    discovery: Discovery
+    regressor: str  # of phase matrix to composition
+    tdb: str  # fingerprint of the thermodynamic database that column B asks; "" without
+
+
+@dataclass(frozen=True)
+class ThroughCalphad(Record):
+    """Searches that begin with what those of `found` ended with, and see the real diagrams of alloys alone."""
+
+    found: FoundAlloys
+    evaluations: int  # of each, on top of the others'
+
+
+@dataclass(frozen=True)
+class InverseMapTrial(Record):
+    """How well one regressor maps phase matrices of a data set to compositions."""
+
+    dataset: str = label()
+    data: str
+    regressor: str
+    seed: int
+
+
+def fingerprint(*arrays):
+    """Twelve hex digits that stand for arrays: their types, shapes and values."""
+    sha = hashlib.sha256()
+    for array in map(np.ascontiguousarray, arrays):
+        sha.update(f"{array.dtype}{array.shape}".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()[:12]
+
+
+def file_fingerprint(path):
+    """Twelve hex digits that stand for a file's bytes; "" without a file."""
+    if path is None:
+        return ""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+
+
+def shared_settings(stored):
+    """What a stored record has in common with those of the same protocol: all but seeds and VARYING, at every level.
+
+    A ThroughCalphad counts as the searches that it went on from, so that both stand in one Table 5.
+    """
+
+    def without(part):
+        if isinstance(part, dict):
+            return {name: without(value) for name, value in part.items() if name not in (SEED, *VARYING)}
+        return part
+
+    return without(settings_of(stored.get("found", stored)))
+
+
+def with_protocol(rows, records):
+    """Rows with the columns `protocol`, the digest of `shared_settings`, and `target`, that of what was looked for."""
+    runs = rows["run"].unique()
+    protocols = {run: digest(shared_settings(records[run])) for run in runs}
+    targets = {run: digest(_target(records[run])) for run in runs}
+    return rows.assign(protocol=rows["run"].map(protocols), target=rows["run"].map(targets))
+
+
+def _target(stored):
+    for name in ("found", "discovery"):
+        stored = stored.get(name, stored)
+    return stored["target"]
+
+
+def columns(discovery):
+    """A row's cells that show a Discovery: its run, its seed and SHOWN."""
+    training, search = discovery.hypervae, discovery.search
+    return {
+        "run": discovery,
+        "seed": search.seed,
+        "dataset": discovery.dataset,
+        "target_kind": discovery.target_kind,
+        "budget": search.budget,
+        "evaluations": search.evaluations,
+        "steps": search.steps,
+        "acquisition": search.acquisition,
+        "recipe": training.recipe,
+        "iterations": training.iterations,
+        "binarize": training.binarize,
+    }

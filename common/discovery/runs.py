@@ -1,0 +1,117 @@
+"""Searches as jobs: light enough to travel to other machines, cached and resumed in their record's folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from common.discovery.records import Discovery
+from common.runs.jobs import run_jobs
+from common.runs.results import commit, locked, stored, write_json
+
+
+@dataclass(frozen=True)
+class Job:
+    """The searches for one target, and how a worker gets at what their record names."""
+
+    record: Discovery
+    image: np.ndarray  # the target (H, W, 1) in [0, 1]
+    load: Callable  # load() gives the Dataset that the models train on, the held-out class left out
+    train: Callable  # train(settings, data) gives a model's Run; where it was trained before, it is loaded
+    checkpoints: Path
+
+    @property
+    def folder(self):
+        return self.record.folder(self.checkpoints)
+
+
+def trainings(jobs):
+    """The distinct trainings that jobs need, for `train_missing`: [(train, settings, load)]."""
+    needed = {}
+    for job in jobs:
+        for settings in (job.record.vae, job.record.hypervae):
+            needed.setdefault(settings.digest, (job.train, settings, job.load))
+    return list(needed.values())
+
+
+def train_missing(training):
+    """Train one model if it is missing; the model stays where it was trained."""
+    train, settings, load = training
+    train(settings, load())
+
+
+def search_all(discover, jobs, processes, scheduler=None):
+    """Train what is missing, then call discover(job) for each job.
+
+    Args:
+        discover: a function that gives a tuple which begins with the job.
+        processes, scheduler: see `run_jobs`.
+
+    Returns:
+        a list in the order of the jobs, whichever was finished first.
+    """
+    needed = trainings(jobs)
+    for _ in tqdm(run_jobs(train_missing, needed, processes, scheduler), "trainings", len(needed)):
+        pass
+    found = list(tqdm(run_jobs(discover, jobs, processes, scheduler), "searches", len(jobs)))
+    order = {job.record.digest: number for number, job in enumerate(jobs)}
+    return sorted(found, key=lambda part: order[part[0].record.digest])
+
+
+def hunt(job, known=None, **options):
+    """(Hunt, trained_at) of a job's models.
+
+    Args:
+        known: images of the known tasks, see `families.Family`.
+        options: `scale` of `search.Hunt`.
+    """
+    from common.discovery.families import Family
+    from common.discovery.search import Hunt
+
+    data, families, commits = job.load(), {}, set()
+    for name in ("vae", "hypervae"):
+        run = job.train(getattr(job.record, name), data)
+        families[name] = Family(run.model, known)
+        commits |= set(run.trained_at.split("+"))
+    return Hunt(families, job.image, job.record.search, job.folder, **options), "+".join(sorted(commits))
+
+
+def found(folder, record, make):
+    """What make() finds, once: {**make(), "evaluated_at"}, kept in a record's folder under the record's digest.
+
+    Another process that searches for the same target is waited for.
+    """
+    with locked(folder):
+        return stored(Path(folder) / f"found-{record.digest}.json", lambda: make() | {"evaluated_at": commit()})
+
+
+def explore(job, make_hunt):
+    """All searches for one target.
+
+    Args:
+        make_hunt: make_hunt() gives (Hunt, trained_at), where something is missing.
+
+    Returns:
+        {"rows": one an evaluation, "bounds": one a space of designs, "designs": {method: of its steps, and their
+        distances}, "trained_at", "evaluated_at"}.
+    """
+
+    def searches():
+        write_json(job.folder / "settings.json", job.record.stored())
+        hunt, trained_at = make_hunt()
+        rows, designs = hunt.explore()
+        least = [{"method": name, "cosine_distance": value} for name, value in hunt.by_gradients().items()]
+        designs = {"target": {"designs": [hunt.target], "distances": [0.0]}} | designs
+        for own in designs.values():
+            own["designs"] = np.round(own["designs"], 4).tolist()
+        return {"rows": rows, "bounds": least, "designs": designs, "trained_at": trained_at}
+
+    return found(job.folder, job.record, searches)
+
+
+def table_rows(rows, cells, made):
+    """Rows with the cells that all of them share and the commits of what was `made`."""
+    cells = cells | {name: made[name] for name in ("trained_at", "evaluated_at")}
+    return [cells | row for row in rows]
