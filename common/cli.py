@@ -5,9 +5,12 @@ import os
 import sys
 from pathlib import Path
 
+from common import quiet
 from common.errors import InputError
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes; errors still show
+quiet.set_up()
+LARGEST_SEED = 2**31 - 1
+LARGEST_CLASS = 9_999
 
 
 def add_data_dir(group):
@@ -24,17 +27,24 @@ def add_run_options(group):
     group.add_argument(
         "--results-dir", type=Path, default=Path("results"), help="where everything is written (results/)"
     )
-    seeds = "one or more seeds (0)"
-    group.add_argument("--seed", "--seeds", dest="seeds", type=whole_number, nargs="+", default=[0], help=seeds)
+    seeds = f"one or more seeds, 0 to {LARGEST_SEED} (0)"
+    group.add_argument("--seed", "--seeds", dest="seeds", type=seed, nargs="+", default=[0], help=seeds)
     group.add_argument("--jobs", type=positive_int, default=1, help="runs side by side, cores shared (1)")
     scheduler = "Dask scheduler, tcp://host:8786, whose workers do everything; they share this folder's disk"
     group.add_argument("--scheduler", metavar="ADDRESS", help=scheduler)
 
 
-def whole_number(text, smallest=0):
-    if not text.isdecimal() or int(text) < smallest:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from {smallest} up")
+def whole_number(text, smallest=0, largest=None):
+    wanted = f"from {smallest} up" if largest is None else f"from {smallest} to {largest}"
+    # A number of very many digits is refused before it is computed.
+    fits = text.isdecimal() and len(text) < 20 and smallest <= int(text) and (largest is None or int(text) <= largest)
+    if not fits:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number {wanted}")
     return int(text)
+
+
+def seed(text):
+    return whole_number(text, largest=LARGEST_SEED)
 
 
 def positive_int(text):
@@ -46,7 +56,7 @@ def class_list(text):
     classes = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        low, high = whole_number(first), whole_number(last if dash else first)
+        low, high = (whole_number(end, largest=LARGEST_CLASS) for end in (first, last if dash else first))
         if high < low:
             raise argparse.ArgumentTypeError(f"{part} names no class: did you mean {high}-{low}?")
         classes += range(low, high + 1)
@@ -76,12 +86,16 @@ def positive_float(text):
 
 
 def run_script(main):
-    """Call main(); bad input ends with one line on stderr and exit code 2, Ctrl-C with 130."""
+    """Call main(); bad input ends with one line on stderr and exit code 2, Ctrl-C with 130, a closed output quietly."""
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: start the same command again to continue", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # `| head`: nobody reads on, and Python's own flush at the end must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

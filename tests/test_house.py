@@ -9,8 +9,9 @@ SYSTEMS = {"hypervae", "discovery", "implicit", "tvae"}
 FLOORS = {  # room: the rooms below it
     "errors": set(),
     "layers": {"errors"},
-    "cli": {"errors"},
-    "runs": {"errors"},
+    "quiet": set(),
+    "cli": {"errors", "quiet"},
+    "runs": {"errors", "quiet"},
     "data": {"errors"},
     **{system: {"errors", "layers", "cli", "runs", "data"} for system in SYSTEMS},
     "report": {"errors", "runs", *SYSTEMS},

@@ -1,7 +1,7 @@
 """Checkpoints of Keras models that are trained by epochs: exact resume, and a record of what was measured on the way.
 
-A run's folder holds settings.json (its record), progress.json (epoch, seconds, measured rows, commit, checksum of the weights) and the
-newest weights with the optimiser's state, a plain .npz.
+A run's folder holds settings.json (its record), progress.json (epoch, seconds, measured rows, commit, checksum of the
+weights) and the newest weights with the optimiser's state, a plain .npz.
 """
 
 import contextlib

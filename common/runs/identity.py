@@ -1,7 +1,8 @@
 """What a run is: all of its settings, one frozen record with one digest.
 
-The digest names the run's checkpoint folder and cached scores, and is the column `run` of every results table. The record itself is
-written beside them as `settings.json`. Repetitions of one experiment are records that differ in their seeds alone.
+The digest names the run's checkpoint folder and cached scores, and is the column `run` of every results table. The
+record itself is written beside them as `settings.json`. Repetitions of one experiment are records that differ in their
+seeds alone.
 """
 
 import dataclasses
@@ -15,15 +16,15 @@ SEED = "seed"
 
 
 def label(**options):
-    """A dataclass field for the reader, such as a data set's name: it changes no number and is no part of the digest."""
+    """A dataclass field for the reader, such as a data set's name: no number depends on it, nor does the digest."""
     return dataclasses.field(metadata={"label": True}, **options)
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Base of the records. Subclasses are frozen dataclasses; their fields are strings, numbers, None, tuples, or records.
+    """Base of the records, which are frozen dataclasses of strings, numbers, None, tuples and records.
 
-    A field named `seed` tells repetitions of an experiment apart. A field made by `label()` names something for the reader.
+    A field named `seed` tells repetitions of an experiment apart. One made by `label()` names something for the reader.
     """
 
     def __post_init__(self):
@@ -98,8 +99,8 @@ def differences(records):
         records: {key: stored record}.
 
     Returns:
-        {key: "learning_rate 0.001, summary mean"}; of records that are alike in all settings the text is empty. A dotted name is
-        shortened to its last part where that is clear.
+        {key: "learning_rate 0.001, summary mean"}; of records that are alike in all settings the text is empty. A
+        dotted name is shortened to its last part where that is clear.
     """
     settings = {key: flat(record) for key, record in records.items()}
     names = list(dict.fromkeys(name for own in settings.values() for name in own))

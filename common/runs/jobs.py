@@ -4,6 +4,7 @@ import contextlib
 
 import joblib
 
+from common import quiet
 from common.errors import InputError
 
 GO_ON = "what was finished is kept; start the same command again to go on"
@@ -73,6 +74,7 @@ def _with_threads(function, item, threads):
 
 def limit_threads(threads):
     """Give this process `threads` cores; must come before TensorFlow's first operation."""
+    quiet.set_up()
     import tensorflow as tf
 
     try:

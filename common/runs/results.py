@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import socket
 import subprocess
 import zlib
 from pathlib import Path
@@ -20,10 +21,23 @@ from common.runs.identity import experiment
 COMMITS = ["trained_at", "evaluated_at"]  # the code's commit at training and at evaluation
 # Columns that hold text, whatever it looks like: 2024 is an alloy, 0001 a picture, 12e4567890 a commit.
 TEXT = {
-    "run", *COMMITS, "dataset", "normal", "outlier", "image", "alloy", "model", "method", "score", "recipe", "setting", "binarize",
-    "summary", "generator", "schedule", "architecture", "ood_dataset", "regressor", "likelihood", "objective", "told",
-}  # fmt: skip
+    "run",
+    *COMMITS,
+    "dataset",
+    "normal",
+    "outlier",
+    "image",
+    "alloy",
+    "model",
+    "method",
+    "score",
+    "recipe",
+    "setting",
+}
+TEXT |= {"binarize", "summary", "generator", "schedule", "architecture", "ood_dataset", "regressor", "likelihood"}
+TEXT |= {"objective", "told"}
 NUMBER_FORMAT = "%.6g"
+_HOST = socket.gethostname().partition(".")[0] or "host"
 
 
 def write_atomically(path, write):
@@ -33,7 +47,7 @@ def write_atomically(path, write):
         InputError: the folder cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{_HOST}.{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -45,8 +59,26 @@ def write_atomically(path, write):
             temporary.unlink()
 
 
+def _is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def sweep(folder):
+    """Remove the temporary files that killed processes of this machine left in a folder."""
+    for path in Path(folder).glob(f".{_HOST}.*"):
+        process = path.name.removeprefix(f".{_HOST}.").partition(".")[0]
+        if process.isdecimal() and not _is_alive(int(process)):
+            path.unlink(missing_ok=True)
+
+
 def make_folder(path):
-    """Make a folder and those above it, before a long run that will write there.
+    """Make a folder and those above it, before a long run that will write there; sweep what killed ones left.
 
     Raises:
         InputError: it cannot be made.
@@ -55,6 +87,7 @@ def make_folder(path):
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {path} ({error.strerror}): choose another --results-dir") from error
+    sweep(path)
 
 
 @contextlib.contextmanager
@@ -182,7 +215,7 @@ def with_experiment(rows, records, where=""):
 
 
 def read_rows(path):
-    """The rows of a results CSV (or .csv.gz) with numbers as numbers, and the column `experiment` (see `with_experiment`).
+    """The rows of a results CSV (or .csv.gz), numbers as numbers, and the column `experiment` (see `with_experiment`).
 
     Raises:
         InputError: no such file, damaged, or no CSV of ours.
@@ -209,15 +242,15 @@ def _sort_key(column):
 
 
 def put_rows(path, new, columns, keys=(), order=None, packed=False):
-    """Add rows to a results CSV under a lock. A row with the same run and keys is replaced, every other one keeps its very text.
+    """Add rows to a results CSV under a lock. A row of the same run and keys is replaced; all others keep their text.
 
     Args:
         new: dictionaries; "run" is the Record of what made the row, and is written to settings.json beside the table.
         columns: the table's columns between `run` and COMMITS.
         keys: columns that tell the rows of one run apart.
         order: columns that the rows are sorted by (the first of `columns`, and the keys).
-        packed: also write the same table as .csv.gz (a whole experiment is too large for a repository). Where only that one is
-            there, as in a fresh clone, its rows are kept.
+        packed: also write the same table as .csv.gz (a whole experiment is too large for a repository). Where only that
+            one is there, as in a fresh clone, its rows are kept.
 
     Returns:
         all rows, as `read_rows` gives them.

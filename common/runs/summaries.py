@@ -10,8 +10,8 @@ from common.runs.identity import differences
 def over_seeds(rows, measures, by=(), over="seed"):
     """Mean and standard deviation (n - 1) of each measure over the seeds (or splits) of one experiment.
 
-    Rows are grouped by `experiment` (everything but the seed, derived from their records) and the columns `by`, so rows of unlike
-    settings are never averaged. Of the other columns those stay which are constant in every group.
+    Rows are grouped by `experiment` (everything but the seed, derived from their records) and the columns `by`, so rows
+    of unlike settings are never averaged. Of the other columns those stay which are constant in every group.
 
     Returns:
         one row a group, with num_<over>s, <measure>_mean, <measure>_std, trained_at and evaluated_at.

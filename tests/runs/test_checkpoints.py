@@ -64,7 +64,9 @@ def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(tmp_path, whole, st
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"epoch{EPOCHS}.npz", "progress.json", "settings.json"]
 
 
-@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{", b"\x00\xff", b'{"epoch": 6}', b'{"epoch": "a", "rows": []}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b"[]", b"{", b"\x00\xff", b'{"epoch": 6}', b'{"epoch": "a", "rows": []}']
+)
 def test_damaged_progress_is_named(tmp_path, content):
     train(tmp_path)
     (tmp_path / "progress.json").write_bytes(content)

@@ -56,7 +56,11 @@ def test_each_field_counts_but_for_labels(record):
     for field in dataclasses.fields(Training):
         own = dataclasses.replace(record.training, **{field.name: changed(getattr(record.training, field.name))})
         other = dataclasses.replace(record, training=own)
-        assert (other.digest == record.digest) == (own.folder("c") == record.training.folder("c")) == (field.name == "dataset")
+        assert (
+            (other.digest == record.digest)
+            == (own.folder("c") == record.training.folder("c"))
+            == (field.name == "dataset")
+        )
         alike = identity.experiment(other.stored()) == identity.experiment(record.stored())
         assert alike == (field.name in ("dataset", "seed"))
 

@@ -1,6 +1,7 @@
 """Tables: rows are keyed by their run, nothing is lost, doubled or half-written, whoever writes at the same time."""
 
 import gzip
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -154,3 +155,15 @@ def test_what_fails_leaves_the_old_file_and_no_other(tmp_path):
         results.write_atomically(tmp_path / "r.json", fail)
     assert results.stored(tmp_path / "r.json", lambda: {"a": 2}) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_what_a_killed_process_left_is_swept_at_the_next_start(tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    code += "import os, signal; from common.runs import results\n"
+    code += f"results.write_atomically({str(tmp_path / 'a.json')!r}, lambda t: (t.write_text('half'), os.kill(os.getpid(), 9)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    mine = tmp_path / f".{results._HOST}.{os.getpid()}.b.json"  # one that is being written now
+    mine.touch()
+    put(tmp_path / "t.csv", [row()])
+    assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "settings.json", ".lock", mine.name}

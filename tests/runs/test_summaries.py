@@ -20,7 +20,9 @@ def test_unlike_settings_are_never_averaged(tmp_path):
 
 
 def test_columns_that_vary_within_an_experiment_are_left_out():
-    rows = pd.DataFrame({"experiment": ["e", "e"], "seed": [0, 1], "seconds": [1.0, 2.0], "name": ["n", "n"], "value": [1, 3]})
+    rows = pd.DataFrame(
+        {"experiment": ["e", "e"], "seed": [0, 1], "seconds": [1.0, 2.0], "name": ["n", "n"], "value": [1, 3]}
+    )
     rows = rows.assign(run=["r", "s"], trained_at="c", evaluated_at=["d", "c"])
     table = summaries.over_seeds(rows, ["value"])
     assert "seconds" not in table and table["name"].item() == "n" and table["evaluated_at"].item() == "c d"

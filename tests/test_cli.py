@@ -1,0 +1,82 @@
+"""Option types, and how scripts end: one line and 2 on bad input, quietly on a closed output."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from common import cli
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (cli.class_list, "0-4,7", [0, 1, 2, 3, 4, 7]),
+        (cli.class_list, "3", [3]),
+        (cli.seed, str(cli.LARGEST_SEED), cli.LARGEST_SEED),
+        (cli.positive_int, "12", 12),
+        (cli.fraction, "0.5", 0.5),
+        (cli.not_negative, "0", 0.0),
+        (cli.positive_float, "1e-3", 1e-3),
+    ],
+)
+def test_what_is_read(kind, text, value):
+    assert kind(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        (cli.class_list, "4-0", "did you mean 0-4"),
+        (cli.class_list, "0-999999999999", "to 9999"),
+        (cli.class_list, "", "no whole number"),
+        (cli.class_list, "1,,2", "no whole number"),
+        (cli.seed, str(2**31), "from 0 to 2147483647"),
+        (cli.seed, "9" * 5000, "no whole number"),
+        (cli.seed, "-1", "no whole number"),
+        (cli.positive_int, "0", "from 1 up"),
+        (cli.fraction, "1.1", "a fraction"),
+        (cli.fraction, "nan", "a fraction"),
+        (cli.positive_float, "inf", "a positive number"),
+        (cli.not_negative, "x", "a number from 0 up"),
+    ],
+)
+def test_what_is_refused_says_what_is_wanted(kind, text, message):
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
+        kind(text)
+
+
+def call(body, **options):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom common import cli\nfrom common.errors import InputError\n"
+    )
+    code += f"def main():\n    {body}\ncli.run_script(main)"
+    return subprocess.run([sys.executable, "-c", code], text=True, stderr=subprocess.PIPE, **options)
+
+
+def test_bad_input_is_one_line_and_2():
+    done = call("raise InputError('no file: name one')")
+    assert (done.returncode, done.stderr) == (2, "error: no file: name one\n")
+
+
+def test_an_interrupt_says_how_to_go_on():
+    done = call("raise KeyboardInterrupt")
+    assert done.returncode == 130 and done.stderr == "interrupted: start the same command again to continue\n"
+
+
+def test_a_closed_output_ends_quietly():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = call("print('x' * 100_000)", stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_tensorflow_starts_without_a_word_and_errors_still_show():
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["MPLBACKEND"] = "module://a_notebooks_own_backend"
+    body = "import tensorflow, matplotlib.pyplot; print('said', file=sys.stderr)"
+    assert call(body, env=environment, stdout=subprocess.PIPE).stderr == "said\n"
