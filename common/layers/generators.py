@@ -120,7 +120,8 @@ class BlockGenerator(keras.layers.Layer):
         self.shapes, self.block = dict(shapes), block
         inner_rows, inner_columns = input_shape_of_h
         self.sizes = [-(-math.prod(shape) // LINE) * LINE for shape in self.shapes.values()]
-        # Two at least: with a block axis of 1, TensorFlow's oneDNN product below writes past its memory (tensorflow issue 117700).
+        # Two at least: with a block axis of 1, TensorFlow's oneDNN product below writes past its memory (tensorflow
+        # issue 117700).
         self.num_blocks = max(2, -(-sum(self.sizes) // block**2))
         self.left = self.add_weight(
             shape=(self.num_blocks, block, inner_rows),
@@ -162,7 +163,8 @@ class BlockGenerator(keras.layers.Layer):
 
         @tf.custom_gradient
         def cut(flat):
-            # One concatenation, where the gradients of slices would pad each part to the whole: XLA then takes 3 times as long a step.
+            # One concatenation: the gradients of slices would pad each part to the whole, and XLA's step takes 3 times as
+            # long.
             def gradient(*parts):
                 pad = [[0, 0]] * (len(flat.shape) - 1)
                 return tf.concat([tf.pad(part, [*pad, [0, gap]]) for part, gap in zip(parts, gaps)], -1)

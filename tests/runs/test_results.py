@@ -160,7 +160,8 @@ def test_what_fails_leaves_the_old_file_and_no_other(tmp_path):
 def test_what_a_killed_process_left_is_swept_at_the_next_start(tmp_path):
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     code += "import os, signal; from common.runs import results\n"
-    code += f"results.write_atomically({str(tmp_path / 'a.json')!r}, lambda t: (t.write_text('half'), os.kill(os.getpid(), 9)))"
+    code += f"path = {str(tmp_path / 'a.json')!r}\n"
+    code += "results.write_atomically(path, lambda t: (t.write_text('half'), os.kill(os.getpid(), signal.SIGKILL)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
     assert len(list(tmp_path.iterdir())) == 1
     mine = tmp_path / f".{results._HOST}.{os.getpid()}.b.json"  # one that is being written now
