@@ -19,7 +19,9 @@ demo: .venv/.installed
 	$(RUN) 02_density.py $(DEMO) --num-importance-samples 256 --num-nll-images 150
 
 test: .venv/.installed
-	$(RUN) -m pytest -q -n auto --dist loadfile tests
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(RUN) -m pytest -q -n auto --dist loadfile
 
 FULL = --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --jobs $(JOBS)
 

@@ -1,4 +1,4 @@
-"""results/README.md: our numbers beside the papers', composed of the sections that each system brings from its tables."""
+"""results/README.md: our numbers beside the papers', composed of the sections that each system makes of its tables."""
 
 from pathlib import Path
 
