@@ -85,17 +85,19 @@ def chosen(args, default):
 def denoise(args, folder, checkpoints):
     """Every seed of one image; writes psnr.csv and the pictures, and returns the table."""
     image, name = denoising.load(args.image)
-    patches.check(image.shape, args.patch, max(args.stride, args.warm_stride))
     cut = dict(patch=args.patch, stride=args.stride, warm_stride=args.warm_stride, warm_epochs=args.warm_epochs)
     cut |= {"sigma": None if args.noisy else args.sigma, "inpaint": args.inpaint, "recipe": chosen(args, Recipe())}
     shared = dict(image=name, fingerprint=patches.fingerprint(image), **cut)
     runs = [denoising.DenoisingRun(**shared, seed=seed) for seed in dict.fromkeys(args.seeds)]
+    for run in runs:
+        denoising.check(run, image)
     jobs = [(run, args.image, checkpoints) for run in runs]
+    digests = set()
     for found in run_jobs(denoising.denoise, jobs, args.jobs, args.scheduler):
+        digests |= {row["run"].digest for row in found.rows}
         rows = put_rows(folder / "psnr.csv", found.rows, denoising.COLUMNS, denoising.KEYS, denoising.ORDER)
         draw(found, rows, folder)
-    own = rows[rows["run"].isin([run.digest for run in runs])]
-    return own.groupby("run", sort=False).tail(1)
+    return rows[rows["run"].isin(digests)].groupby("run", sort=False).tail(1)
 
 
 def draw(found, rows, folder):
@@ -107,9 +109,7 @@ def draw(found, rows, folder):
     denoising.add_bm3d(run, pictures, folder)
     scores = denoising.scores(run, rows)
     channels = 3 if pictures["noisy"].ndim == 3 else 1
-    title = (
-        f"{run.image}, {'' if run.sigma is None else f'sigma {run.sigma:g}, '}seed {run.seed}: {run.in_short(channels)}"
-    )
+    title = denoising.title(run, channels)
     figures.before_after(pictures, scores, title, own / "before_after.png")
     figures.curves(rows[rows["run"] == run.digest], scores, run.sigma, title, own / "curves.png")
     units = f"{title}\nmu of single units"

@@ -1,7 +1,7 @@
-"""Where an epoch of the binary-latent VAE goes: milliseconds of one batch's parts, each compiled on its own, on one core.
+"""Where an epoch of the binary-latent VAE goes: milliseconds of a batch's parts, each compiled on its own, on one core.
 
 Setting A of the denoising experiment: 3,969 patches of 8 x 8, 64-64-64, S = 64, 5 parents, 4 children, batch 32. The
-parts overlap in what they compute; "the products alone" is a large matrix product of as many operations as a whole step.
+parts overlap in what they compute; "the products alone" is a large matrix product with a whole step's operations.
 """
 
 import argparse
@@ -69,9 +69,8 @@ def main():
     started = time.perf_counter()
     model.fit(data, 11, initial_epoch=1, verbose=0)
     epoch = (time.perf_counter() - started) / 10
-    print(
-        f"an epoch of {steps} steps: {epoch:.2f} s, of which outside the compiled step {1 - steps * parts['whole step (E and M)'] / 1000 / epoch:.0%}"
-    )
+    outside = 1 - steps * parts["whole step (E and M)"] / 1000 / epoch
+    print(f"an epoch of {steps} steps: {epoch:.2f} s, of which outside the compiled step {outside:.0%}")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,12 @@ def folder_name(run):
     return "_".join([*parts, f"seed{run.seed}-{run.digest}"])
 
 
+def title(run, channels):
+    """What a run's figures say above."""
+    sigma = "" if run.sigma is None else f"sigma {run.sigma:g}, "
+    return f"{run.image}, {sigma}seed {run.seed}, {run.recipe.epochs} epochs: {run.in_short(channels)}"
+
+
 def load(path):
     """The image at a path, or without one a crop of scikit-learn's china.jpg, (H, W[, 3]) in 0..255; and its name.
 
@@ -97,6 +103,14 @@ def observe(run, image):
     return noisy, np.random.default_rng(run.seed).random(noisy.shape) >= run.inpaint if run.inpaint else None
 
 
+def check(run, image):
+    """Raise InputError where a run's patches do not cover the image, or none of its pixels is observed."""
+    patches.check(image.shape, run.patch, max(run.stride, run.warm_stride))
+    _, observed = observe(run, image)
+    if observed is not None and not observed.any():
+        raise InputError("no pixel is left: lower --inpaint")
+
+
 class PatchedImage:
     """The patches of one image at one stride, what is observed of them, and the image that estimates of them make.
 
@@ -112,8 +126,6 @@ class PatchedImage:
         data, places = patches.cut(noisy, size, stride), patches.places(noisy.shape, size, stride)
         mask = np.ones_like(data) if observed is None else patches.cut(observed.astype(np.float32), size, stride)
         self.kept = mask.any(1)  # a patch with no pixel at all teaches nothing
-        if not self.kept.any():
-            raise InputError("no pixel is left: lower --inpaint")
         self.places, self.data, mask = places[self.kept], np.float32(data[self.kept]), mask[self.kept]
         columns = np.ma.array(self.data, mask=mask == 0)
         self.variance = float(columns.var(0).mean()) + 0.001

@@ -6,10 +6,11 @@ from matplotlib.patches import Rectangle
 from skimage.util import view_as_windows
 
 from common.runs.figures import save
+from common.tvae import rivals
 from common.tvae.bars import FOUND, match
 from common.tvae.patches import PEAK
 
-NAMES = {"tv": "total variation", "wavelet": "wavelet", "nlm": "non-local means", "bm3d": "BM3D", "tvae": "TVAE"}
+NAMES = {**rivals.NAMES, "tvae": "TVAE"}
 
 
 def busiest(image, size):
@@ -66,7 +67,9 @@ def curves(rows, scores, sigma, title, path):
         if column == "learned_sigma" and sigma is not None:
             axis.axhline(sigma, color="black", ls=":", lw=1, label="added")
         if column == "psnr":
-            for number, method in enumerate(method for method in NAMES if method in scores and method != "tvae"):
+            for number, method in enumerate(
+                method for method in rivals.NAMES if method in scores and method != "noisy"
+            ):
                 axis.axhline(scores[method], color=f"C{number + 1}", ls="--", lw=1.2, label=NAMES[method])
         axis.set(xlabel="epoch", ylabel=label)
         if len(axis.get_legend_handles_labels()[1]) > 1:

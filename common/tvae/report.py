@@ -3,11 +3,13 @@
 from common.runs.identity import differences
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import markdown_table, over_seeds, plus_minus
+from common.tvae.rivals import NAMES
 
 MEASURES = ["psnr", "ssim", "free_energy", "learned_sigma", "seconds"]
 DENOISING = """\
 The noise level is not told to the TVAE ("learned sigma"); it is to the others, and total variation takes its best of
-six weights by the true PSNR. The values are those of the last epoch. `benchmarks/denoising_rivals.py` measures BM3D.
+six weights by the true PSNR. The values are those of the last epoch. `benchmarks/denoising_rivals.py` measures BM3D
+(Dabov et al. 2007, with the package of Makinen, Azzari and Foi 2020).
 """
 BARS = """\
 500 images of 4 x 4 pixels in which eight bars are superposed. The log-likelihood is that of the generating parameters:
@@ -53,7 +55,15 @@ def _denoising_table(folder):
     for row in table.to_dict("records"):
         sigma = "not known" if row["sigma"] != row["sigma"] else f"{row['sigma']:g}"
         missing = f"{row['inpaint']:.0%}" if row["inpaint"] else ""
-        cells = [row["image"], sigma, missing, row["method"], row["settings"], row["epoch"] or "", row["num_seeds"]]
+        cells = [
+            row["image"],
+            sigma,
+            missing,
+            NAMES.get(row["method"], "TVAE"),
+            row["settings"],
+            row["epoch"] or "",
+            row["num_seeds"],
+        ]
         body.append(cells + [plus_minus(row[f"{m}_mean"], row[f"{m}_std"], decimals[m]) for m in MEASURES])
     return markdown_table(header, body)
 
@@ -116,6 +126,6 @@ def _denoising_headline(name, rows):
     if len(others):
         rivals = over_seeds(others, ["psnr"], by=["method"])
         top = rivals.loc[rivals["psnr_mean"].idxmax()]
-        baseline = f"{plus_minus(top['psnr_mean'], top['psnr_std'], 2)} ({top['method']}, told sigma)"
+        baseline = f"{plus_minus(top['psnr_mean'], top['psnr_std'], 2)} ({NAMES[top['method']]}, told sigma)"
     trials = f" (best of {len(ours)} settings)" if len(ours) > 1 else ""
     return [[name, "PSNR, dB", plus_minus(best["psnr_mean"], best["psnr_std"], 2) + trials, baseline, "none found"]]

@@ -15,6 +15,7 @@ PARAMETERS = {
     "nlm": (("patch_size", 7), ("patch_distance", 10), ("h", 0.7)),
     "bm3d": (("profile", "np"),),
 }
+NAMES = {"noisy": "noisy", "tv": "total variation", "wavelet": "wavelet", "nlm": "non-local means", "bm3d": "BM3D"}
 INSTALLED = (
     "noisy",
     "tv",

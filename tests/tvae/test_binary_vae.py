@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
+from scipy.special import xlog1py, xlogy
+from scipy.stats import norm
 
+from common.tvae import bars
 from common.tvae.evolution import DUPLICATE, Evolution, pack, unpack
 from common.tvae.model import BinaryVAE, Triangular
 
-tfd = tfp.distributions
 H, D, N = 6, 5, 7
 ALL = np.array(list(itertools.product([0.0, 1.0], repeat=H)))
 X = np.random.default_rng(0).normal(size=(N, D))
@@ -26,12 +27,24 @@ def model(num_states, **options):
     return built
 
 
+def log_joint(x, states, mean, built):
+    """log p(x, z) by SciPy's normal distribution, of x (..., D), states (..., H) and their means (..., D)."""
+    pi, sigma = built.pi.numpy(), np.sqrt(built.variance.numpy())
+    prior = (xlogy(states, pi) + xlog1py(1 - states, -pi)).sum(-1)
+    return norm.logpdf(x, mean, sigma).sum(-1) + prior
+
+
 def brute_force(built):
-    """log p(x, z) for every data point and every state, by TFP's distributions, (N, 2^H)."""
-    mean = built.decode(tf.constant(ALL))
-    prior = tfd.Independent(tfd.Bernoulli(probs=built.pi.value, dtype=tf.float64), 1).log_prob(ALL)
-    scale = tf.sqrt(built.variance.value) * tf.ones(D, tf.float64)
-    return (tfd.MultivariateNormalDiag(mean, scale).log_prob(X[:, None]) + prior).numpy()
+    """log p(x, z) for every data point and every state, (N, 2^H)."""
+    return log_joint(X[:, None], ALL, built.decode(tf.constant(ALL)).numpy(), built)
+
+
+@pytest.fixture
+def eager():
+    """Nothing is compiled: small models take less than their compilation would."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize("length", [1, 31, 32, 33, 64, 100])
@@ -103,7 +116,7 @@ def test_the_gradient_through_the_bound_is_the_expected_squared_errors():
         np.testing.assert_allclose(ours, closed, rtol=1e-9, atol=1e-9)
 
 
-def test_prior_and_variance_have_their_closed_forms_after_an_epoch():
+def test_prior_and_variance_have_their_closed_forms_after_an_epoch(eager):
     built = model(8, seed=3)
     seen = []
 
@@ -139,12 +152,76 @@ def test_only_observed_entries_count_and_the_estimate_fills_the_others():
     changed = np.where(mask > 0, X, 1e3)
     np.testing.assert_allclose(built.log_joint(tf.constant(changed), states, mask=tf.constant(mask)), ours, rtol=1e-12)
     kept = mask[1] > 0
-    mean = built.decode(states[1]).numpy()[:, kept]
-    scale = tf.sqrt(built.variance.value) * tf.ones(kept.sum(), tf.float64)
-    prior = tfd.Independent(tfd.Bernoulli(probs=built.pi.value, dtype=tf.float64), 1).log_prob(states[1])
-    np.testing.assert_allclose(ours[1], tfd.MultivariateNormalDiag(mean, scale).log_prob(X[1, kept]) + prior, rtol=1e-9)
-    built.fit(changed, epochs=2, mask=mask, verbose=0)
-    assert np.isfinite(built.reconstruct()).all() and np.abs(built.reconstruct()).max() < 100  # 1e3 was never seen
+    expected = log_joint(X[1, kept], states[1].numpy(), built.decode(states[1]).numpy()[:, kept], built)
+    np.testing.assert_allclose(ours[1], expected, rtol=1e-9)
+
+
+def parameters(built):
+    return [*built.trainable_variables, built.pi, built.variance]
+
+
+def linear(data, **options):
+    """A linear model that begins with the true bars."""
+    built = BinaryVAE(*data.shape, 8, (), num_states=64, evolution=Evolution(3, 2), dtype="float64", **options)
+    built.layers_[0][0].assign(bars.draw(1, 1, 0)[1])
+    return built
+
+
+@pytest.mark.parametrize("missing", [0, 0.3, 0.6])
+def test_the_noise_level_is_learned_whatever_is_missing(eager, missing):
+    data, *_ = bars.draw(500, 0.5, 0)
+    mask = (np.random.default_rng(1).random(data.shape) >= missing).astype(float)
+    built = linear(data, variance=1.0)
+    options = dict(mask=mask, batch_size=100, learning_rate=(1e-4, 3e-3), half_cycle=2, verbose=0)
+    built.fit(np.where(mask > 0, data, 1e3), 8, **options)
+    assert float(built.variance.numpy()) ** 0.5 == pytest.approx(0.5, rel=0.04)
+
+
+def test_the_bound_of_what_is_observed_never_falls(eager):
+    data, *_ = bars.draw(100, 0.5, 0)
+    mask = (np.random.default_rng(1).random(data.shape) >= 0.5).astype(float)
+    built = linear(data, variance=1.0)
+    bounds = [built.free_energy(data, mask).mean()]
+    for epoch in range(
+        15
+    ):  # the decoder stands still: each epoch is a step of EM in the states, the rates and the noise
+        options = dict(mask=mask, batch_size=100, learning_rate=(1e-12, 1e-12), verbose=0)
+        built.fit(data, epoch + 1, initial_epoch=epoch, **options)
+        bounds.append(built.free_energy(data, mask).mean())
+    assert (np.diff(bounds) >= -1e-9).all() and bounds[-1] > bounds[0] + 1
+
+
+def test_a_pixel_that_is_never_seen_teaches_nothing(eager):
+    data, *_ = bars.draw(100, 0.5, 0)
+    mask = np.ones(data.shape)
+    mask[:, 5] = 0
+    built = linear(data, variance=1.0)
+    before = built.layers_[0][0].numpy()
+    built.fit(data, 2, mask=mask, batch_size=50, verbose=0)
+    moved = np.abs(built.layers_[0][0].numpy() - before).max(0)
+    assert moved[5] == 0 and np.delete(moved, 5).min() > 0
+
+
+def test_the_bound_reaches_the_exact_likelihood_with_all_states_and_is_lower_with_fewer(eager):
+    data, *_ = bars.draw(60, 0.5, 0)  # noisy enough that several states explain an image
+    learned = linear(data, variance=0.5)
+    learned.fit(data, 3, batch_size=20, verbose=0)
+    states = bars.all_states(8)
+    pi, means = learned.pi.numpy(), learned.decode(tf.constant(states, tf.float64)).numpy()
+    prior = (xlogy(states, pi) + xlog1py(1 - states, -pi)).sum(1)
+    exact = bars.log_likelihood(data, means, prior, float(learned.variance.numpy()))
+    joint = log_joint(data[:, None], states, means, learned)
+    best = np.argsort(-joint, 1)  # the most probable states of each image first
+    bounds = []
+    for number in (1, 4, 64, 256):
+        built = BinaryVAE(*data.shape, 8, (), num_states=number, evolution=Evolution(1, 1), dtype="float64")
+        for own, other in zip(parameters(built), parameters(learned)):
+            own.assign(other)
+        built.words.assign(pack(tf.constant(states[best[:, :number]])))
+        bounds.append(built.free_energy(data))
+    np.testing.assert_allclose(bounds[-1], exact, rtol=0, atol=1e-9)
+    assert (np.diff(bounds, axis=0) >= 0).all() and (np.diff(np.mean(bounds, 1))[:2] > 1e-3).all()
+    assert (learned.free_energy(data) <= exact + 1e-9).all()
 
 
 def test_the_learning_rate_is_a_triangle():

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio
 
 from common.errors import InputError
 from common.tvae import patches
@@ -35,8 +34,8 @@ def test_one_pixel_and_too_small_images():
 
 def test_measures():
     rng = np.random.default_rng(1)
-    clean, noisy = (rng.random((32, 32)) * 255 for _ in range(2))
-    assert patches.psnr(noisy, clean) == pytest.approx(peak_signal_noise_ratio(clean, noisy, data_range=255))
+    clean = rng.random((32, 32)) * 255
+    assert patches.psnr(clean + 5, clean) == pytest.approx(20 * np.log10(255 / 5))  # not clipped
     assert patches.psnr(clean, clean) == float("inf") and patches.ssim(clean, clean) == pytest.approx(1)
     assert np.isnan(patches.ssim(clean[:3], clean[:3]))
     noise = patches.add_noise(np.zeros((200, 200), np.float32), 25, 0)
@@ -53,6 +52,15 @@ def test_image_files(tmp_path, mode, shape):
     assert image.shape == shape and image.dtype == np.float32 and image.max() <= 255
     patches.write_image(tmp_path / "b.png", image)
     np.testing.assert_array_equal(patches.read_image(tmp_path / "b.png"), image)
+
+
+def test_a_fingerprint_stands_for_shape_and_pixels():
+    image = np.arange(12.0).reshape(3, 4)
+    own = patches.fingerprint(image)
+    assert own == patches.fingerprint(image.astype(np.float32)) and len(own) == 12
+    assert own != patches.fingerprint(image.T.copy()) and own != patches.fingerprint(image.reshape(4, 3))
+    image[2, 3] += 1
+    assert own != patches.fingerprint(image)
 
 
 def test_16_bits_are_scaled(tmp_path):

@@ -1,0 +1,277 @@
+"""Denoising around the model: records, patches of an image, jobs, rivals, figures and the report."""
+
+import dataclasses
+
+import matplotlib.image
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import InputError
+from common.runs.results import put_rows, read_records, read_rows
+from common.tvae import bars, denoising, figures, patches, report, rivals
+from common.tvae.training import Recipe
+
+RECIPE = Recipe(latent_dim=6, hidden=(6,), states=8, parents=2, children=2, epochs=4, batch_size=16, half_cycle=2)
+RUN = denoising.DenoisingRun("scan", "f1", 25.0, 0.0, 6, 3, 6, 2, RECIPE, 0)
+RIVAL = rivals.rival(RUN, "tv")
+
+
+@pytest.fixture
+def eager():
+    """Nothing is compiled: small models take less than their compilation would."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def changed(value):
+    if isinstance(value, bool):
+        return not value
+    return value + ("x" if isinstance(value, str) else (1,) if isinstance(value, tuple) else 1)
+
+
+def variants(record):
+    """(name, record with this one setting changed), records within records too."""
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            for name, other in variants(value):
+                yield f"{field.name}.{name}", dataclasses.replace(record, **{field.name: other})
+        else:
+            yield field.name, dataclasses.replace(record, **{field.name: changed(value)})
+
+
+@pytest.mark.parametrize("record", [RUN, RIVAL, bars.BarsRun()], ids=lambda record: record.kind)
+def test_each_setting_has_its_own_folder_and_row_and_a_label_has_not(tmp_path, record):
+    others = dict(variants(record))
+    label = others.pop("image", record)
+    assert label.folder("c") == record.folder("c")
+    folders = {other.folder("c") for other in others.values()} | {record.folder("c")}
+    assert len(folders) == len(others) + 1
+    for other in (record, *others.values(), label):
+        rows = put_rows(tmp_path / "t.csv", [{"run": other, "epoch": 1}], ["epoch"], ["epoch"])
+    assert len(rows) == len(folders)
+    assert (rows["experiment"].value_counts() == 1).sum() == len(folders) - 2  # the other seed is the same experiment
+
+
+def test_what_a_run_does_not_use_does_not_split_it():
+    cold = dataclasses.replace(RUN, warm_stride=0)
+    assert cold.digest == dataclasses.replace(cold, warm_epochs=7).digest != RUN.digest
+    assert dataclasses.replace(RUN, sigma=25).digest == RUN.digest
+    coarse = RUN.coarse()
+    assert (coarse.stride, coarse.recipe.epochs, coarse.warm_stride) == (6, 2, 0)
+    # The same first training serves every length of the second one.
+    assert dataclasses.replace(RUN, recipe=dataclasses.replace(RECIPE, epochs=9)).coarse().digest == coarse.digest
+
+
+def test_folders_of_pictures_are_told_apart_and_not_too_long():
+    other = dataclasses.replace(RUN, fingerprint="f2")  # a picture of the same name
+    names = [denoising.folder_name(run) for run in (RUN, other, RUN.coarse(), RIVAL, rivals.rival(RUN, "bm3d"))]
+    assert len(set(names)) == 5 and names[0] == f"scan_25_seed0-{RUN.digest}" and "_tv_" in names[3]
+    long = dataclasses.replace(RUN, image="x" * 300, sigma=None, inpaint=0.5)
+    assert denoising.folder_name(long).startswith("x" * 80 + "_noisy_inpaint0.5_seed0-")
+
+
+def test_missing_pixels_are_left_out_of_the_patches():
+    image = np.random.default_rng(0).random((12, 12)).astype(np.float32) * 255
+    whole = denoising.PatchedImage(image, None, 4, 4)
+    assert whole.mask is None and whole.variance == pytest.approx(whole.data.var(0).mean() + 0.001, rel=1e-5)
+    observed = np.random.default_rng(1).random(image.shape) > 0.5
+    observed[:4, :4] = False  # a whole patch
+    part = denoising.PatchedImage(image, observed, 4, 4)
+    assert part.data.shape == part.mask.shape == (8, 16) and part.places[0].tolist() == [0, 4]
+    spread = [column[seen > 0].var() for column, seen in zip(part.data.T, part.mask.T)]
+    assert part.variance == pytest.approx(np.mean(spread) + 0.001, rel=1e-5)
+    found = part.assemble(np.full((8, 16), 7.0))
+    np.testing.assert_array_equal(found[observed], image[observed])
+    assert set(found[~observed]) == {0, 7} and (found[:4, :4] == 0).all()
+
+
+def test_what_cannot_be_restored_is_refused_before_a_training():
+    image = np.zeros((20, 20), np.float32)
+    denoising.check(RUN, image)
+    for options, message in (({"inpaint": 1.0}, "no pixel is left"), ({"warm_stride": 7}, "leave pixels out")):
+        with pytest.raises(InputError, match=message):
+            denoising.check(dataclasses.replace(RUN, **options), image)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """A picture of one edge, 18 x 18."""
+    image = np.full((18, 18), 60.0)
+    image[:, 9:] = 180
+    patches.write_image(tmp_path / "scan.png", image)
+    return tmp_path / "scan.png"
+
+
+def restored(tmp_path, path, **changes):
+    image, name = denoising.load(path)
+    run = dataclasses.replace(RUN, image=name, fingerprint=patches.fingerprint(image), **changes)
+    return denoising.denoise((run, path, tmp_path / "checkpoints"))
+
+
+def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):
+    longer = restored(tmp_path, scan)
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    shorter = restored(tmp_path, scan, recipe=recipe)
+    alone = restored(tmp_path / "alone", scan, recipe=recipe)
+    np.testing.assert_array_equal(shorter.pictures["tvae"], alone.pictures["tvae"])
+    assert np.abs(longer.pictures["tvae"] - shorter.pictures["tvae"]).max() > 0
+    cold = restored(tmp_path, scan, warm_stride=0)
+    assert np.abs(cold.pictures["tvae"] - longer.pictures["tvae"]).max() > 0
+    new = [*longer.rows, *shorter.rows, *cold.rows]
+    rows = put_rows(tmp_path / "psnr.csv", new, denoising.COLUMNS, denoising.KEYS)
+    epochs = rows[rows["method"] == "tvae"].groupby("run")["epoch"].agg(list)
+    assert epochs[longer.run.digest] == [2, 4] and epochs[shorter.run.digest] == [2]
+    again = restored(tmp_path, scan)  # loaded
+    assert again.rows[:2] == longer.rows[:2] and (rows["method"] != "tvae").sum() == 4
+    np.testing.assert_array_equal(again.pictures["tvae"], longer.pictures["tvae"])
+
+
+@pytest.mark.parametrize("changes", [{"sigma": None}, {"sigma": 0.0}, {"sigma": 0.0, "inpaint": 0.5}])
+def test_odd_settings_give_a_result_without_nan(eager, tmp_path, scan, changes):
+    found = restored(tmp_path, scan, warm_stride=0, **changes)
+    assert np.isfinite([(row["free_energy"], row["learned_sigma"]) for row in found.rows]).all()
+    assert all("psnr" in row for row in found.rows) == (changes["sigma"] is not None)
+    assert set(found.pictures) == {"noisy", "tvae"} | ({"clean"} if changes["sigma"] is not None else set())
+
+
+def test_a_flat_image_and_a_single_pixel(eager, tmp_path):
+    for size, cut in ((20, {}), (1, {"patch": 1, "stride": 1})):
+        patches.write_image(tmp_path / "flat.png", np.full((size, size), 90.0))
+        found = restored(tmp_path, tmp_path / "flat.png", warm_stride=0, **cut)
+        assert all(np.isfinite(image).all() and image.shape == (size, size) for image in found.pictures.values())
+
+
+def test_missing_pixels_are_filled_in_by_what_is_learned(eager, tmp_path, scan):
+    recipe = dataclasses.replace(RECIPE, epochs=20, max_learning_rate=0.5, half_cycle=5, batch_size=8)
+    changes = {"sigma": 0.0, "inpaint": 0.4, "warm_stride": 0}
+    found = restored(tmp_path, scan, recipe=recipe, **changes)
+    missing = found.pictures["noisy"] != found.pictures["clean"]
+    error = np.abs(found.pictures["tvae"] - found.pictures["clean"])
+    assert 0.3 < missing.mean() < 0.5 and error[~missing].max() == 0 and error[missing].mean() < 20  # the mean has 60
+
+
+def test_rivals_are_told_the_noise_level_and_take_it_away():
+    rng = np.random.default_rng(0)
+    clean = np.kron(rng.random((4, 4)), np.ones((8, 8))).astype(np.float32) * 255
+    noisy = patches.add_noise(clean, 25, 0)
+    scores = {}
+    for method in rivals.INSTALLED:
+        found = rivals.restore(rivals.rival(RUN, method), noisy, clean)
+        assert found.shape == noisy.shape
+        scores[method] = patches.psnr(found, clean)
+    assert scores["noisy"] == pytest.approx(20.2, abs=0.3) and min(scores["tv"], scores["nlm"]) > 25
+    weights = dataclasses.replace(RIVAL, parameters=(("weights", (1.0,)),))
+    assert patches.psnr(rivals.restore(weights, noisy, clean), clean) <= scores["tv"]
+
+
+def table(folder, *runs, **values):
+    """psnr.csv with two epochs of each DenoisingRun, and one row of each RivalRun."""
+    rows = []
+    for number, run in enumerate(runs):
+        row = {"run": run, "image": run.image, "sigma": run.sigma, "seed": run.seed, "ssim": 0.5, "trained_at": "c"}
+        if isinstance(run, rivals.RivalRun):
+            rows.append(row | {"method": run.method, "epoch": 0, "psnr": 28.0 + run.seed} | values)
+        else:
+            last = run.recipe.epochs
+            learned = {"method": "tvae", "free_energy": -300.0, "learned_sigma": 26.0, "seconds": 9.0}
+            rows += [row | learned | {"epoch": last - i, "psnr": 30.0 + number - 5 * i} | values for i in (0, 1)]
+    return put_rows(folder / "psnr.csv", rows, denoising.COLUMNS, denoising.KEYS, denoising.ORDER)
+
+
+def test_reports_average_seeds_alone(tmp_path):
+    folder = tmp_path / "08_denoise"
+    other_seed = dataclasses.replace(RUN, seed=1)
+    longer = dataclasses.replace(RUN, recipe=dataclasses.replace(RECIPE, epochs=40))
+    other_picture = dataclasses.replace(RUN, fingerprint="f2")  # under the same name
+    inpainted = dataclasses.replace(RUN, inpaint=0.5)
+    rival = [rivals.rival(run, method) for run in (RUN, other_seed) for method in ("tv", "bm3d")]
+    table(folder, RUN, other_seed, longer, other_picture, inpainted, *rival)
+    (title, body), *more = report.sections(tmp_path)
+    assert not more and "denoising" in title
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in body.splitlines() if "| scan |" in line]
+    shown = {(line[2], line[3], line[4], line[6]): line[7] for line in lines}
+    assert shown == {
+        ("", "TVAE", "fingerprint f1, epochs 4", "2"): "30.50 +- 0.71",
+        ("", "TVAE", "fingerprint f1, epochs 40", "1"): "32.00",
+        ("", "TVAE", "fingerprint f2, epochs 4", "1"): "33.00",
+        ("50%", "TVAE", "fingerprint f1, epochs 4", "1"): "34.00",
+        ("", "total variation", "", "2"): "28.50 +- 0.71",
+        ("", "BM3D", "", "2"): "28.50 +- 0.71",
+    }
+    (headline,) = report.headline(tmp_path)
+    # The best experiment has seed 0 alone, so the rival counts with seed 0 alone.
+    assert headline[2] == "33.00 (best of 3 settings)" and headline[3].startswith("28.00 (")
+
+
+def test_reports_of_nothing_are_empty(tmp_path):
+    assert report.sections(tmp_path) == report.headline(tmp_path) == []
+
+
+def test_scores_are_those_of_the_same_noisy_image(tmp_path):
+    other = dataclasses.replace(RUN, fingerprint="f2")
+    rows = table(tmp_path, RUN, dataclasses.replace(RUN, seed=1), RIVAL, rivals.rival(other, "nlm"))
+    assert denoising.scores(RUN, rows) == {"tvae": 30.0, "tv": 28.0}
+    assert denoising.scores(dataclasses.replace(RUN, inpaint=0.1), rows) == {}
+
+
+def test_bm3d_is_shown_where_its_picture_is(tmp_path):
+    found = {"noisy": np.zeros((4, 4)), "tvae": np.ones((4, 4))}
+    pictures = dict(found)
+    denoising.add_bm3d(RUN, pictures, tmp_path)
+    assert list(pictures) == ["noisy", "tvae"]
+    path = tmp_path / denoising.folder_name(rivals.rival(RUN, "bm3d")) / denoising.RESTORED
+    path.parent.mkdir()
+    patches.write_image(path, np.full((4, 4), 9.0))
+    denoising.add_bm3d(RUN, pictures, tmp_path)
+    assert list(pictures) == ["noisy", "bm3d", "tvae"] and (pictures["bm3d"] == 9).all()
+
+
+def test_the_busiest_part_of_a_picture_is_enlarged():
+    image = np.zeros((64, 64))
+    image[40:48, 16:24] = np.indices((8, 8)).sum(0) % 2 * 255
+    assert figures.busiest(image, 8) == (40, 16)
+    assert figures.busiest(np.stack([image] * 3, -1), 8) == (40, 16)
+
+
+def test_figures_are_written_for_grey_and_colour(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = table(tmp_path, RUN, RIVAL)
+    for name, shape in (("grey", (16, 16)), ("colour", (16, 16, 3))):
+        pictures = {method: rng.random(shape) * 255 for method in ("clean", "noisy", "tv", "tvae")}
+        figures.before_after(pictures, {"tv": 28.0, "tvae": 30.0}, "t", tmp_path / f"{name}.png")
+        channels = len(shape) == 3 and 3 or 1
+        figures.patch_fields(rng.random((6, 36 * channels)), (6, 6, channels), "t", tmp_path / f"{name}_fields.png")
+    figures.curves(rows[rows["method"] == "tvae"], {"tv": 28.0, "tvae": 30.0}, 25.0, "t", tmp_path / "curves.png")
+    _, truth, _ = bars.draw(1, 0.1, 0)
+    for number in (8, 10):
+        figures.bars_fields(rng.random((number, 16)), truth, 4, "t", tmp_path / f"bars{number}.png")
+    sizes = {path.name: matplotlib.image.imread(path).shape for path in tmp_path.glob("*.png")}
+    assert len(sizes) == 7 and sizes["bars10.png"][1] > sizes["bars8.png"][1]
+
+
+def test_units_are_matched_to_bars():
+    _, truth, likelihood = bars.draw(500, 0.1, 0)
+    units, found, errors = bars.match(np.roll(truth, 3, 0)[:6] + 0.01, truth)
+    assert sorted(zip(found, units)) == [((unit - 3) % 8, unit) for unit in sorted(range(6), key=lambda u: (u - 3) % 8)]
+    np.testing.assert_allclose(errors, 1e-4)
+    assert 9 < likelihood < 10
+
+
+def test_the_bars_test_writes_what_it_learned(eager, tmp_path):
+    recipe = dataclasses.replace(bars.RECIPE, states=64, epochs=4, half_cycle=2)
+    run = bars.BarsRun(recipe, num_images=64)
+    row, fields, truth = bars.bars_test((run, tmp_path))
+    again, same, _ = bars.bars_test((run, tmp_path))
+    assert again == row and row["epochs"] == 4 and row["free_energy"] < row["generating_log_likelihood"] + 1
+    np.testing.assert_array_equal(fields, same)
+    put_rows(tmp_path / "08_denoise" / "bars.csv", [row], bars.COLUMNS, order=bars.ORDER)
+    rows = read_rows(tmp_path / "08_denoise" / "bars.csv")
+    assert list(rows.columns) == ["run", *bars.COLUMNS, "trained_at", "evaluated_at", "experiment"]
+    assert read_records(tmp_path / "08_denoise" / "bars.csv")[run.digest]["recipe"]["epochs"] == 4
+    ((title, body),) = report.sections(tmp_path)
+    assert title == "The bars test" and f"{row['bars_found']} of 8" in body
+    ((name, *_, baseline, _),) = report.headline(tmp_path)
+    assert name == "bars test, best bound of 1 seed" and "generating" in baseline

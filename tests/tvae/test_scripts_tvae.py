@@ -1,0 +1,88 @@
+"""08_denoise.py as a user calls it."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, assert_refused, run
+from sklearn.datasets import load_sample_image
+
+from common.tvae import bars, denoising, patches
+
+QUICK = ["--patch", 6, "--stride", 3, "--latent-dim", 12, "--hidden", 12, "--states", 16, "--half-cycle", 2]
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A colour corner of scikit-learn's flower.jpg, 21 x 26."""
+    path = tmp_path_factory.mktemp("images") / "flower.png"
+    patches.write_image(path, load_sample_image("flower.jpg")[100:142:2, 300:352:2].astype(float))
+    return path
+
+
+def start(*options):
+    command = [sys.executable, str(ROOT / "08_denoise.py"), *map(str, options)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def test_a_killed_run_goes_on_and_two_processes_do_it_once(photo):
+    results, other = photo.parent / "whole", photo.parent / "killed"
+    options = ["--image", photo, "--epochs", 12, *QUICK]
+    done = run("08_denoise.py", *options, "--results-dir", results)
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(results / "08_denoise" / "psnr.csv")
+    assert list(table.columns) == ["run", *denoising.COLUMNS, "trained_at", "evaluated_at"]
+    assert set(table["method"]) == {"tvae", "tv", "wavelet", "nlm", "noisy"}
+    tvae = table[table["method"] == "tvae"]
+    assert list(tvae["epoch"]) == [2, 4, 6, 8, 10, 12] and tvae["free_energy"].iloc[-1] > tvae["free_energy"].iloc[0]
+    (folder,) = (results / "08_denoise").glob(f"flower_25_seed0-{tvae['run'].iloc[0]}")
+    assert {path.stem for path in folder.glob("*.png")} == {"restored", "before_after", "curves", "fields"}
+    assert patches.read_image(folder / denoising.RESTORED).shape == (21, 26, 3)
+    assert "flower" in (results / "README.md").read_text()
+
+    killed = start(*options, "--results-dir", other)
+    while killed.poll() is None and not list(other.glob("checkpoints/denoising-*/progress.json")):
+        time.sleep(0.02)
+    killed.kill()
+    killed.communicate()
+    two = [start(*options, "--results-dir", other) for _ in range(2)]
+    said = [process.communicate(timeout=600)[0] for process in two]
+    assert [process.returncode for process in two] == [0, 0], said
+    again = pd.read_csv(other / "08_denoise" / "psnr.csv")
+    numbers = [name for name in table if name not in ("seconds", "trained_at", "evaluated_at")]
+    pd.testing.assert_frame_equal(again[numbers], table[numbers])
+
+
+def test_seeds_of_the_bars_test_side_by_side(tmp_path):
+    options = ["--task", "bars", "--epochs", 4, "--states", 16, "--seeds", 0, 1, 0, "--jobs", 2]
+    done = run("08_denoise.py", *options, "--results-dir", tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(tmp_path / "08_denoise" / "bars.csv")
+    assert list(table["seed"]) == [0, 1] and table["run"].nunique() == 2
+    for row in table.itertuples():
+        assert (tmp_path / "08_denoise" / f"bars_seed{row.seed}-{row.run}" / "fields.png").exists()
+        assert row.generating_log_likelihood == pytest.approx(bars.draw(500, 0.1, row.seed)[-1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--image", "none.png"], "none.png is missing"),
+        (["--image", "text.png"], "cannot be read as an image"),
+        (["--image", "pixel.png"], "smaller than a patch"),
+        (["--warm-stride", 9], "lower --stride"),
+        (["--states", 64, "--latent-dim", 4], "change --states"),
+        (["--inpaint", 1], "lower --inpaint"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, options, message):
+    (tmp_path / "text.png").write_text("hello")
+    patches.write_image(tmp_path / "pixel.png", np.full((1, 1), 90.0))
+    done = run("08_denoise.py", "--results-dir", tmp_path / "results", *options, cwd=tmp_path)
+    assert_refused(done, message)
+    assert not (tmp_path / "results").exists()
