@@ -4,21 +4,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, NullLocator
 
+from common.discovery.records import METHOD_NAMES
 from common.discovery.report import COMPARED
 from common.runs.figures import save
 
-METHOD_NAMES = {
-    "vae": "VAE + BO",
-    "hypervae_once": "HyperVAE + BO, once",
-    "hypervae_iterated": "HyperVAE + BO, iterated",
-    "hypervae_iterated_vae_init": "HyperVAE + BO, iterated from the VAE's best",
-    "hypervae_joint": "HyperVAE + BO, joint over (u, z)",
-    "random_vae": "VAE, random search",
-    "random_hypervae": "HyperVAE, random search",
-    "vae_calphad": "VAE + BO, through CALPHAD",
-    "hypervae_calphad": "HyperVAE + BO, through CALPHAD",
-    "nearest_known": "nearest known alloy",
-}
 COLOURS = {method: f"C{number}" for number, method in enumerate(METHOD_NAMES)}
 BAND = 3  # searches of a class from which quartiles say something
 # One colour a phase in every figure: those that an aluminium alloy's diagram shows first, the rest in grey.
@@ -47,15 +36,17 @@ def discovery_curves(protocol, path, by, what):
     lines = -(-len(classes) // columns)
     size = (max(8.0, 3.2 * columns), 2.9 * lines + 3.6)
     figure = plt.figure(figsize=size, layout="constrained")
-    grid = figure.add_gridspec(lines + 1, columns, height_ratios=[1] * lines + [0.9])
-    axes = [figure.add_subplot(grid[number // columns, number % columns]) for number in range(len(classes))]
+    above, below = figure.subfigures(2, 1, height_ratios=[lines, 0.9])
+    axes = above.subplots(lines, columns, squeeze=False).flatten()
+    for axis in axes[len(classes) :]:
+        axis.axis("off")
     for axis, name in zip(axes, classes):
         _curves(axis, rows[rows[by] == name], bounds[bounds[by] == name])
         axis.set_title(f"{by} {name} held out")
         axis.set_xlabel("designs evaluated")
     for axis in axes[::columns]:
         axis.set_ylabel("cosine distance to the target")
-    _paired_panel(figure.add_subplot(grid[lines, :]), protocol.ratios, protocol.pairs)
+    _paired_panel(below.subplots(), protocol.ratios, protocol.pairs)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     figure.suptitle(f"{protocol.title}: {what}")
     save(figure, path)

@@ -8,6 +8,20 @@ import numpy as np
 from common.runs.identity import SEED, Record, digest, label, settings_of
 
 IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class (section 4.5)
+# Searches, and alloys to compare with, in the order of tables and figures.
+METHOD_NAMES = {
+    "vae": "VAE + BO",
+    "hypervae_once": "HyperVAE + BO, once",
+    "hypervae_iterated": "HyperVAE + BO, iterated",
+    "hypervae_iterated_vae_init": "HyperVAE + BO, iterated from the VAE's best",
+    "hypervae_joint": "HyperVAE + BO, joint over (u, z)",
+    "random_vae": "VAE, random search",
+    "random_hypervae": "HyperVAE, random search",
+    "vae_calphad": "VAE + BO, through CALPHAD",
+    "hypervae_calphad": "HyperVAE + BO, through CALPHAD",
+    "nearest_known": "nearest known alloy",
+    "own_alloy": "the class's own alloy of median distance",
+}
 # What searches of one protocol may differ in, beside their seeds: what is looked for, and with it the images that
 # training left out.
 VARYING = ("target", "fingerprint")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, bootstrap
 
-from common.discovery.records import IN_CLASS, SHOWN, shared_settings, with_protocol
+from common.discovery.records import IN_CLASS, METHOD_NAMES, SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
 from common.runs.results import read_records, read_rows, write_table
 from common.runs.summaries import markdown_table, settings_in_words
@@ -161,8 +161,14 @@ def titles(rows, records):
     found = {}
     for row in first.itertuples():
         size = f"{row.evaluations} evaluations, models of {row.iterations} iterations"
-        found[row.protocol] = ", ".join(filter(None, [row.dataset, size, words[row.protocol]]))
+        found[row.protocol] = ", ".join(filter(None, [row.dataset, size, words[row.protocol].replace("_", " ")]))
     return found
+
+
+def in_order(methods):
+    """The distinct methods, in the order of METHOD_NAMES; those that it does not have come last."""
+    known = list(METHOD_NAMES)
+    return sorted(dict.fromkeys(methods), key=lambda name: known.index(name) if name in known else len(known))
 
 
 def discovery_table(summary, by):
@@ -171,7 +177,7 @@ def discovery_table(summary, by):
     Args:
         summary: of `summarise`, of one protocol.
     """
-    methods = list(dict.fromkeys(summary["method"]))
+    methods = in_order(summary["method"])
     wide = summary.pivot(index=by, columns="method", values="final")[methods]
     wide[HINDSIGHT] = wide[[m for m in methods if m.startswith("hypervae")]].min(axis=1)
     bounds = summary.groupby(by)[["bound_vae", "bound_hypervae_once", "bound_hypervae_joint"]].first()
@@ -180,7 +186,7 @@ def discovery_table(summary, by):
     n = len(wide)
     below = wide.lt(wide[RIVAL], axis=0).sum()
     past = wide.lt(bounds["bound_vae"], axis=0).sum()
-    body.append(["closer than VAE + BO", *(f"{below[m]} of {n}" for m in wide), "", "", ""])
+    body.append(["closer than VAE + BO", *("" if m == RIVAL else f"{below[m]} of {n}" for m in wide), "", "", ""])
     body.append(["closer than gradients found in the VAE", *(f"{past[m]} of {n}" for m in wide), "", "", ""])
     # Of the classes where it gets there alone, so their number belongs to it.
     reached = summary.groupby("method")["evaluations_to_vae"].agg(["median", "count"])
@@ -260,17 +266,16 @@ def _searches(folder, by):
 
 
 def table5(rows, records):
-    """Markdown: element error / phase error in percent of the alloys found, median over seeds, beside the paper's
-    Table 5.
+    """Markdown: element / phase error in percent of the alloys found, median over seeds, beside the paper's Table 5.
 
     Where searches through CALPHAD have fewer seeds than the others, all methods at these seeds follow.
     """
     rows = with_protocol(rows, records)
-    words = titles(rows.sort_values("calphad_evaluations", kind="stable"), records)
+    words = titles(rows, records)
     parts = [
-        f"Element error / phase error in percent. {NOTICE} Values are equilibrium mole fractions; the paper's "
-        f"database and phase names differ. {CLOSEST} is what that search of HyperVAE's found which ended closest to its target: the "
-        "searcher sees that distance, and not the composition wanted. own_alloy is the class's own alloy of median "
+        f"Element error / phase error in percent. {NOTICE} Values are equilibrium mole fractions; the paper's database "
+        f"and phase names differ. {CLOSEST} is what that search of HyperVAE's found which ended closest to its target: "
+        "the searcher sees that distance, and not the composition wanted. own_alloy is the class's own alloy of median "
         "distance to it. A search through CALPHAD begins with the best designs of the others and has the evaluations "
         "named on top of theirs. Where a diagram is a real alloy's (the searches through CALPHAD, nearest_known, "
         "own_alloy), the phase error is only what traces of absent elements and the rounding of stored fractions leave."
@@ -296,15 +301,16 @@ def with_closest(rows):
     return rows.assign(method=rows["method"].where(~extra, rows["method"] + ", " + cost))
 
 
-def medians5(rows):
-    """Medians over seeds of Table 5's errors and distances of one protocol, by alloy and method."""
+def medians5(complete):
+    """Medians over seeds of Table 5's errors and distances, by alloy and method; of `with_closest`, of one protocol."""
     measures = ["element_error", "phase_error", "cosine_distance"]
-    return with_closest(rows).groupby(["alloy", "method"])[measures].median()
+    return complete.groupby(["alloy", "method"])[measures].median()
 
 
 def _table5_of(rows):
-    medians, complete = medians5(rows), with_closest(rows)
-    methods = list(dict.fromkeys(complete["method"]))
+    complete = with_closest(rows)
+    medians = medians5(complete)
+    methods = in_order(complete["method"])
 
     def cell(alloy, method):
         errors = medians.loc[(alloy, method)][:2] if (alloy, method) in medians.index else []
@@ -313,7 +319,7 @@ def _table5_of(rows):
     seeds = complete.groupby("method")["seed"].nunique()
     body = [["seeds", *(seeds[m] for m in methods), ""]]
     for alloy in dict.fromkeys(rows["alloy"]):
-        paper = "{} / {}".format(*PAPER_TABLE_5.get(alloy, ("", "")))
+        paper = " / ".join(map(str, PAPER_TABLE_5.get(alloy, ())))
         body.append([alloy, *(cell(alloy, m) for m in methods), paper])
     errors, distances = medians["element_error"].unstack("method"), medians["cosine_distance"].unstack("method")
     within = [f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in methods]
@@ -339,7 +345,7 @@ def _compared(path, labels, measures):
 
 def _inverse_maps(path):
     return (
-        "On rows and on whole classes not seen: R2, and the main elements' relative error in percent; means over seeds.\n\n"
+        "On rows and on whole classes not seen: R2, and the main elements' relative error in percent; means.\n\n"
         + _compared(path, ["dataset", "regressor", "held_out"], {"r2": ".3f", "element_error": ".1f"})
     )
 
@@ -347,8 +353,8 @@ def _inverse_maps(path):
 def _likelihoods(path):
     measures = {"neg_elbo": ".1f", "absolute_error": ".4f", "column_sum_error": ".2g"}
     return (
-        "Test alloys of known classes; means over seeds. -ELBO is in nats a diagram, of different densities, so only the "
-        "mean absolute errors of the fractions can be compared; a phase matrix's columns sum to 1.\n\n"
+        "Test alloys of known classes; means over seeds. -ELBO is in nats a diagram, of different densities, so only "
+        "the mean absolute errors of the fractions can be compared; a phase matrix's columns sum to 1.\n\n"
         + _compared(path, ["dataset", "likelihood", "model", "recipe", "iterations"], measures)
     )
 
@@ -373,9 +379,9 @@ def headline(results_dir):
     path = results_dir / ALLOYS / "table5.csv"
     if path.exists():
         table, records = with_protocol(read_rows(path), read_records(path)), read_records(path)
-        words = titles(table.sort_values("calphad_evaluations", kind="stable"), records)
+        words = titles(table, records)
         for protocol, own in table.groupby("protocol", sort=False):
-            errors = medians5(own)["element_error"].unstack("method")
+            errors = medians5(with_closest(own))["element_error"].unstack("method")
             within = {m: f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in errors}
             measure = f"classes with an element error within {IN_CLASS:g} %"
             baseline = f"VAE + BO {within[RIVAL]}"

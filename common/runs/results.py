@@ -211,7 +211,8 @@ def with_experiment(rows, records, where=""):
         raise InputError(
             f"settings.json beside {where} lacks run {min(unknown)}: restore it, or delete that run's rows"
         )
-    return rows.assign(experiment=[experiment(records[run]) for run in rows["run"]])
+    experiments = {run: experiment(records[run]) for run in rows["run"].unique()}
+    return rows.assign(experiment=rows["run"].map(experiments))
 
 
 def read_rows(path):
@@ -257,8 +258,10 @@ def put_rows(path, new, columns, keys=(), order=None, packed=False):
     """
     path, columns, keys = Path(path), ["run", *columns, *COMMITS], ["run", *keys]
     packed_path = Path(f"{path}.gz")
-    records = {row["run"].digest: row["run"].stored() for row in new}
-    new = pd.DataFrame([{**row, "run": row["run"].digest} for row in new], columns=columns)
+    distinct = {id(row["run"]): row["run"] for row in new}  # a run may have thousands of rows
+    digests = {key: run.digest for key, run in distinct.items()}
+    records = {digests[key]: run.stored() for key, run in distinct.items()}
+    new = pd.DataFrame([{**row, "run": digests[id(row["run"])]} for row in new], columns=columns)
     new = _as_text(new.to_csv(index=False, float_format=NUMBER_FORMAT))
     with locked(path.parent):
         rows = _read_text(packed_path if packed and not path.exists() else path, columns)
