@@ -33,23 +33,24 @@ def coverage(samples, y, sigma, level=0.9):
 
 
 def reliability(probabilities, y):
-    """Mean confidence, accuracy and number of images in NUM_BINS equal bins of confidence; bins without images are left out.
+    """Number, mean confidence, accuracy and images of those of NUM_BINS equal bins of confidence that have images.
 
     Args:
         probabilities: (N, classes); y: (N,).
     """
     confidence, right = probabilities.max(1), probabilities.argmax(1) == y
     bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
-    number = np.bincount(bins, minlength=NUM_BINS)
-    used = number > 0
-    mean_confidence = np.bincount(bins, confidence, NUM_BINS)[used] / number[used]
-    return mean_confidence, np.bincount(bins, right, NUM_BINS)[used] / number[used], number[used]
+    images = np.bincount(bins, minlength=NUM_BINS)
+    used = np.flatnonzero(images)
+    images = images[used]
+    mean_confidence = np.bincount(bins, confidence, NUM_BINS)[used] / images
+    return used, mean_confidence, np.bincount(bins, right, NUM_BINS)[used] / images, images
 
 
 def expected_calibration_error(probabilities, y):
     """Mean over images of |confidence - accuracy| of their bin, in percent (Guo et al. 2017)."""
-    confidence, accuracy, number = reliability(probabilities, y)
-    return 100 * np.average(np.abs(confidence - accuracy), weights=number)
+    _, confidence, accuracy, images = reliability(probabilities, y)
+    return 100 * np.average(np.abs(confidence - accuracy), weights=images)
 
 
 def entropy(probabilities):
@@ -58,7 +59,7 @@ def entropy(probabilities):
 
 
 def accuracy_rejection(probabilities, y):
-    """Accuracy in percent of the images that are kept when those of largest entropy are rejected, after 0, 1, ... N - 1 of them."""
+    """Accuracy in percent of the images left when 0, 1, ... N - 1 of the largest entropy are rejected."""
     order = np.argsort(entropy(probabilities), kind="stable")
     right = (probabilities.argmax(1) == y)[order]
     return 100 * (np.cumsum(right) / np.arange(1, len(y) + 1))[::-1]

@@ -1,65 +1,158 @@
-"""Figures of the two systems beside HyperVAE: implicit hypernetworks and the binary-latent VAE."""
+"""Figures of implicit hypernetworks: Figure 2 of Sheikh et al., and what the certainty of classifications is worth."""
 
 import matplotlib.pyplot as plt
 
 from common.runs.figures import save
+from common.runs.identity import digest
+
+BAND = 3  # standard deviations, as in the paper's Figure 2
+LEAST_IMAGES = 20  # in a bin of confidence, over all seeds: below, its accuracy says little
+LONGEST_NAME = 80  # of a data set, in the name of a file
+COLOURS = {"hypernet": "tab:red", "sgd": "black"}
 
 
-def weight_spread(rows, path, repetitions=3):
-    """Figure 2 of Sheikh et al.: spread of the generated weights and test RMSE over epochs, a panel for each of some splits; first seed.
+def of_chosen(summary, curves, folder):
+    """Figure 2 of each table and recipe: what held-out rows chose, of the protocol with most splits and draws.
 
-    The paper's grey area is three standard deviations; over the weights, here it is the level of spread from 0 up, since a
-    standard deviation cannot be negative.
+    Args:
+        summary: of `report.summarise_regression`.
+        curves: rows of figure2.csv.
     """
-    rows = rows[rows["seed"] == rows["seed"].min()]
-    splits = sorted(rows["split"].unique())[:repetitions]
-    figure, axes = plt.subplots(1, len(splits), figsize=(4.6 * len(splits), 3.2), squeeze=False, sharey=True)
-    for axis, split in zip(axes[0], splits):
-        own = rows[rows["split"] == split].sort_values("epoch")
-        axis.plot(own["epoch"], own["spread"], color="tab:blue", label="spread of w")
-        axis.set(title=f"{own['dataset'].iloc[0]}, split {split}", xlabel="epoch", yscale="log")
-        other = axis.twinx()
-        other.plot(own["epoch"], own["rmse"], color="tab:red", label="test RMSE")
-        other.set_ylabel("test RMSE")
-    axes[0, 0].set_ylabel("mean standard deviation of a weight")
-    names = ["spread of w (10 draws)", "test RMSE"]
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
-    figure.legend(
-        [*axis.lines, *other.lines], names, loc="lower center", ncols=2, fontsize=8
-    )  # a curve may be anywhere
+    chosen = summary[summary["chosen"]].sort_values(["num_splits", "num_samples"], kind="stable")
+    for (_, recipe), own in chosen.groupby(["fingerprint", "recipe"]):
+        drawn = own.groupby("method").last()
+        if "hypernet" in drawn.index:
+            found = [curves[curves["experiment"] == experiment] for experiment in drawn["experiment"]]
+            parts = dict(zip(drawn.index, found))
+            name = parts["hypernet"]["dataset"].iloc[0][:LONGEST_NAME] + ("_paper" if recipe == "paper" else "")
+            weight_spread(parts["hypernet"], parts.get("sgd", curves[:0]), folder, name)
+
+
+def of_data_set(fingerprint, records, bins, rejection, curves, folder):
+    """`certainty` of the networks that were measured on test images of one data set.
+
+    Args:
+        records: {run: stored record}.
+        bins, rejection, curves: rows of reliability.csv, rejection.csv and curves.csv.
+    """
+    runs = {run for run, record in records.items() if record.get("fingerprint") == fingerprint}
+    parts = [part[part["run"].isin(runs) & (part["evaluated_on"] == "test")] for part in (bins, rejection, curves)]
+    if len(parts[0]):
+        name = parts[0]["dataset"].iloc[-1][:LONGEST_NAME]
+        certainty(*parts, folder / f"calibration_{name}-{fingerprint}.png", name)
+
+
+def weight_spread(hypernet, sgd, folder, name, repetitions=3):
+    """Figure 2 of Sheikh et al.: spread of the generated weights, and test RMSE of both methods, over epochs.
+
+    A panel for each of some splits, of the first seed. The blue curve is the mean over weights of their standard
+    deviation over 10 draws, the grey area three of these around a weight's mean.
+
+    Args:
+        hypernet, sgd: rows of figure2.csv of one experiment each; `sgd` may be empty.
+
+    Returns:
+        the file's path, <folder>/figure2_<name>-<digest of the two experiments>.png.
+    """
+    drawn = [sorted(set(rows["experiment"])) for rows in (hypernet, sgd)]
+    path = folder / f"figure2_{name}-{digest({'experiments': drawn})}.png"
+    splits = sorted(hypernet["split"].unique())[:repetitions]
+    size = (4.2 * len(splits) + 0.8, 5.2)
+    figure, axes = plt.subplots(2, len(splits), figsize=size, squeeze=False, sharex=True, sharey="row")
+    for column, split in enumerate(splits):
+        above, below = axes[:, column]
+        own = _first_seed(hypernet, split)
+        three = BAND * own["spread"]
+        above.fill_between(own["epoch"], -three, three, color="0.88", label="three standard deviations around the mean")
+        above.plot(own["epoch"], own["spread"], color="tab:blue", label="standard deviation of a weight over 10 draws")
+        above.set(title=f"{own['dataset'].iloc[0]}, split {split}")
+        for method, rows in (("sgd", sgd), ("hypernet", hypernet)):
+            if len(rows):
+                curve = _first_seed(rows, split)
+                below.plot(curve["epoch"], curve["rmse"], color=COLOURS[method], lw=1, label=f"test RMSE, {method}")
+        below.set(xlabel="epoch", yscale="log", xscale="log")
+    for axis in (axes[1, 0].xaxis, axes[1, 0].yaxis):
+        _plain_numbers(axis)
+    axes[0, 0].set_ylabel("weight minus its mean")
+    axes[1, 0].set_ylabel("test RMSE")
+    handles = [handle for axis in axes[:, 0] for handle in axis.get_legend_handles_labels()[0]]
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=8)
     save(figure, path)
+    return path
 
 
-def classification(bins, rejection, curves, path):
-    """Reliability, accuracy against rejection by predictive entropy, and test error over epochs; first seed of each model."""
-    keys = ["architecture", "method", "generator", "weights_per_step", "setting"]
-    figure, axes = plt.subplots(1, 3, figsize=(16, 4.6))
-    bins, rejection, curves = (
-        part[(part["seed"] == part["seed"].min()) & (part["evaluated_on"] == "test")]
-        for part in (bins, rejection, curves)
-    )
-    axes[0].plot([0, 1], [0, 1], "k:", lw=1)
-    for i, (key, own) in enumerate(bins.groupby(keys, sort=False)):
-        shape, method, generator, draws, setting = key
-        style = dict(color=f"C{i}", ls="--" if method == "sgd" else "-", marker=".", ms=4, lw=1)
-        name = (
-            f"{shape} SGD"
-            if method == "sgd"
-            else f"{shape} hypernet, {generator}, {draws} draw{'s' if draws > 1 else ''}"
-        )
-        axes[0].plot(own["confidence"], own["accuracy"], label=name, **style)
-        for axis, table, columns in (
-            (axes[1], rejection, ("rejected_percent", "accuracy")),
-            (axes[2], curves, ("epoch", "error_percent")),
-        ):
-            same = table[(table[keys] == list(key)).all(axis=1)]
-            axis.plot(same[columns[0]], same[columns[1]], **style)
-    axes[0].set(title="reliability", xlabel="confidence", ylabel="accuracy")
-    axes[1].set(title="rejection by entropy", xlabel="images rejected, %", ylabel="accuracy of the rest, %")
-    axes[2].set(title="training", xlabel="epoch", ylabel="test error, %")
-    for axis in axes:
+def _plain_numbers(axis):
+    """Labels of a logarithmic axis as 0.5, 2 and 30; those between powers of ten where there is room for them."""
+    low, high = axis.get_view_interval()
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("{x:g}" if high < 10 * low else "")
+
+
+def _first_seed(rows, split):
+    rows = rows[(rows["seed"] == rows["seed"].min()) & (rows["split"] == split)]
+    return rows.sort_values("epoch")
+
+
+def certainty(bins, rejection, curves, path, title):
+    """Reliability, accuracy against rejection by predictive entropy, and test error over epochs: a column for each main
+    network.
+
+    Lines are means over the seeds of an experiment (in a bin of confidence, over its images), bands reach from the
+    least to the largest. Bins with fewer than LEAST_IMAGES images over all seeds are left out.
+
+    Args:
+        bins, rejection, curves: rows of reliability.csv, rejection.csv and curves.csv of one data set.
+    """
+    shapes = list(dict.fromkeys(bins["architecture"]))
+    figure, axes = plt.subplots(3, len(shapes), figsize=(4.6 * len(shapes) + 0.6, 10.5), squeeze=False, sharey="row")
+    for column, shape in enumerate(shapes):
+        own = [part[part["architecture"] == shape] for part in (bins, rejection, curves)]
+        names = _names(own[0])
+        for i, (experiment, name) in enumerate(names.items()):
+            style = dict(color="black" if name.startswith("SGD") else f"C{i}", label=name)
+            parts = [part[part["experiment"] == experiment] for part in own]
+            images = parts[0].groupby("bin")["number"].transform("sum")
+            _band(
+                axes[0, column], parts[0][images >= LEAST_IMAGES], "bin", "confidence", "accuracy", marker=".", **style
+            )
+            _band(axes[1, column], parts[1], "rejected_percent", "rejected_percent", "accuracy", **style)
+            _band(axes[2, column], parts[2], "epoch", "epoch", "error_percent", **style)
+        axes[0, column].set(title=shape, xlabel=f"confidence (bins with {LEAST_IMAGES} images and more)")
+        axes[1, column].set(xlabel="images of largest entropy rejected, %")
+        axes[2, column].set(xlabel="epoch", yscale="log")
+        low = axes[0, column].get_xlim()[0]
+        axes[0, column].plot([low, 1], [low, 1], "k:", lw=1)
+        axes[0, column].legend(fontsize=7, loc="lower right")
+    _plain_numbers(axes[2, 0].yaxis)
+    for axis, label in zip(axes[:, 0], ("accuracy", "accuracy of the rest, %", "test error, %")):
+        axis.set_ylabel(label)
+    for axis in axes.flat:
         axis.grid(alpha=0.3)
-    figure.suptitle(bins["dataset"].iloc[0])
-    figure.tight_layout(rect=(0, 0.1, 1, 1))
-    figure.legend(loc="lower center", ncols=5, fontsize=8)
+    figure.suptitle(title)
+    figure.tight_layout()
     save(figure, path)
+
+
+def _names(rows):
+    """{experiment: what the legend calls it}, with its setting where another one has the same name."""
+    first = rows.drop_duplicates("experiment")
+    short = {}
+    for row in first.itertuples():
+        draws = f"{row.weights_per_step} draw{'s' if row.weights_per_step > 1 else ''} of w a step"
+        short[row.experiment] = "SGD" if row.method == "sgd" else f"hypernetwork, {row.generator}, {draws}"
+    repeated = {name for name in short.values() if list(short.values()).count(name) > 1}
+    settings = dict(zip(first["experiment"], first["setting"]))
+    return {key: f"{name} ({settings[key]})" if name in repeated else name for key, name in short.items()}
+
+
+def _band(axis, rows, by, x, y, label, **style):
+    """Mean of y over the mean of x for each value of `by`, and the range of y over seeds."""
+    groups = rows.groupby(by)
+    weights = rows["number"] if "number" in rows else 1
+    means = rows[[x, y]].mul(weights, axis=0).groupby(rows[by]).sum()
+    line = means.div(groups["number"].sum() if "number" in rows else groups.size(), axis=0)
+    seeds = rows["seed"].nunique()
+    axis.plot(line[x], line[y], lw=1.2, label=f"{label}, {seeds} seed{'s' if seeds > 1 else ''}", **style)
+    if seeds > 1:
+        axis.fill_between(line[x], groups[y].min(), groups[y].max(), color=style["color"], alpha=0.2, lw=0)

@@ -1,8 +1,8 @@
 """Stochastic maximum likelihood by implicit hypernetworks (Sheikh, Rasul, Merentitis & Bergmann 2017).
 
-A hypernetwork g(eps; Theta) turns noise into all weights w of a main network f(x; w). Theta maximises the likelihood of the
-targets with one w for each data point (Eq. 3); predictions average over draws of w (Eq. 4). Several independent models, the
-`members` (one for each train/test split), run side by side: every variable has a leading axis for them.
+A hypernetwork g(eps; Theta) turns noise into all weights w of a main network f(x; w). Theta maximises the likelihood of
+the targets with one w for each data point (Eq. 3); predictions average over draws of w (Eq. 4). Several independent
+models, the `members` (one for each train/test split), run side by side: every variable has a leading axis for them.
 """
 
 import math
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from common.implicit.weight_sources import Hypernetwork, PointWeights, inverse_softplus
 from common.layers.kernels import dense_theta, linear
-from common.runs.epochs import Record, resume
+from common.runs.checkpoints import Checkpoint, resume
 
 EVALUATION_SEED = 20171
 LAST_EPOCHS = 20  # over which the paper averages the test error; of short runs, a fifth
@@ -52,8 +52,8 @@ class ImplicitHypernet(keras.Model):
     """
 
     def __init__(
-        self, sizes, task, method, statistics, streams=(0,), hidden=(100, 50), noise_dim=50, generator="dense", spread=1.0,
-        kernel_rate=1.0, weights_per_step=0, seed=0, **kwargs,
+        self, sizes, task, method, statistics, streams=(0,), hidden=(100, 50), noise_dim=50, generator="dense",
+        spread=1.0, kernel_rate=1.0, weights_per_step=0, seed=0, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         self.sizes, self.task, self.method, self.seed = tuple(sizes), task, method, seed
@@ -83,7 +83,7 @@ class ImplicitHypernet(keras.Model):
         return (x - mean[:, None]) / scale[:, None]
 
     def _train_draws(self, rows, step):
-        """One step's noise for each member: eps, dropout masks and input noise, from the seed, its stream and the step."""
+        """A step's eps, dropout masks and input noise of each member, from the seed, its stream and the step."""
         members, inputs = len(self.streams), self.sizes[0]
         draws = (self.weights_per_step or rows) if self.source.stochastic else 0
         counts = [draws * self.noise_dim, rows * inputs]
@@ -93,8 +93,8 @@ class ImplicitHypernet(keras.Model):
         input_noise = tf.reshape(input_noise, (members, rows, inputs))
         if not draws:
             return None, None, input_noise
-        # Random bits are a third of the price of random numbers; weight_sources.DROPOUT is one half. Their streams are those of
-        # steps below 0: under the seeds of the noise they would be the very bits that the noise is made of.
+        # Random bits are a third of the price of random numbers; weight_sources.DROPOUT is one half. Their streams are
+        # those of steps below 0: under the seeds of the noise they would be the very bits that the noise is made of.
         words = -(-draws * sum(self.source.hidden) // 32)
         bit_seeds = [[stream, -1 - step] for stream, step in seeds]
         bits = tf.stack(
@@ -137,7 +137,7 @@ class ImplicitHypernet(keras.Model):
         return {"loss": self.loss_tracker.result()}
 
     def draw_noise(self, num_samples, seed=EVALUATION_SEED):
-        """eps of `num_samples` draws, (num_samples, noise_dim), the same for all members; one for "sgd", which needs none."""
+        """eps of `num_samples` draws, the same for all members: (draws, noise_dim); one for "sgd", which needs none."""
         return tf.random.stateless_normal((num_samples if self.source.stochastic else 1, self.noise_dim), (seed, 0))
 
     def _theta(self, eps):
@@ -177,56 +177,50 @@ def settled_after(epochs):
     return epochs - min(LAST_EPOCHS, max(1, epochs // 5))
 
 
-def train(model, x, y, rows, folder, epochs, batch_size, learning_rate, schedule, measure):
+def train(model, x, y, rows, run, folder, measure):
     """Train with Keras on the rows that each member may see, continue a run that was cut off, or load a finished one.
 
     Args:
         x: (N, inputs); y: (N,).
         rows: a list with the row numbers of each member. An epoch is as long as the longest list (what does not fill a
             batch waits for another epoch's order); shorter lists are gone through again.
-        folder: of the run's state.
-        schedule: "constant" or "cosine", of Adam's learning rate.
-        measure: measure(epoch) gives a row of the record, or None.
+        run: a Record with epochs, batch_size, learning_rate and schedule ("constant" or "cosine").
+        folder: of the run's state; the caller sees to it that no other process trains there.
+        measure: measure(epoch) gives a row of the progress, or None.
 
     Returns:
-        the record {epoch, seconds, rows, commit}.
+        the progress {epoch, seconds, rows, trained_at}.
     """
-    steps = max(map(len, rows)) // batch_size
-    rate = (
-        keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps) if schedule == "cosine" else learning_rate
-    )
+    steps = max(map(len, rows)) // run.batch_size
+    rate = run.learning_rate
+    if run.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, run.epochs * steps)
     model.compile(optimizer=keras.optimizers.Adam(rate), jit_compile=True, steps_per_execution=steps)
     model.optimizer.build(model.trainable_variables)
-    record = resume(folder, model)
-    if record["epoch"] == epochs:
-        return record
+    progress = resume(folder, run, model)
+    first = progress["epoch"]
+    if first == run.epochs:
+        return progress
     x, y = tf.constant(x, tf.float32), tf.constant(y, tf.float32)
+    shape = (steps, len(rows), run.batch_size)
 
     def order(epoch):
+        """Row numbers of an epoch's steps, from the seed, the members' streams and the epoch."""
         orders = []
         for stream, own in zip(model.streams, rows):
             random = np.random.default_rng([model.seed, stream, int(epoch)])
-            rounds = -(-steps * batch_size // len(own))
-            orders.append(np.concatenate([random.permutation(own) for _ in range(rounds)])[: steps * batch_size])
-        return np.reshape(orders, (len(rows), steps, batch_size)).swapaxes(0, 1).astype(np.int32)
+            rounds = -(-steps * run.batch_size // len(own))
+            orders.append(np.concatenate([random.permutation(own) for _ in range(rounds)])[: steps * run.batch_size])
+        return np.reshape(orders, (len(rows), steps, run.batch_size)).swapaxes(0, 1).astype(np.int32)
 
     def one_epoch(epoch):
-        index = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int32), (steps, len(rows), batch_size))
+        index = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int32), shape)
         return tf.data.Dataset.from_tensor_slices(index)
 
-    batches = tf.data.Dataset.range(record["epoch"], epochs).flat_map(one_epoch)
+    batches = tf.data.Dataset.range(first, run.epochs).flat_map(one_epoch)
     batches = batches.map(lambda index: (tf.gather(x, index), tf.gather(y, index))).prefetch(8)
-    every = max(1, epochs // 20)
-    callback = Record(
-        folder, record, epochs, every, lambda _, epoch, logs: measure(epoch), "loss", "lower --learning-rate"
-    )
-    model.fit(
-        batches,
-        initial_epoch=record["epoch"],
-        epochs=epochs,
-        steps_per_epoch=steps,
-        callbacks=[callback],
-        verbose=0,
-        shuffle=False,
-    )
-    return record
+    options = dict(total=run.epochs, every=max(1, run.epochs // 20), monitor="loss", remedy="lower --learning-rate")
+    checkpoint = Checkpoint(folder, progress, measure=lambda _, epoch, logs: measure(epoch), **options)
+    options = dict(initial_epoch=first, epochs=run.epochs, steps_per_epoch=steps, callbacks=[checkpoint])
+    model.fit(batches, verbose=0, shuffle=False, **options)
+    return progress

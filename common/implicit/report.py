@@ -1,11 +1,13 @@
-"""Sections of results/README.md on the two systems beside HyperVAE: implicit hypernetworks and the binary-latent VAE."""
+"""Sections of results/README.md on implicit hypernetworks: Tables 1 and 2 of Sheikh et al. beside ours, and trials."""
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from common.runs.results import markdown_table, over_seeds
+from common.runs.results import read_records, read_rows
+from common.runs.summaries import markdown_table, over_seeds, plus_minus
 
-# Table 1 of Sheikh et al., test RMSE: (VI, PBP, Dropout, VMG, SGD, their method), means and what it calls standard errors.
+# Table 1 of Sheikh et al., test RMSE: (VI, PBP, Dropout, VMG, SGD, their method); "standard errors" as it calls them.
 PAPER_REGRESSION = {
     "boston": ("4.32 +- 0.29", "3.01 +- 0.18", "2.97 +- 0.85", "2.70 +- 0.13", "3.73 +- 0.67", "3.72 +- 1.05"),
     "concrete": ("7.19 +- 0.12", "5.67 +- 0.09", "5.23 +- 0.53", "4.89 +- 0.12", "5.29 +- 0.87", "4.74 +- 0.64"),
@@ -17,79 +19,151 @@ PAPER_REGRESSION = {
     "wine-red": ("0.65 +- 0.01", "0.64 +- 0.01", "0.62 +- 0.04", "0.63 +- 0.01", "0.80 +- 0.05", "0.62 +- 0.04"),
     "yacht": ("6.89 +- 0.67", "1.02 +- 0.05", "1.11 +- 0.38", "0.71 +- 0.05", "0.77 +- 0.25", "0.57 +- 0.21"),
 }
+PAPER_METHODS = ("VI", "PBP", "Dropout", "VMG", "SGD", "hypernet")
 # Table 2, test error in percent on MNIST: (SGD, their method).
 PAPER_CLASSIFICATION = {"2x400": (1.43, 1.26), "2x800": (1.64, 1.37), "3x150": (1.71, 1.49)}
-REGRESSION_GROUP = ["dataset", "method", "recipe", "setting", "num_samples", "epochs"]
-REGRESSION_CHOICE = ["dataset", "method", "recipe", "num_samples", "num_splits"]  # of all else, held-out rows choose
 REGRESSION_MEASURES = ["rmse", "rmse_held_out", "rmse_early_stopped", "log_likelihood", "coverage_90", "sigma"]
-CLASSIFICATION_GROUP = [
-    "dataset",
-    "architecture",
-    "method",
-    "generator",
-    "weights_per_step",
-    "setting",
-    "num_parameters",
-    "ood_dataset",
-]
+PROTOCOL = ["fingerprint", "recipe", "num_splits"]  # whose SGD and hypernetworks are compared
+CHOICE = [*PROTOCOL, "method", "num_samples"]  # of all else, held-out rows choose
 CLASSIFICATION_MEASURES = ["error_percent", "nll", "ece", "ood_auc"]
+REGRESSION_TEXT = """\
+Test RMSE (mean over the last 20 epochs, of short runs the last fifth), log-likelihood (nats a row) and coverage of the
+90 % interval (percent); mean over splits +- standard error (standard deviation). Of the settings tried with a method on
+a table, and of their numbers of epochs, the one with the least error on rows held out of its companions' training
+stands here; sigma comes from those rows too, never from test rows; "stopped" is the test RMSE at the epoch of that run
+that each companion's held-out rows choose.
+"""
+BESIDE_PAPER_TEXT = """\
+Test RMSE, mean +- standard deviation over splits, beside the paper's Table 1, whose "standard errors" are standard
+deviations in size:
+"""
+DIFFERENCES_TEXT = """\
+Hypernetwork minus SGD, split by split. The splits of a table share most of their rows, so that the plain standard error
+of the mean is too small. The interval allows for it (Nadeau & Bengio 2003: variance of the mean (1/n + n_test /
+n_train) s^2, t distribution with n - 1 degrees of freedom).
+"""
+TRIALS_TEXT = """\
+For each number of epochs the RMSE on held-out rows and on test rows; * is what the held-out rows of a table chose.
+"""
+CLASSIFICATION_TEXT = """\
+Error on {part} images, expected calibration error and out-of-distribution AUC of the predictive entropy in percent, NLL
+in nats an image; mean over seeds +- standard deviation.
+"""
+VALIDATION_TEXT = """\
+By these runs settings were chosen: on a tenth of the training images, on which they were not trained.
+"""
 
 
 def sections(results_dir):
-    """The Markdown parts for whatever these systems' scripts have written to that folder."""
-    parts = []
-    regression = results_dir / "06_regression" / "summary.csv"
-    if regression.exists():
-        summary = pd.read_csv(regression)
-        parts.append(
-            "## Regression by implicit hypernetworks\n\nTest RMSE (mean over the last 20 epochs, of short runs the last fifth), "
-            "log-likelihood (nats a row) and coverage of the 90 % interval (percent); mean over splits +- standard error (standard "
-            "deviation). The paper's \"standard errors\" are standard deviations in size. Of the settings tried with a method on a table, and "
-            "of their numbers of epochs, the one with the least error on rows held out of its companions' training stands here; sigma "
-            "comes from those rows too, never from test rows; \"stopped\" is the test RMSE at the epoch of that run that each companion's "
-            "held-out rows choose.\n\n" + regression_table(summary) + "\n\nHypernetwork minus SGD, split by split:\n\n"
-            + regression_differences(pd.read_csv(regression.with_name("table1.csv")), summary)
-            + "\n\nAll that was tried:\n\n" + regression_trials(summary)
-        )  # fmt: skip
-    classification = results_dir / "07_classification" / "summary.csv"
-    if classification.exists():
-        parts.append(
-            "## Classification by implicit hypernetworks\n\nTest error, expected calibration error and out-of-distribution AUC of the predictive entropy in "
-            "percent, NLL in nats an image; mean over seeds +- standard deviation.\n\n"
-            + classification_table(pd.read_csv(classification))
-        )
-    denoising = results_dir / "08_denoise"
-    if (denoising / "psnr.csv").exists():
-        parts.append(_denoising_section(pd.read_csv(denoising / "psnr.csv", keep_default_na=False, na_values=[""])))
-    if (denoising / "bars.csv").exists():
-        parts.append(_bars_section(pd.read_csv(denoising / "bars.csv")))
-    return parts
+    """[(title, Markdown)] for whatever 06 and 07 have written to that folder."""
+    found = []
+    if _table1(results_dir).exists():
+        rows, summary = _regressions(results_dir)
+        found.append(("Regression by implicit hypernetworks", _regression_section(rows, summary)))
+        found.append(("Regression: all that was tried", f"{TRIALS_TEXT}\n{regression_trials(summary)}"))
+    if _table2(results_dir).exists():
+        summary = _classifications(results_dir)
+        tested, tried = (summary[summary["evaluated_on"] == part] for part in ("test", "validation"))
+        if len(tested):
+            body = CLASSIFICATION_TEXT.format(part="test") + "\n" + classification_table(tested)
+            found.append(("Classification by implicit hypernetworks", body))
+        if len(tried):
+            text = VALIDATION_TEXT + CLASSIFICATION_TEXT.format(part="validation")
+            body = text + "\n" + classification_table(tried, beside_paper=False)
+            found.append(("Classification: what was tried on validation images", body))
+    return found
 
 
-def hypernetwork_in_words(noise_dim, hidden, spread, kernel_rate):
-    """For the column `setting`: sizes, and what its start and its training depend on."""
-    rate = f" kernel rate {kernel_rate:g}" if kernel_rate != 1 else ""
-    return f"{'-'.join(map(str, [noise_dim, *hidden]))} spread {spread:g}{rate}"
-
-
-def summarise_regression(rows):
-    """Mean, standard deviation and standard error over splits (first over seeds, where there are several).
-
-    Of a method's runs on a table the one with the least error on held-out rows is `chosen`: no test row has a say.
-    """
-    rows = rows.groupby([*REGRESSION_GROUP, "split"], sort=False).agg(
-        {**dict.fromkeys(REGRESSION_MEASURES, "mean"), "seconds": "sum", "commit": lambda c: " ".join(sorted(set(c)))}
+def _regression_section(rows, summary):
+    differences = regression_differences(rows, summary)
+    return "\n".join(
+        [
+            REGRESSION_TEXT,
+            regression_table(summary),
+            BESIDE_PAPER_TEXT,
+            beside_paper(summary),
+            DIFFERENCES_TEXT,
+            differences_table(differences),
+            verdict(differences),
+        ]
     )
-    rows = rows.reset_index()
-    seconds = rows.groupby(REGRESSION_GROUP, sort=False)["seconds"].mean().reset_index(drop=True)
-    table = over_seeds(rows, REGRESSION_GROUP, REGRESSION_MEASURES, "split")
+
+
+def headline(results_dir):
+    """Rows [result, measure, ours, strongest baseline, paper] on the paper's own tables and networks."""
+    found = []
+    if _table1(results_dir).exists():
+        differences = regression_differences(*_regressions(results_dir))
+        own = differences[differences["dataset"].isin(PAPER_REGRESSION) & (differences["recipe"] == "ours")]
+        if len(own):
+            below, above = int((own["high"] < 0).sum()), int((own["low"] > 0).sum())
+            measure = f"tables of {len(own)} with a lower RMSE (corrected 95 % interval clear of 0)"
+            paper = "8 of these 9 with a lower mean, or the same"
+            found.append(["Regression by hypernetworks", measure, str(below), f"SGD {above}", paper])
+    if _table2(results_dir).exists():
+        summary = _classifications(results_dir)
+        tested = summary[(summary["evaluated_on"] == "test") & (summary["dataset"] == "mnist")]
+        for shape, (paper_sgd, paper) in PAPER_CLASSIFICATION.items():
+            own = tested[tested["architecture"] == shape].sort_values("num_seeds", kind="stable")
+            ours, sgd = (own[own["generator"] == generator].tail(1) for generator in ("matrix", "none"))
+            if len(ours) and len(sgd):
+                means = [(part["error_percent_mean"].item(), part["error_percent_std"].item()) for part in (ours, sgd)]
+                ours, sgd = (plus_minus(*mean, 2) for mean in means)
+                paper = f"{paper} (SGD {paper_sgd})"
+                found.append([f"MNIST by hypernetworks, {shape}", "test error, %", ours, f"SGD {sgd}", paper])
+    return found
+
+
+def _regressions(results_dir):
+    """Rows of table1.csv and their summary."""
+    rows = read_rows(_table1(results_dir))
+    return rows, summarise_regression(rows, read_records(_table1(results_dir)))
+
+
+def _classifications(results_dir):
+    """The summary of table2.csv."""
+    return summarise_classification(read_rows(_table2(results_dir)), read_records(_table2(results_dir)))
+
+
+def _table1(results_dir):
+    return results_dir / "06_regression" / "table1.csv"
+
+
+def _table2(results_dir):
+    return results_dir / "07_classification" / "table2.csv"
+
+
+def _named(rows, fingerprints):
+    """Rows with their data's fingerprint and one name for each data set; where two share it, that follows."""
+    rows = rows.assign(fingerprint=[fingerprints[run] for run in rows["run"]])
+    rows["dataset"] = rows.groupby("fingerprint")["dataset"].transform("last")
+    shared = rows.groupby("dataset")["fingerprint"].transform("nunique") > 1
+    rows.loc[shared, "dataset"] += " (" + rows["fingerprint"] + ")"
+    return rows
+
+
+def summarise_regression(rows, records):
+    """Mean, standard deviation and standard error over the splits of each experiment (first over seeds, where there are
+    several).
+
+    Of a method's experiments on a table the one with the least error on held-out rows is `chosen`: no test row has a
+    say.
+
+    Args:
+        rows: of table1.csv, as `read_rows` gives them.
+        records: {run: stored record}.
+    """
+    rows = _named(rows, {run: record["fingerprint"] for run, record in records.items()})
+    rows["recipe"] = rows.groupby("experiment")["recipe"].transform("last")
+    measures = [*REGRESSION_MEASURES, "seconds"]
+    per_split = over_seeds(rows, measures, by=["split"])
+    per_split = per_split.rename(columns={f"{measure}_mean": measure for measure in measures})
+    unused = ["num_splits", "num_seeds", *(f"{measure}_std" for measure in measures)]
+    table = over_seeds(per_split.drop(columns=unused), measures, over="split")
     for measure in REGRESSION_MEASURES:
         table[f"{measure}_standard_error"] = table[f"{measure}_std"] / np.sqrt(table["num_splits"])
-    table["seconds"] = seconds
-    table["chosen"] = (
-        table.groupby(REGRESSION_CHOICE)["rmse_held_out_mean"].transform("min") == table["rmse_held_out_mean"]
-    )
-    return table
+    best = table.groupby(CHOICE, sort=False)["rmse_held_out_mean"].idxmin()
+    return table.assign(chosen=table.index.isin(best))
 
 
 def _digits(value):
@@ -97,35 +171,28 @@ def _digits(value):
     return max(2, 2 - int(np.floor(np.log10(value)))) if value > 0 else 2
 
 
+def _with_error(row, measure, decimals):
+    """ "2.81 +- 0.16 (0.72)": mean, standard error and standard deviation over splits."""
+    spread = row[f"{measure}_std"]
+    deviation = "" if pd.isna(spread) else f" ({plus_minus(spread, decimals=decimals)})"
+    return plus_minus(row[f"{measure}_mean"], row[f"{measure}_standard_error"], decimals) + deviation
+
+
 def regression_table(summary):
-    """Markdown: Table 1 of Sheikh et al. beside ours, what held-out rows chose."""
+    """Markdown: what held-out rows chose."""
     body = []
     for _, row in summary[summary["chosen"]].iterrows():
-
-        def cell(measure, digits=_digits(row["rmse_mean"]), row=row):
-            mean, error, spread = (row[f"{measure}_{kind}"] for kind in ("mean", "standard_error", "std"))
-            return (
-                f"{mean:.{digits}f}"
-                if pd.isna(spread)
-                else f"{mean:.{digits}f} +- {error:.{digits}f} ({spread:.{digits}f})"
-            )
-
-        cells = [
-            row["dataset"],
-            row["method"],
-            row["recipe"],
-            row["num_splits"],
-            cell("rmse"),
-            row["epochs"],
-            cell("rmse_early_stopped"),
-        ]
-        cells += [cell("log_likelihood", 2), cell("coverage_90", 1), f"{row['seconds']:.0f}"]
-        body.append([*cells, *PAPER_REGRESSION.get(row["dataset"], ("",) * 6), row["setting"]])
+        digits = _digits(row["rmse_mean"])
+        cells = [row[name] for name in ("dataset", "method", "recipe", "num_splits", "num_samples")]
+        cells += [_with_error(row, "rmse", digits), row["epochs"], _with_error(row, "rmse_early_stopped", digits)]
+        cells += [_with_error(row, "log_likelihood", 2), _with_error(row, "coverage_90", 1)]
+        body.append([*cells, f"{row['seconds_mean']:.0f}", row["setting"]])
     header = [
         "data",
         "method",
         "recipe",
         "splits",
+        "draws",
         "RMSE",
         "epochs",
         "RMSE, stopped",
@@ -133,89 +200,135 @@ def regression_table(summary):
         "coverage",
         "seconds",
     ]
-    header += ["paper VI", "PBP", "Dropout", "VMG", "SGD", "hypernet", "setting"]
+    return markdown_table([*header, "setting"], body)
+
+
+def beside_paper(summary):
+    """Markdown: test RMSE of the chosen settings beside the paper's Table 1, for the tables that stand there."""
+    body = []
+    chosen = summary[summary["chosen"] & summary["dataset"].isin(PAPER_REGRESSION)]
+    for (_, recipe, _), own in chosen.groupby(PROTOCOL, sort=False):
+        name, cells = own["dataset"].iloc[0], {"sgd": [""], "hypernet": [""]}
+        for method, rows in own.groupby("method"):
+            cells[method] = [
+                plus_minus(row.rmse_mean, row.rmse_std, _digits(row.rmse_mean)) for row in rows.itertuples()
+            ]
+        body += [[name, recipe, *cells["sgd"], hypernet, *PAPER_REGRESSION[name]] for hypernet in cells["hypernet"]]
+    header = ["data", "recipe", "SGD", "hypernet", *(f"paper: {name}" for name in PAPER_METHODS)]
     return markdown_table(header, body)
 
 
+def corrected_interval(differences, num_train, num_test, level=0.95):
+    """Interval (low, high) of the mean of paired differences over train/test splits that overlap.
+
+    The variance of the mean of n differences with variance s^2 is taken as (1/n + num_test / num_train) s^2, under a t
+    distribution with n - 1 degrees of freedom (Nadeau & Bengio 2003).
+
+    Args:
+        differences: (n,), of two splits at least.
+        num_train, num_test: rows of a split's two parts.
+    """
+    n = len(differences)
+    scale = np.std(differences, ddof=1) * np.sqrt(1 / n + num_test / num_train)
+    return stats.t.interval(level, n - 1, loc=np.mean(differences), scale=max(scale, np.finfo(float).tiny))
+
+
 def regression_differences(rows, summary):
-    """Markdown: test RMSE of the chosen hypernetwork minus that of the chosen SGD, mean and standard error over common splits."""
-    keys = [*REGRESSION_GROUP, "split"]
-    per_split = (
-        rows.groupby(keys)["rmse"]
-        .mean()
-        .reset_index()
-        .merge(summary[summary["chosen"]][[*REGRESSION_GROUP, "num_splits"]])
-    )
-    body = []
-    for (name, recipe, _), own in per_split.groupby(["dataset", "recipe", "num_splits"], sort=False):
-        both = own.pivot_table(index="split", columns="method", values="rmse").dropna()
-        if set(both) == {"sgd", "hypernet"} and len(both) > 1:
-            difference = both["hypernet"] - both["sgd"]
-            mean, error = difference.mean(), difference.sem()
-            body.append([name, recipe, len(both), f"{mean:+.2g}", f"{error:.2g}", f"{mean / error:+.1f}"])
-    return markdown_table(["data", "recipe", "splits", "difference", "standard error", "ratio"], body)
+    """Test RMSE of each chosen hypernetwork minus that of the chosen SGD, over their common splits.
+
+    Returns:
+        dataset, recipe, num_samples, splits, mean, standard_error, low, high (see `corrected_interval`), one row a
+        pair.
+    """
+    rmse = rows.groupby(["experiment", "split"])["rmse"].mean()
+    found = []
+    for _, own in summary[summary["chosen"]].groupby(PROTOCOL, sort=False):
+        sgd, hypernets = (own[own["method"] == method] for method in ("sgd", "hypernet"))
+        for hypernet in hypernets.itertuples() if len(sgd) else ():
+            difference = (rmse[hypernet.experiment] - rmse[sgd["experiment"].item()]).dropna()
+            if len(difference) < 2:
+                continue
+            low, high = corrected_interval(difference, hypernet.num_train, hypernet.num_test)
+            shared = [hypernet.dataset, hypernet.recipe, hypernet.num_samples, len(difference)]
+            found.append([*shared, difference.mean(), stats.sem(difference), low, high])
+    names = ["dataset", "recipe", "num_samples", "splits", "mean", "standard_error", "low", "high"]
+    return pd.DataFrame(found, columns=names)
+
+
+def verdict(differences):
+    """One sentence on how many differences stand."""
+    clear = differences[(differences["high"] < 0) | (differences["low"] > 0)]
+    if clear.empty:
+        return f"Of {len(differences)} differences none is clear of 0."
+    names = ", ".join(f"{row.dataset} ({row.recipe})" for row in clear.itertuples())
+    return f"Of {len(differences)} differences {len(clear)} are clear of 0: {names}."
+
+
+def differences_table(differences):
+    """Markdown of `regression_differences`."""
+    body = [
+        [row.dataset, row.recipe, row.num_samples, row.splits, f"{row.mean:+.2g}", f"{row.standard_error:.2g}"]
+        + [f"{row.low:+.2g} to {row.high:+.2g}"]
+        for row in differences.itertuples()
+    ]
+    header = ["data", "recipe", "draws", "splits", "difference", "plain standard error", "corrected 95 % interval"]
+    return markdown_table(header, body)
 
 
 def regression_trials(summary):
-    """Markdown: error on held-out rows and on test rows of every setting, by epochs; * is what the held-out rows chose."""
+    """Markdown: error on held-out and on test rows of every setting, by epochs; * is what the held-out rows chose."""
     body = []
-    for (name, method, recipe, setting, _), own in summary.groupby(REGRESSION_GROUP[:-1], sort=False):
+    groups = [*CHOICE, "dataset", "setting"]
+    for key, own in summary.groupby(groups, sort=False):
+        labels = dict(zip(groups, key))
         digits = _digits(own["rmse_mean"].min())
         runs = [
             f"{r.epochs}: {r.rmse_held_out_mean:.{digits}f}, {r.rmse_mean:.{digits}f}{' *' * r.chosen}"
             for r in own.sort_values("epochs").itertuples()
         ]
-        body.append([name, method, recipe, setting, "; ".join(runs)])
-    return markdown_table(["data", "method", "recipe", "setting", "epochs: held-out RMSE, test RMSE"], body)
+        shown = [labels[name] for name in ("dataset", "method", "recipe", "num_splits", "num_samples", "setting")]
+        body.append([*shown, "; ".join(runs)])
+    header = ["data", "method", "recipe", "splits", "draws", "setting", "epochs: held-out RMSE, test RMSE"]
+    return markdown_table(header, body)
 
 
-def summarise_classification(rows):
-    """Mean and standard deviation over seeds."""
-    rows = rows.fillna({"ood_dataset": ""})
-    return over_seeds(rows, CLASSIFICATION_GROUP, CLASSIFICATION_MEASURES)
+def summarise_classification(rows, records):
+    """Mean and standard deviation over the seeds of each experiment.
+
+    Args:
+        rows: of table2.csv, as `read_rows` gives them.
+        records: {run: stored record}.
+    """
+    rows = _named(
+        rows, {run: record["training"]["fingerprint"] for run, record in records.items() if "training" in record}
+    )
+    rows["ood_dataset"] = rows.groupby("experiment")["ood_dataset"].transform("last")
+    return over_seeds(rows.drop(columns="seconds"), CLASSIFICATION_MEASURES)
 
 
-def classification_table(summary):
-    """Markdown: Table 2 of Sheikh et al. beside ours."""
+def classification_table(summary, beside_paper=True):
+    """Markdown: our Table 2, beside that of Sheikh et al."""
     body = []
     for _, row in summary.iterrows():
-
-        def cell(measure, digits, row=row):
-            mean, spread = row[f"{measure}_mean"], row[f"{measure}_std"]
-            return (
-                ""
-                if pd.isna(mean)
-                else f"{mean:.{digits}f}"
-                if pd.isna(spread)
-                else f"{mean:.{digits}f} +- {spread:.{digits}f}"
-            )
-
         paper = PAPER_CLASSIFICATION.get(row["architecture"], ("", "")) if row["dataset"] == "mnist" else ("", "")
-        shared = [row[name] for name in ("dataset", "architecture", "method", "generator", "weights_per_step")]
-        measured = [cell("error_percent", 2), cell("nll", 4), cell("ece", 2), cell("ood_auc", 1)]
-        body.append(
-            [
-                *shared,
-                f"{row['num_parameters']:,}",
-                row["num_seeds"],
-                *measured,
-                paper[row["method"] == "hypernet"],
-                row["setting"],
-            ]
-        )
+        decimals = {"error_percent": 2, "nll": 4, "ece": 2, "ood_auc": 1}
+        measured = [
+            plus_minus(row[f"{name}_mean"], row[f"{name}_std"], decimals[name]) for name in CLASSIFICATION_MEASURES
+        ]
+        cells = [
+            row[name] for name in ("dataset", "architecture", "method", "generator", "weights_per_step", "num_samples")
+        ]
+        cells += [f"{row['num_parameters']:,}", row["num_seeds"], *measured, row["ood_dataset"]]
+        body.append([*cells, *[paper[row["method"] == "hypernet"]] * beside_paper, row["setting"]])
     header = [
         "data",
         "main network",
         "method",
         "generator",
         "draws of w a step",
+        "draws in a prediction",
         "parameters",
         "seeds",
-        "error",
-        "NLL",
-        "ECE",
-        "OOD AUC",
-        "paper, error",
-        "setting",
     ]
+    header += ["error", "NLL", "ECE", "OOD AUC", "other images", *["paper, error"] * beside_paper, "setting"]
     return markdown_table(header, body)

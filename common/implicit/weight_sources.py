@@ -67,8 +67,9 @@ class Hypernetwork(_PerMember):
         noise_dim: dimensions of eps.
         generator: "dense" gives w by one dense layer; "matrix" gives H, and each weight as U H V + B.
         spread: how much of the initial weights' variance comes from eps (1 is all of it).
-        kernel_rate: how fast the kernel that makes H or w is trained (by Adam), as a share of the learning rate. With a rate
-            of 1 a weight moves through each of the last hidden units, and so many times as far in a step as in "sgd".
+        kernel_rate: how fast the kernel that makes H or w is trained (by Adam), as a share of the learning rate. With
+            a rate of 1 a weight moves through each of the last hidden units, and so many times as far in a step as in
+            "sgd".
     """
 
     stochastic = True
@@ -86,8 +87,8 @@ class Hypernetwork(_PerMember):
         if generator == "matrix":
             self.matrix_shape = (20, 20)
             keras.utils.set_random_seed(seed)
-            # He's layers keep E[h^2] = 1, so H has unit variance, and U H V has `spread` of the variance of Glorot's weights,
-            # which is 2 / (rows + columns).
+            # He's layers keep E[h^2] = 1, so H has unit variance, and U H V has `spread` of the variance of Glorot's
+            # weights, which is 2 / (rows + columns).
             self.generator = LayerwiseGenerator(shapes, self.matrix_shape, math.sqrt(2 * spread))
             for layer in self.generator.matrix_layers:
                 layer.base.assign(math.sqrt(1 - spread) * layer.base.value)
@@ -100,7 +101,8 @@ class Hypernetwork(_PerMember):
             outputs = sum(math.prod(shape) for shape in shapes.values())
 
             def last_kernel(random, shape):
-                # He's layers keep E[h^2] = 1: the sum over h of this has the standard deviation of Glorot's initial weights.
+                # He's layers keep E[h^2] = 1: the sum over h of this has the standard deviation of Glorot's initial
+                # weights.
                 scale = np.concatenate(
                     [np.full(math.prod(s), math.sqrt(2 / sum(s)) if len(s) == 2 else 0.0) for s in shapes.values()]
                 )
@@ -109,7 +111,8 @@ class Hypernetwork(_PerMember):
             def last_bias(random, shape):
                 return math.sqrt(1 - spread) * np.concatenate([glorot(random, s).ravel() for s in shapes.values()])
 
-        # Adam's steps do not depend on the scale of a gradient: what is divided here and multiplied in `call` moves more slowly.
+        # Adam's steps do not depend on the scale of a gradient: what is divided here and multiplied in `call` moves
+        # more slowly.
         self.last_kernel = self.add("last_kernel", (units[-1], outputs), lambda *draw: last_kernel(*draw) / kernel_rate)
         self.last_bias = self.add("last_bias", (outputs,), last_bias)
 

@@ -1,0 +1,38 @@
+"""The models that are trained side by side on one table: what each may see, and what it is measured on."""
+
+import numpy as np
+
+
+class Members:
+    """For each split one model on all its training rows, then for each split a companion.
+
+    A companion leaves out as many training rows as the test part has (the last ones; `tabular.load` sees to their
+    order); on those it is measured. sigma and settings are chosen by them, inside each split.
+
+    Attributes:
+        rows: row numbers to train on, a list of 2 x splits arrays.
+        x, y: what each is measured on, (2 x splits, rows, d) and (2 x splits, rows): test rows, then left-out ones.
+        streams: numbers of the members' own random streams.
+        statistics: of each member's training rows, see `statistics`.
+    """
+
+    def __init__(self, table, splits):
+        held = table.test_index.shape[1]
+        train, test = list(table.train_index[:splits]), list(table.test_index[:splits])
+        self.splits = splits
+        self.rows = train + [own[:-held] for own in train]
+        evaluated = np.array(test + [own[-held:] for own in train])
+        self.streams = [2 * k for k in range(splits)] + [2 * k + 1 for k in range(splits)]
+        self.x, self.y = table.x[evaluated], table.y[evaluated]
+        self.statistics = statistics(table.x, table.y, self.rows)
+
+
+def statistics(x, y, rows):
+    """Mean and standard deviation of inputs and targets over each member's training rows; constant columns get 1."""
+
+    def spread(values):
+        deviation = values.std(0)
+        return np.where(deviation > 1e-12 * (1 + np.abs(values).max(0)), deviation, 1.0)
+
+    found = [(x[own].mean(0), spread(x[own]), y[own].mean(), spread(y[own])) for own in rows]
+    return [np.array(part) for part in zip(*found)]
