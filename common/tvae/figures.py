@@ -59,7 +59,7 @@ def curves(rows, scores, sigma, title, path):
         ("psnr", "PSNR, dB (higher is better)"),
     ]
     panels = [panel for panel in panels if panel[0] in rows and np.isfinite(rows[panel[0]]).any()]
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.4 * len(panels), 3.4), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.9 * len(panels), 3.4), squeeze=False, layout="constrained")
     for axis, (column, label) in zip(axes[0], panels):
         axis.plot(
             rows["epoch"], rows[column], ".-", color="C0", label="learned" if column == "learned_sigma" else "TVAE"
@@ -73,7 +73,7 @@ def curves(rows, scores, sigma, title, path):
                 axis.axhline(scores[method], color=f"C{number + 1}", ls="--", lw=1.2, label=NAMES[method])
         axis.set(xlabel="epoch", ylabel=label)
         if len(axis.get_legend_handles_labels()[1]) > 1:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
         axis.grid(alpha=0.3)
     figure.suptitle(title, fontsize=9)
     save(figure, path)
@@ -113,7 +113,7 @@ def bars_fields(fields, truth, side, title, path):
 
     def show(axis, image, name):
         axis.axis("on")
-        axis.set_xlabel(name, fontsize=8)
+        axis.set_xlabel(name, fontsize=7)
         return axis.imshow(image.reshape(side, side), **scale)
 
     for bar, image in enumerate(truth):
