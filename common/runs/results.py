@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import functools
 import gzip
 import io
@@ -53,7 +54,8 @@ def write_atomically(path, write):
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror or error}): choose another --results-dir") from error
+        remedy = "make room, or choose" if error.errno == errno.ENOSPC else "choose"
+        raise InputError(f"cannot write {path} ({error.strerror or error}): {remedy} another --results-dir") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
