@@ -143,7 +143,7 @@ def planned_runs(args, pairs):
     methods = METHODS if args.method == "all" else (args.method,)
     generators = {"sgd": ["none"], "hypernet": args.generator}
     fingerprints = [(p.data.fingerprint(), p.other.fingerprint() if p.other else "") for p in pairs]
-    return [
+    evaluations = [
         (_evaluation(args, pair, fingerprints[place], shape, method, generator, seed), place)
         for seed in args.seeds
         for place, pair in enumerate(pairs)
@@ -151,6 +151,7 @@ def planned_runs(args, pairs):
         for method in methods
         for generator in generators[method]
     ]
+    return list(dict.fromkeys(evaluations))  # what was asked for twice is done once
 
 
 def _evaluation(args, pair, fingerprints, shape, method, generator, seed):

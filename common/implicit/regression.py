@@ -87,13 +87,14 @@ def planned_runs(args, tables):
         InputError: a batch that is too large, or that draws of the weights cannot share equally.
     """
     methods = METHODS if args.method == "all" else (args.method,)
-    return [
+    runs = [
         (_run(args, table, method, epochs, seed), place)
         for place, table in enumerate(tables)
         for method in methods
         for epochs in args.epochs or recipe_for(args.recipe, len(table.y)).epochs
         for seed in args.seeds
     ]
+    return list(dict.fromkeys(runs))  # what was asked for twice is done once
 
 
 def _run(args, table, method, epochs, seed):

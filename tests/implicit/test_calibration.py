@@ -42,7 +42,8 @@ def test_expected_calibration_error_by_hand():
     )
     certain = np.eye(3)[[0, 1, 2, 1]]
     assert calibration.expected_calibration_error(certain, np.array([0, 1, 2, 1])) == 0
-    confidence, accuracy, number = calibration.reliability(probabilities, np.array([0, 1, 0, 1]))
+    bins, confidence, accuracy, number = calibration.reliability(probabilities, np.array([0, 1, 0, 1]))
+    assert list(bins) == [9, 13]  # of 15: 0.6 and 0.9
     np.testing.assert_allclose(confidence, [0.6, 0.9])
     np.testing.assert_allclose(accuracy, [1.0, 0.5])
     assert list(number) == [2, 2]

@@ -1,0 +1,57 @@
+"""What the models that are trained side by side may see, and what they are measured on."""
+
+import numpy as np
+
+from common.data import tabular
+from common.implicit.members import Members, statistics
+
+
+def small(rows=40):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(rows, 3)), rng.normal(size=rows)
+
+
+def test_statistics_know_nothing_of_rows_that_are_measured_on():
+    x, y = small()
+    table = tabular.Table("t", x, y, *tabular.standard_splits(40))
+    members = Members(table, 3)
+    for k, (rows, stream) in enumerate(zip(members.rows, members.streams)):
+        measured = table.test_index[k % 3] if k < 3 else table.train_index[k % 3][-4:]
+        assert not set(rows) & set(measured) and not set(rows) & set(table.test_index[k % 3])
+        np.testing.assert_array_equal(members.x[k], x[measured])
+        changed = x.copy()
+        changed[measured] = 1e6
+        for before, after in zip(members.statistics, statistics(changed, y, members.rows)):
+            np.testing.assert_array_equal(before[k], after[k])
+        np.testing.assert_allclose(members.statistics[0][k], x[rows].mean(0))
+        assert stream == (2 * k if k < 3 else 2 * (k - 3) + 1)
+
+
+def test_constant_columns_are_not_divided_by_zero():
+    x = np.column_stack([np.full(10, 0.1), np.arange(10.0)])
+    _, deviation, _, target = statistics(x, np.full(10, 3.3), [np.arange(10)])
+    assert deviation[0, 0] == 1 and target[0] == 1 and np.isclose(deviation[0, 1], np.arange(10).std())
+
+
+def test_companions_of_a_users_sorted_table_do_not_hold_out_its_tail(tmp_path):
+    x, _ = small(200)
+    y = np.arange(200.0)
+    test = np.arange(0, 200, 10)
+    train = np.setdiff1d(np.arange(200), test)
+    np.savez(tmp_path / "sorted.npz", x=x, y=y, train_index=[train, train], test_index=[test, test])
+    table = tabular.load(str(tmp_path / "sorted.npz"), "")
+    members = Members(table, 2)
+    for k in range(2):
+        held_out, trained = members.y[2 + k], members.rows[2 + k]
+        assert sorted([*held_out, *trained]) == train.tolist()
+        assert held_out.min() < 60 and held_out.max() > 140  # as y is its row's number
+    assert not np.array_equal(members.y[2], members.y[3])
+
+
+def test_rows_of_standard_splits_keep_their_order(tmp_path):
+    x, y = small()
+    np.savez(tmp_path / "own.npz", x=x, y=y)
+    table = tabular.load(str(tmp_path / "own.npz"), "")
+    train, test = tabular.standard_splits(40)
+    np.testing.assert_array_equal(table.train_index, train)
+    np.testing.assert_array_equal(table.test_index, test)
