@@ -1,4 +1,4 @@
-"""Where the weights of implicit_hypernet's main networks come from: a hypernetwork, or plain variables.
+"""Where the weights of main networks come from: a hypernetwork, or plain variables.
 
 Every variable has a leading axis of members, independent models that are trained side by side.
 """
