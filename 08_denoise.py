@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import cli, report
 from common.runs.jobs import run_jobs
-from common.runs.results import put_rows, write_atomically
+from common.runs.results import put_rows
 from common.tvae import bars, denoising, patches
 from common.tvae.training import Recipe
 
@@ -33,10 +33,14 @@ def arguments():
     data.add_argument(
         "--task", choices=("denoise", "bars"), default="denoise", help="an image (default), or the bars test"
     )
-    data.add_argument("--image", type=Path, help="PNG or JPEG, grey or colour (a crop of scikit-learn's china.jpg)")
-    sigma = "standard deviation of the noise to add, of 255 (25)"
-    data.add_argument("--sigma", type=cli.not_negative, default=25.0, help=sigma)
-    data.add_argument("--noisy", action="store_true", help="the image is noisy already: add none")
+    image = "PNG, JPEG or TIFF of any depth, grey or colour (a crop of scikit-learn's china.jpg)"
+    data.add_argument("--image", type=Path, help=image)
+    span = "the file's numbers for black and white, where its type does not say them"
+    data.add_argument("--range", type=float, nargs=2, metavar=("BLACK", "WHITE"), help=span)
+    noise = data.add_mutually_exclusive_group()
+    sigma = "standard deviation of the noise to add, where white is 255 (25)"
+    noise.add_argument("--sigma", type=cli.not_negative, default=25.0, help=sigma)
+    noise.add_argument("--noisy", action="store_true", help="the image is noisy already: add none")
     data.add_argument("--inpaint", type=cli.fraction, default=0.0, help="fraction of pixels that are missing (0)")
     cli.add_run_options(parser.add_argument_group("runs"))
     cut = parser.add_argument_group("patches")
@@ -84,14 +88,16 @@ def chosen(args, default):
 
 def denoise(args, folder, checkpoints):
     """Every seed of one image; writes psnr.csv and the pictures, and returns the table."""
-    image, name = denoising.load(args.image)
+    picture, name = denoising.load(args.image, args.range)
+    image = picture.pixels
+    print("\n".join(picture.notes), end="\n" * bool(picture.notes))
     cut = dict(patch=args.patch, stride=args.stride, warm_stride=args.warm_stride, warm_epochs=args.warm_epochs)
     cut |= {"sigma": None if args.noisy else args.sigma, "inpaint": args.inpaint, "recipe": chosen(args, Recipe())}
     shared = dict(image=name, fingerprint=patches.fingerprint(image), **cut)
     runs = [denoising.DenoisingRun(**shared, seed=seed) for seed in dict.fromkeys(args.seeds)]
     for run in runs:
         denoising.check(run, image)
-    jobs = [(run, args.image, checkpoints) for run in runs]
+    jobs = [(run, args.image, args.range, checkpoints) for run in runs]
     digests = set()
     for found in run_jobs(denoising.denoise, jobs, args.jobs, args.scheduler):
         digests |= {row["run"].digest for row in found.rows}
@@ -105,7 +111,7 @@ def draw(found, rows, folder):
     from common.tvae import figures
 
     run, pictures, own = found.run, found.pictures, folder / denoising.folder_name(found.run)
-    write_atomically(own / denoising.RESTORED, lambda temporary: patches.write_image(temporary, pictures["tvae"]))
+    denoising.write_restored(own, pictures["tvae"], found.like)
     denoising.add_bm3d(run, pictures, folder)
     scores = denoising.scores(run, rows)
     channels = 3 if pictures["noisy"].ndim == 3 else 1

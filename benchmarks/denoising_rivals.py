@@ -14,18 +14,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import cli, report
 from common.errors import InputError
-from common.runs.results import put_rows, write_atomically
+from common.runs.results import put_rows
 from common.tvae import denoising, patches, rivals
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image", type=Path, help="PNG or JPEG (a crop of scikit-learn's china.jpg)")
+    parser.add_argument("--image", type=Path, help="a picture (a crop of scikit-learn's china.jpg)")
     parser.add_argument("--sigma", type=cli.positive_float, nargs="+", default=[25.0], help="of the noise, of 255 (25)")
     parser.add_argument("--seeds", type=cli.whole_number, nargs="+", default=[0], help="of the noise (0)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), help="(results/)")
     args = parser.parse_args()
-    image, name = denoising.load(args.image)
+    picture, name = denoising.load(args.image)
+    image = picture.pixels
     shared = dict(
         image=name, fingerprint=patches.fingerprint(image), method="bm3d", parameters=rivals.PARAMETERS["bm3d"]
     )
@@ -39,8 +40,7 @@ def main():
                 raise InputError(f"{error.name} cannot be imported: pip install -r requirements-bench.txt") from error
             row = denoising.rival_row(run, found, image)
             put_rows(folder / "psnr.csv", [row], denoising.COLUMNS, denoising.KEYS, denoising.ORDER)
-            own = folder / denoising.folder_name(run) / denoising.RESTORED
-            write_atomically(own, lambda temporary, found=found: patches.write_image(temporary, found))
+            denoising.write_restored(folder / denoising.folder_name(run), found, picture)
             print(f"{name}, sigma {sigma:g}, seed {seed}: {row['psnr']:.2f} dB, SSIM {row['ssim']:.3f}", flush=True)
     report.write_report(args.results_dir)
 

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from common.data import pictures
 from common.errors import InputError
 from common.runs.identity import Record, label
-from common.runs.results import commit
+from common.runs.results import commit, write_atomically
 from common.tvae import patches, rivals
 from common.tvae.training import Recipe, train
 
 KEYS = ["epoch"]
 ORDER = ["image", "sigma", "method", "setting", "seed"]
 COLUMNS = [*ORDER, "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]
-RESTORED = "restored.png"
+RESTORED = "restored"
 LONGEST_NAME = 80  # of an image, in the name of a folder
 
 
@@ -83,18 +84,19 @@ def title(run, channels):
     return f"{run.image}, {sigma}seed {run.seed}, {run.recipe.epochs} epochs: {run.in_short(channels)}"
 
 
-def load(path):
-    """The image at a path, or without one a crop of scikit-learn's china.jpg, (H, W[, 3]) in 0..255; and its name.
+def load(path, value_range=None):
+    """The Picture at a path, or without one a crop of scikit-learn's china.jpg; and its name.
 
     Raises:
-        InputError: there is none, or it is no image.
+        InputError: there is none, or it is no picture whose range is known.
     """
     if path is not None:
-        return patches.read_image(path), Path(path).stem
+        return pictures.read(path, value_range), Path(path).stem
     from sklearn.datasets import load_sample_image
 
     grey = load_sample_image("china.jpg").astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return grey[20:276, 90:346], "china"  # the pagoda and the sky
+    crop = grey[20:276, 90:346]  # the pagoda and the sky
+    return pictures.Picture(crop, None, np.dtype(np.uint8), 0.0, pictures.WHITE, ()), "china"
 
 
 def observe(run, image):
@@ -173,32 +175,34 @@ class Restored:
     rows: list
     pictures: dict
     units: np.ndarray
+    like: pictures.Picture  # what the restored picture is written like
 
 
 def denoise(job):
     """Restore an image, by the binary-latent VAE and by its rivals.
 
     Args:
-        job: (DenoisingRun, path of the image or None, folder of the checkpoints).
+        job: (DenoisingRun, path of the image or None, its range or None, folder of the checkpoints).
 
     Returns:
         a Restored.
     """
-    run, path, checkpoints = job
-    image, _ = load(path)
+    run, path, value_range, checkpoints = job
+    like, _ = load(path, value_range)
+    image = like.pixels
     model, progress, patched = fit(run, image, checkpoints)
     setting = run.in_short(image.shape[2] if image.ndim == 3 else 1)
     own = _cells(run) | {"method": "tvae", "setting": setting, "trained_at": progress["trained_at"]}
     rows = [own | row for row in progress["rows"]]
-    noisy = patched.noisy if patched.observed is None else np.where(patched.observed, patched.noisy, patches.PEAK)
-    pictures = {"noisy": noisy} if run.sigma is None else {"clean": image, "noisy": noisy}
+    noisy = patched.noisy if patched.observed is None else np.where(patched.observed, patched.noisy, pictures.WHITE)
+    shown = {"noisy": noisy} if run.sigma is None else {"clean": image, "noisy": noisy}
     if run.has_rivals:
         for method in rivals.INSTALLED:
             other = rivals.rival(run, method)
-            pictures[method] = rivals.restore(other, noisy, image)
-            rows.append(rival_row(other, pictures[method], image))
-    pictures["tvae"] = patched.assemble(model.reconstruct())
-    return Restored(run, rows, pictures, model.single_units())
+            shown[method] = rivals.restore(other, noisy, image)
+            rows.append(rival_row(other, shown[method], image))
+    shown["tvae"] = patched.assemble(model.reconstruct())
+    return Restored(run, rows, shown, model.single_units(), like)
 
 
 def rival_row(run, found, clean):
@@ -211,14 +215,20 @@ def _cells(run):
     return {"run": run, "image": run.image, "sigma": run.sigma, "seed": run.seed}
 
 
-def add_bm3d(run, pictures, folder):
+def add_bm3d(run, shown, folder):
     """Put BM3D's picture of the same noisy image before the last of the pictures, where the benchmark has made it."""
     if not run.has_rivals:
         return
-    path = folder / folder_name(rivals.rival(run, "bm3d")) / RESTORED
-    if path.exists():
-        ours = pictures.pop("tvae")
-        pictures |= {"bm3d": patches.read_image(path), "tvae": ours}
+    path = next((folder / folder_name(rivals.rival(run, "bm3d"))).glob(f"{RESTORED}.*"), None)
+    if path is not None:
+        ours = shown.pop("tvae")
+        shown |= {"bm3d": pictures.read(path).pixels, "tvae": ours}
+
+
+def write_restored(folder, pixels, like):
+    """Write a restored picture in the form of the input: restored.png, or .tif where PNG cannot hold it."""
+    path = folder / f"{RESTORED}{pictures.ending(like)}"
+    write_atomically(path, lambda temporary: pictures.write(temporary, pixels, like, path.suffix))
 
 
 def scores(run, rows):

@@ -3,7 +3,6 @@
 import hashlib
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from skimage.util import view_as_windows
 
 from common.errors import InputError
@@ -11,34 +10,10 @@ from common.errors import InputError
 PEAK = 255.0
 
 
-def read_image(path):
-    """A PNG or JPEG as float32 (H, W) if grey, else (H, W, 3), in 0..255; transparency is dropped.
-
-    Raises:
-        InputError: missing, or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-            if image.mode in ("I", "I;16", "F"):  # 16 bits
-                return np.asarray(image, np.float32) / (257.0 if np.asarray(image).max() > PEAK else 1.0)
-            return np.asarray(image.convert("L" if grey else "RGB"), np.float32)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: name an image with --image") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as an image ({error}): use a PNG or JPEG file") from error
-
-
 def fingerprint(image):
     """Twelve hex digits that stand for an image's shape and pixels."""
     pixels = np.ascontiguousarray(image, np.float32)
     return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:12]
-
-
-def write_image(path, image):
-    """Write an image in 0..255 as PNG, rounded and clipped; `path` may be a temporary one."""
-    Image.fromarray(np.clip(np.round(image), 0, PEAK).astype(np.uint8)).save(path, format="PNG")
 
 
 def corners(length, size, stride):

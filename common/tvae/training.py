@@ -26,6 +26,12 @@ class Recipe(Record):
     max_learning_rate: float = 0.01
     half_cycle: int = 10  # epochs in which the learning rate rises
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.min_learning_rate > self.max_learning_rate:
+            rates = f"{self.min_learning_rate:g} is above --max-learning-rate {self.max_learning_rate:g}"
+            raise InputError(f"--min-learning-rate {rates}: lower --min-learning-rate")
+
     def in_short(self, data_dim):
         """One cell of a table: H-hidden-D, states, parents/children/generations, selection, mutation, batch, rates."""
         shape = "-".join(map(str, [self.latent_dim, *self.hidden, data_dim]))

@@ -6,6 +6,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 import tensorflow as tf
+import tifffile
+from PIL import Image
 
 from common.errors import InputError
 from common.runs.results import put_rows, read_records, read_rows
@@ -101,14 +103,14 @@ def scan(tmp_path):
     """A picture of one edge, 18 x 18."""
     image = np.full((18, 18), 60.0)
     image[:, 9:] = 180
-    patches.write_image(tmp_path / "scan.png", image)
+    Image.fromarray(image.astype(np.uint8)).save(tmp_path / "scan.png")
     return tmp_path / "scan.png"
 
 
 def restored(tmp_path, path, **changes):
-    image, name = denoising.load(path)
-    run = dataclasses.replace(RUN, image=name, fingerprint=patches.fingerprint(image), **changes)
-    return denoising.denoise((run, path, tmp_path / "checkpoints"))
+    picture, name = denoising.load(path)
+    run = dataclasses.replace(RUN, image=name, fingerprint=patches.fingerprint(picture.pixels), **changes)
+    return denoising.denoise((run, path, None, tmp_path / "checkpoints"))
 
 
 def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):
@@ -137,9 +139,20 @@ def test_odd_settings_give_a_result_without_nan(eager, tmp_path, scan, changes):
     assert set(found.pictures) == {"noisy", "tvae"} | ({"clean"} if changes["sigma"] is not None else set())
 
 
+def test_a_deep_scan_comes_back_as_deep_as_it_was(eager, tmp_path, scan):
+    deep = np.asarray(Image.open(scan)).astype(np.uint16) * 16  # 12 bits
+    tifffile.imwrite(tmp_path / "deep.tif", deep.astype(">u2"), byteorder=">")
+    recipe = dataclasses.replace(RECIPE, epochs=12, max_learning_rate=0.5, half_cycle=3, batch_size=8)
+    found = restored(tmp_path, tmp_path / "deep.tif", recipe=recipe, sigma=None, warm_stride=0)
+    denoising.write_restored(tmp_path / "own", found.pictures["tvae"], found.like)
+    written = np.asarray(Image.open(tmp_path / "own" / "restored.png"))
+    assert written.dtype == np.uint16 and written.max() <= 4095
+    assert np.abs(written.astype(float) - deep).mean() < 16 * 40  # at another depth it would be far off
+
+
 def test_a_flat_image_and_a_single_pixel(eager, tmp_path):
     for size, cut in ((20, {}), (1, {"patch": 1, "stride": 1})):
-        patches.write_image(tmp_path / "flat.png", np.full((size, size), 90.0))
+        Image.fromarray(np.full((size, size), 90, np.uint8)).save(tmp_path / "flat.png")
         found = restored(tmp_path, tmp_path / "flat.png", warm_stride=0, **cut)
         assert all(np.isfinite(image).all() and image.shape == (size, size) for image in found.pictures.values())
 
@@ -222,9 +235,9 @@ def test_bm3d_is_shown_where_its_picture_is(tmp_path):
     pictures = dict(found)
     denoising.add_bm3d(RUN, pictures, tmp_path)
     assert list(pictures) == ["noisy", "tvae"]
-    path = tmp_path / denoising.folder_name(rivals.rival(RUN, "bm3d")) / denoising.RESTORED
+    path = tmp_path / denoising.folder_name(rivals.rival(RUN, "bm3d")) / "restored.png"
     path.parent.mkdir()
-    patches.write_image(path, np.full((4, 4), 9.0))
+    Image.fromarray(np.full((4, 4), 9, np.uint8)).save(path)
     denoising.add_bm3d(RUN, pictures, tmp_path)
     assert list(pictures) == ["noisy", "bm3d", "tvae"] and (pictures["bm3d"] == 9).all()
 

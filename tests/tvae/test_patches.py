@@ -1,8 +1,7 @@
-"""Patches cut and averaged back, image files, and measures against scikit-image."""
+"""Patches cut and averaged back, and measures against scikit-image."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from common.errors import InputError
 from common.tvae import patches
@@ -42,18 +41,6 @@ def test_measures():
     assert noise.std() == pytest.approx(25, rel=0.02) and noise.min() < 0  # not clipped
 
 
-@pytest.mark.parametrize(
-    "mode, shape",
-    [("L", (5, 6)), ("RGB", (5, 6, 3)), ("RGBA", (5, 6, 3)), ("LA", (5, 6)), ("P", (5, 6, 3)), ("1", (5, 6))],
-)
-def test_image_files(tmp_path, mode, shape):
-    Image.fromarray((np.arange(90).reshape(5, 6, 3) * 2).astype(np.uint8)).convert(mode).save(tmp_path / "a.png")
-    image = patches.read_image(tmp_path / "a.png")
-    assert image.shape == shape and image.dtype == np.float32 and image.max() <= 255
-    patches.write_image(tmp_path / "b.png", image)
-    np.testing.assert_array_equal(patches.read_image(tmp_path / "b.png"), image)
-
-
 def test_a_fingerprint_stands_for_shape_and_pixels():
     image = np.arange(12.0).reshape(3, 4)
     own = patches.fingerprint(image)
@@ -61,17 +48,3 @@ def test_a_fingerprint_stands_for_shape_and_pixels():
     assert own != patches.fingerprint(image.T.copy()) and own != patches.fingerprint(image.reshape(4, 3))
     image[2, 3] += 1
     assert own != patches.fingerprint(image)
-
-
-def test_16_bits_are_scaled(tmp_path):
-    Image.fromarray(np.array([[0, 65535], [257, 514]], np.uint16)).save(tmp_path / "deep.png")
-    np.testing.assert_allclose(patches.read_image(tmp_path / "deep.png"), [[0, 255], [1, 2]])
-
-
-def test_what_is_no_image_is_one_line(tmp_path):
-    (tmp_path / "text.png").write_text("hello")
-    Image.fromarray(np.zeros((50, 50), np.uint8)).save(tmp_path / "whole.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
-    for name in ("text.png", "cut.png", "none.png"):
-        with pytest.raises(InputError, match="cannot be read as an image|is missing"):
-            patches.read_image(tmp_path / name)

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, assert_refused, run
+from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from common.tvae import bars, denoising, patches
+from common.data import pictures
+from common.tvae import bars, denoising
 
 QUICK = ["--patch", 6, "--stride", 3, "--latent-dim", 12, "--hidden", 12, "--states", 16, "--half-cycle", 2]
 
@@ -20,7 +22,7 @@ QUICK = ["--patch", 6, "--stride", 3, "--latent-dim", 12, "--hidden", 12, "--sta
 def photo(tmp_path_factory):
     """A colour corner of scikit-learn's flower.jpg, 21 x 26."""
     path = tmp_path_factory.mktemp("images") / "flower.png"
-    patches.write_image(path, load_sample_image("flower.jpg")[100:142:2, 300:352:2].astype(float))
+    Image.fromarray(load_sample_image("flower.jpg")[100:142:2, 300:352:2]).save(path)
     return path
 
 
@@ -42,7 +44,7 @@ def test_a_killed_run_goes_on_and_two_processes_do_it_once(photo):
     assert list(tvae["epoch"]) == [2, 4, 6, 8, 10, 12] and tvae["free_energy"].iloc[-1] > tvae["free_energy"].iloc[0]
     (folder,) = (results / "08_denoise").glob(f"flower_25_seed0-{tvae['run'].iloc[0]}")
     assert {path.stem for path in folder.glob("*.png")} == {"restored", "before_after", "curves", "fields"}
-    assert patches.read_image(folder / denoising.RESTORED).shape == (21, 26, 3)
+    assert pictures.read(folder / "restored.png").pixels.shape == (21, 26, 3)
     assert "flower" in (results / "README.md").read_text()
 
     killed = start(*options, "--results-dir", other)
@@ -73,16 +75,17 @@ def test_seeds_of_the_bars_test_side_by_side(tmp_path):
     "options, message",
     [
         (["--image", "none.png"], "none.png is missing"),
-        (["--image", "text.png"], "cannot be read as an image"),
+        (["--image", "text.png"], "no picture that is known"),
         (["--image", "pixel.png"], "smaller than a patch"),
         (["--warm-stride", 9], "lower --stride"),
+        (["--min-learning-rate", 0.1], "lower --min-learning-rate"),
         (["--states", 64, "--latent-dim", 4], "change --states"),
         (["--inpaint", 1], "lower --inpaint"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, options, message):
     (tmp_path / "text.png").write_text("hello")
-    patches.write_image(tmp_path / "pixel.png", np.full((1, 1), 90.0))
+    Image.fromarray(np.full((1, 1), 90, np.uint8)).save(tmp_path / "pixel.png")
     done = run("08_denoise.py", "--results-dir", tmp_path / "results", *options, cwd=tmp_path)
     assert_refused(done, message)
     assert not (tmp_path / "results").exists()
