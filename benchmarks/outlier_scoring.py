@@ -2,8 +2,8 @@
 
     python benchmarks/outlier_scoring.py [--images 10000] [--loop-images 50] [--threads 2] [--rounds 3]
 
-All in one process, in turn, on the same images; ratios are medians over rounds of ratios within a round. The first loop is
-what a user would write: `vae_for` each image and its description length. The second is the harder rival: the
+All in one process, in turn, on the same images; ratios are medians over rounds of ratios within a round. The first
+loop is what a user would write: `vae_for` each image and its description length. The second is the harder rival: the
 compiled program itself, called with one image at a time.
 """
 
@@ -56,9 +56,7 @@ def main():
                     marks.append(time.perf_counter())
                 yield batch
 
-        outliers.statistics(
-            model, {"x": images}, num_samples=args.num_samples, batch_size=batch_size, progress=progress
-        )
+        outliers.image_statistics(model, args.num_samples, batch_size=batch_size)(images, (0, 0), progress)
         return (time.perf_counter() - marks[0]) / (len(images) - batch_size)
 
     rounds = [
@@ -70,9 +68,8 @@ def main():
         }
         for _ in range(args.rounds)
     ]
-    print(
-        f"| {args.num_samples} draws of z, {args.threads} threads | ms an image | ratio to HyperVAE, one program |\n| --- | --- | --- |"
-    )
+    print(f"| {args.num_samples} draws of z, {args.threads} threads | ms an image | ratio to HyperVAE, one program |")
+    print("| --- | --- | --- |")
     for name in rounds[0]:
         ratio = statistics.median(r[name] / r["HyperVAE, one program"] for r in rounds)
         print(f"| {name} | {1e3 * statistics.median(r[name] for r in rounds):.2f} | {ratio:.2f} |")

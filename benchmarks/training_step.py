@@ -38,7 +38,9 @@ def ours(threads, steps):
 
     limit_threads(threads)
     data = datasets.load("digits", "data")
-    base = dict(dataset="digits", fingerprint="", recipe="benchmark", seed=0, iterations=1000, batch_size=100)
+    base = dict(
+        dataset="digits", fingerprint="", body="conv", recipe="benchmark", seed=0, iterations=1000, batch_size=100
+    )
     base |= dict(learning_rate=1e-3, schedule="constant", latent_dim=10, hyper_latent_dim=10, generator="layerwise")
     base |= dict(binarize="bernoulli", kl_warmup=0)
     chosen = {
@@ -158,7 +160,7 @@ def pytorch(threads, steps):
     for name, model in (("vae", PlainVAE()), ("hypervae, 1 task, draw", PlainHyperVAE())):
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-        def step():
+        def step(model=model, optimizer=optimizer):
             optimizer.zero_grad()
             model.loss(x).backward()
             optimizer.step()
@@ -207,9 +209,8 @@ def main():
     def median(values):
         return statistics.median(list(values))
 
-    print(
-        f"| step of 100 images, {args.threads} threads | ours, ms | PyTorch eager, ms | ratio |\n| --- | --- | --- | --- |"
-    )
+    print(f"| step of 100 images, {args.threads} threads | ours, ms | PyTorch eager, ms | ratio |")
+    print("| --- | --- | --- | --- |")
     for case in (*CASES, "input pipeline alone"):
         mine = median(r["ours"][case] for r in rounds)
         if case in rounds[0]["pytorch"]:

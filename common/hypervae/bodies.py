@@ -147,7 +147,7 @@ class ConvBody(Body):
 
 
 class MatrixBody(Body):
-    """Section 4.2 for phase diagrams: matrix layers Y = relu(U X V + B) in place of convolutions, dense 100, heads; and its mirror.
+    """Section 4.2 for phase diagrams: matrix layers Y = relu(U X V + B), dense 100, heads; and its mirror.
 
     Args:
         image_shape: (phases, temperatures, 1).
@@ -207,8 +207,9 @@ class MatrixBody(Body):
     def likelihood(self, logits):
         """p(x|z) of proportions over the last three axes.
 
-        "multinomial": of ATOMS atoms drawn at each temperature, the share in each phase; its mean's columns sum to 1 as a
-        phase matrix's do. "continuous_bernoulli": every proportion on its own in [0, 1] (Loaiza-Ganem & Cunningham 2019).
+        "multinomial": of ATOMS atoms drawn at each temperature, the share in each phase; its mean's columns sum to 1 as
+        a phase matrix's do. "continuous_bernoulli": every proportion on its own in [0, 1] (Loaiza-Ganem & Cunningham
+        2019).
         """
         if self.likelihood_name == "continuous_bernoulli":
             return tfd.Independent(tfd.ContinuousBernoulli(logits=logits), 3)

@@ -1,6 +1,7 @@
 """Code lengths and likelihoods of images under a VAE with given weights (Eqs. 1, 8 and section 3.5)."""
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow_probability as tfp
 
 from common.hypervae.tasks import evaluation_tasks
 from common.layers.kernels import single_theta
+from common.runs.identity import Record
 
 tfd = tfp.distributions
 
@@ -77,6 +79,101 @@ def importance_sampled_nll(log_weights):
     return math.log(log_weights.shape[0]) - tf.reduce_logsumexp(log_weights, 0)
 
 
+@dataclass(frozen=True)
+class Likelihood(Record):
+    """How a likelihood is importance-sampled."""
+
+    num_importance_samples: int  # draws of z for an image
+    num_images: int  # about how many of a test part, spread over all its tasks; 0 takes all
+
+
+@dataclass(frozen=True)
+class Evaluation(Record):
+    """What a row of Table 1 is: a training, and all that decides how it is measured."""
+
+    training: Record
+    evaluate_on: str  # "test" or "validation"
+    likelihood: Likelihood | None = None  # None leaves it out
+    num_samples: int = 4
+    task_size: int = 100
+    evaluation_seed: int = 1
+
+    def options(self):
+        """The arguments of `evaluate` that this record holds."""
+        options = {"seed": self.evaluation_seed, "task_size": self.task_size, "num_samples": self.num_samples}
+        if self.likelihood is None:
+            return options | {"num_importance_samples": 0}
+        options |= {"num_importance_samples": self.likelihood.num_importance_samples}
+        return options | {"num_nll_images": self.likelihood.num_images}
+
+
+class Evaluator:
+    """Table 1's measures of one model, by programs that are built once however often it is called.
+
+    Tasks are same-class batches of `task_size`; each one's theta comes from the batch itself (section 3.5), and its
+    images share KL(q(u|D) || p(u)) / |D|.
+
+    Args:
+        num_samples: draws of z for the reconstruction term.
+        num_importance_samples: draws of z for the likelihood; 0 leaves it out.
+        compiled: by XLA, whose programs run faster but take seconds to make: too long for a few short evaluations.
+    """
+
+    def __init__(self, model, task_size=100, num_samples=4, num_importance_samples=1024, compiled=True):
+        self.task_size, self.num_importance_samples = task_size, num_importance_samples
+
+        @tf.function(jit_compile=compiled)
+        def lengths_of(images, label, mask, task_seed):
+            theta, kl_u = model.weights_for(images, label, None, mask)
+            share = kl_u[:, None] / tf.reduce_sum(tf.cast(mask, tf.float32), 1, keepdims=True)
+            length = code_length(model.body, theta, images, task_seed, share, num_samples)
+            terms = tf.stack([tf.broadcast_to(term, mask.shape)[0] for term in length], -1)
+            return single_theta(theta, model.body.shapes()), terms
+
+        @tf.function(jit_compile=compiled)
+        def nll_of(theta, images, task_seed):
+            own_seed = tf.random.fold_in(task_seed, 1)  # other draws than the description length's
+            log_weights = log_importance_weights(model.body, theta, images, own_seed, num_importance_samples)
+            return importance_sampled_nll(log_weights)
+
+        self._lengths_of, self._nll_of = lengths_of, nll_of
+
+    def __call__(self, x, y, seed=0, num_nll_images=0, progress=iter):
+        """Means over a test part, in nats per image.
+
+        Args:
+            x, y: images (N, H, W, 1) and labels (N,), which form the tasks.
+            seed: of tasks and draws.
+            num_nll_images: about how many images to estimate the likelihood on, equally many of each task (smaller
+                tasks have fewer); 0 means all.
+            progress: wraps the list of tasks, e.g. tqdm.
+
+        Returns:
+            A dictionary with reconstruction, kl_z, kl_u (a task's KL(u) shared by its images), their sum neg_elbo,
+            nll_is (without KL(u); NaN if left out) and nll_num_images.
+        """
+        tasks = evaluation_tasks(y, self.task_size, seed)
+        first = min(self.task_size, -(-num_nll_images // len(tasks))) if num_nll_images else self.task_size
+        terms, nll = [], []
+        for number, (label, index, mask) in enumerate(progress(tasks)):
+            images = tf.cast(x[index], tf.float32)
+            task_seed = tf.constant([seed, number])
+            theta, length = self._lengths_of(images[None], tf.constant([label]), tf.constant(mask[None]), task_seed)
+            terms.append(length.numpy()[mask])
+            if self.num_importance_samples:
+                nll.append(self._nll_of(theta, images[:first], task_seed).numpy()[mask[:first]])
+        reconstruction, kl_z, kl_u = np.concatenate(terms).mean(0, dtype=np.float64)
+        nll = np.concatenate(nll) if nll else np.array([np.nan])
+        return {
+            "neg_elbo": reconstruction + kl_z + kl_u,
+            "reconstruction": reconstruction,
+            "kl_z": kl_z,
+            "kl_u": kl_u,
+            "nll_is": nll.mean(dtype=np.float64),
+            "nll_num_images": len(nll) if self.num_importance_samples else 0,
+        }
+
+
 def evaluate(
     model,
     x,
@@ -85,61 +182,8 @@ def evaluate(
     task_size=100,
     num_samples=4,
     num_importance_samples=1024,
-    num_nll_images=None,
+    num_nll_images=0,
     progress=iter,
 ):
-    """Table 1's measures: means over a test part, in nats per image.
-
-    Tasks are same-class batches of `task_size`; each one's theta comes from the batch itself (section 3.5),
-    and its images share KL(q(u|D) || p(u)) / |D|.
-
-    Args:
-        model: VAE, MetaVAE or HyperVAE.
-        x, y: images (N, H, W, 1) in {0, 1} and labels (N,).
-        seed: of the evaluation, apart from any training seed.
-        num_samples: draws of z for the reconstruction term.
-        num_importance_samples: draws of z for the likelihood; 0 leaves it out.
-        num_nll_images: importance-sample about so many images, equally many of each task, drawn at random
-            (smaller tasks have fewer); None means all.
-        progress: wraps the list of tasks, e.g. tqdm.
-
-    Returns:
-        A dictionary with reconstruction, kl_z, kl_u, neg_elbo, nll_is (NaN if left out) and
-        nll_num_images.
-    """
-
-    @tf.function(jit_compile=True)
-    def lengths_of(images, label, mask, task_seed):
-        theta, kl_u = model.weights_for(images, label, None, mask)
-        share = kl_u[:, None] / tf.reduce_sum(tf.cast(mask, tf.float32), 1, keepdims=True)
-        length = code_length(model.body, theta, images, task_seed, share, num_samples)
-        return single_theta(theta, model.body.shapes()), tf.stack(
-            [tf.broadcast_to(term, mask.shape)[0] for term in length], -1
-        )
-
-    @tf.function(jit_compile=True)
-    def nll_of(theta, images, task_seed):
-        own_seed = tf.random.fold_in(task_seed, 1)  # other draws than the description length's
-        log_weights = log_importance_weights(model.body, theta, images, own_seed, num_importance_samples)
-        return importance_sampled_nll(log_weights)
-
-    tasks = evaluation_tasks(y, task_size, seed)
-    first = task_size if num_nll_images is None else min(task_size, -(-num_nll_images // len(tasks)))
-    terms, nll = [], []
-    for number, (label, index, mask) in enumerate(progress(tasks)):
-        images = tf.cast(x[index], tf.float32)
-        task_seed = tf.constant([seed, number])
-        theta, length = lengths_of(images[None], tf.constant([label]), tf.constant(mask[None]), task_seed)
-        terms.append(length.numpy()[mask])
-        if num_importance_samples:
-            nll.append(nll_of(theta, images[:first], task_seed).numpy()[mask[:first]])
-    reconstruction, kl_z, kl_u = np.concatenate(terms).mean(0, dtype=np.float64)
-    nll = np.concatenate(nll) if nll else np.array([np.nan])
-    return {
-        "neg_elbo": reconstruction + kl_z + kl_u,
-        "reconstruction": reconstruction,
-        "kl_z": kl_z,
-        "kl_u": kl_u,
-        "nll_is": nll.mean(dtype=np.float64),
-        "nll_num_images": len(nll) if num_importance_samples else 0,
-    }
+    """Table 1's measures of a model, once; arguments and result as in `Evaluator`."""
+    return Evaluator(model, task_size, num_samples, num_importance_samples)(x, y, seed, num_nll_images, progress)

@@ -4,33 +4,40 @@ import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.metrics import auc, roc_curve
 
+from common.hypervae.mixtures import HEADLINE
+from common.hypervae.training import HELD_OUT
 from common.runs.figures import grid, save
 
 NAMES = {"vae": "VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
 COLOURS = {"vae": "tab:blue", "metavae": "tab:orange", "hypervae": "tab:green"}
+SCORES = {"description_length": "description length (the paper's)", HEADLINE: HEADLINE.replace("_", " ")}
 SEED = 0  # of every draw shown in a figure
 
 
 def loss_curves(runs, path):
-    """The code length and its three terms over training, one line a run."""
-    figure, axes = plt.subplots(1, 4, figsize=(15, 3.4))
+    """-ELBO on held-out images, and the training objective with its terms, over training; one line a run."""
     panels = (
-        ("neg_elbo", "objective (Eq. 9), nats per image"),
-        ("reconstruction", "reconstruction, nats per image"),
-        ("kl_z", "KL(z), nats per image"),
-        ("kl_u", "KL(u), nats per task"),
+        (HELD_OUT, "held-out images: -ELBO, nats per image\n(tasks as in Table 1: comparable)"),
+        ("neg_elbo", "training objective, nats per image\n(not comparable between models)"),
+        ("reconstruction", "training: reconstruction,\nnats per image"),
+        ("kl_z", "training: KL(z), nats per image"),
+        ("kl_u", "training: KL(u), nats per task"),
     )
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.6), layout="constrained")
     for axis, (column, title) in zip(axes, panels):
         for run in runs:
-            model = run.settings.model
+            model, log = run.settings.model, run.log.dropna(subset=[column])
             if column != "kl_u" or model == "hypervae":
-                axis.plot(run.log["iteration"], run.log[column], ".-", color=COLOURS[model], label=NAMES[model])
-        axis.set(title=title, xlabel="iteration")
+                axis.plot(log["iteration"], log[column], ".-", color=COLOURS[model], label=NAMES[model])
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("iteration")
         axis.grid(alpha=0.3)
-    # The first epochs would hide the differences between the models.
-    values = np.concatenate([run.log["neg_elbo"] for run in runs])
-    axes[0].set_ylim(values.min() * 0.97, max(values.min() * 1.3, np.median(values)))
-    axes[0].legend()
+    # The first iterations would hide the differences between the models.
+    for axis, column in ((axes[0], HELD_OUT), (axes[1], "neg_elbo")):
+        values = np.concatenate([run.log[column].dropna() for run in runs])
+        if len(values):
+            axis.set_ylim(values.min() * 0.97, max(values.min() * 1.3, np.median(values)))
+    axes[1].legend()
     save(figure, path)
 
 
@@ -54,88 +61,164 @@ def reconstructions(runs, data, path, images_per_class=2, num_classes=6):
     grid(rows, path, f"{data.name}: reconstructions at the posterior mean", names)
 
 
-def generated_vaes(model, path, num_models=8, num_images=12):
-    """Each row a VAE of its own, generated from u ~ N(0, I); its images from the same draws of z."""
-    rng = np.random.default_rng(SEED)
-    u = rng.standard_normal((num_models, model.hyper_latent_dim)).astype(np.float32)
-    z = rng.standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
-    images = model.decode(np.repeat(z, num_models, 0), model.generate(u)).mean()
-    names = [f"VAE {i + 1}" for i in range(num_models)]
-    grid(list(images), path, "VAEs generated from u ~ N(0, I); columns share z ~ N(0, I)", names)
+def generated_vaes(model, data, path, num_models=8, num_images=10):
+    """Each row a VAE of its own, generated from u ~ N(0, I), on the same draws of z; and what its theta changes."""
+    u = np.random.default_rng(SEED).standard_normal((num_models, model.hyper_latent_dim)).astype(np.float32)
+    images, differences = _beside_mean_theta(model, data, u, num_images)
+    title = f"{data.name}: VAEs generated from u ~ N(0, I)"
+    _images_and_differences([("", images, differences, [f"VAE {i + 1}" for i in range(num_models)])], title, path)
 
 
-def walk(model, data, path, steps=8, num_images=12):
-    """Between the two test tasks that lie farthest apart in u: how the family of models changes on the way."""
+def walk(model, data, path, num_pairs=3, steps=6, num_images=8):
+    """Straight walks in u-space between pairs of test tasks, farthest pairs first: how the family changes."""
     classes = np.unique(data.y_test)
     tasks = [data.x_test[data.y_test == label][:100].astype(np.float32)[None] for label in classes]
     codes = np.concatenate([model.infer_u(task).mean() for task in tasks])
-    apart = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
-    first, second = np.unravel_index(np.argmax(apart), apart.shape)
     weight = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
-    u = (1 - weight) * codes[first] + weight * codes[second]
-    z = np.random.default_rng(SEED).standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
-    images = model.decode(np.repeat(z, steps, 0), model.generate(u)).mean()
     name = data.class_names.__getitem__ if data.class_names else (lambda label: f"class {label}")
-    labels = [f"u of {name(classes[first])}"] + [""] * (steps - 2) + [f"u of {name(classes[second])}"]
-    grid(list(images), path, f"{data.name}: a straight walk in u-space; columns share z", labels)
-
-
-def roc_curves(by_model, outlier, title, path):
-    """ROC curves of every score, a panel for each model and one for the baselines; by_model: {model: {score: {set: scores}}}."""
-    panels = {name: by_model[model] for model, name in NAMES.items() if model in by_model}
-    panels["baselines"] = {
-        f"{model} {score}".removesuffix(" score").replace("_", " "): by_set
-        for model, by_score in sorted(by_model.items())
-        if model not in NAMES
-        for score, by_set in by_score.items()
-    }
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4 * len(panels), 6), sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis, (name, by_score) in zip(axes[0], panels.items()):
-        for score, by_set in by_score.items():
-            label = np.concatenate([np.zeros(len(by_set["test"])), np.ones(len(by_set[outlier]))])
-            fpr, tpr, _ = roc_curve(label, np.concatenate([by_set["test"], by_set[outlier]]))
-            axis.plot(100 * fpr, 100 * tpr, lw=1.2, label=f"{score} ({100 * auc(fpr, tpr):.1f})")
-        axis.plot([0, 100], [0, 100], color="grey", lw=0.6, ls=":")
-        axis.set(title=name, xlabel="false positives, %", box_aspect=1)
-        axis.legend(
-            fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), title="score (AUC, %)", title_fontsize=7
+    blocks = []
+    for first, second in farthest_pairs(codes, num_pairs):
+        images, differences = _beside_mean_theta(
+            model, data, (1 - weight) * codes[first] + weight * codes[second], num_images
         )
-        axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("true positives, %")
-    figure.suptitle(title, y=1.05)
+        ends = [f"u of {name(classes[first])}", f"u of {name(classes[second])}"]
+        blocks.append((" to ".join(ends), images, differences, [ends[0], *[""] * (steps - 2), ends[1]]))
+    _images_and_differences(blocks, f"{data.name}: straight walks in u-space", path)
+
+
+def farthest_pairs(codes, number):
+    """Up to `number` pairs (i, j) of rows of codes (N, D), farthest apart first; no row is in two pairs."""
+    apart = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
+    pairs = []
+    while len(pairs) < min(number, len(codes) // 2):
+        pair = np.unravel_index(np.argmax(apart), apart.shape)
+        pairs.append(tuple(map(int, pair)))
+        apart[pair, :], apart[:, pair] = -1, -1
+    return pairs
+
+
+def _beside_mean_theta(model, data, u, num_images):
+    """Images (codes, num_images, H, W) of the VAEs of codes u from the same z, and theirs minus the mean theta's."""
+    z = np.random.default_rng(SEED).standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
+    images = np.asarray(model.decode(np.repeat(z, len(u), 0), model.generate(u)).mean())[..., 0]
+    mean = np.asarray(model.average_vae(data.x_validation[:1000]).decode(z[0]).mean())[..., 0]
+    return images, images - mean
+
+
+def _montage(images):
+    """Images (rows, columns, H, W) as one, with gaps (NaN) between them."""
+    framed = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=np.nan)
+    rows, columns, height, width = framed.shape
+    return framed.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+
+
+def _images_and_differences(blocks, title, path):
+    """Blocks one below the other: images on the left, their differences from the mean theta's images on the right.
+
+    Args:
+        blocks: [(title, images (rows, columns, H, W) in [0, 1], differences of that shape, row names)].
+    """
+    rows, columns = sum(len(images) for _, images, _, _ in blocks), blocks[0][1].shape[1]
+    size = (1.1 * columns + 2.2, 0.55 * rows + 0.5 * len(blocks) + 1.1)
+    figure, axes = plt.subplots(len(blocks), 2, figsize=size, squeeze=False, layout="constrained")
+    largest = max(np.abs(differences).max() for _, _, differences, _ in blocks)
+    for (left, right), (name, images, differences, row_names) in zip(axes, blocks):
+        left.imshow(_montage(images), cmap="gray_r", vmin=0, vmax=1)
+        shown = right.imshow(_montage(differences), cmap="RdBu_r", vmin=-largest, vmax=largest)
+        height = images.shape[2] + 2
+        left.set_yticks([(i + 0.5) * height for i in range(len(images))], row_names, fontsize=8)
+        right.set_yticks([])
+        left.set_title(name, fontsize=9)
+        for axis in (left, right):
+            axis.set_xticks([])
+            axis.tick_params(length=0)
+            axis.spines[:].set_visible(False)
+    figure.colorbar(shown, ax=axes[:, 1], shrink=0.6, label="difference in pixel probability")
+    figure.suptitle(
+        f"{title}; columns share z ~ N(0, I)\nleft: images; right: their difference from the images of the mean theta, "
+        f"{largest:.2g} at most",
+        fontsize=10,
+    )
     save(figure, path)
 
 
-def score_histograms(by_model, outlier, title, path):
-    """Histograms of normal and outlying scores, one panel a score, of VAE, MetaVAE and HyperVAE."""
-    panels = [(m, s, by_set) for m in NAMES if m in by_model for s, by_set in by_model[m].items()]
-    columns = 5
-    rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3 * columns, 2.4 * rows), squeeze=False)
-    for axis in axes.flat[len(panels) :]:
-        axis.axis("off")
-    for axis, (model, score, by_set) in zip(axes.flat, panels):
-        both = np.concatenate([by_set["test"], by_set[outlier]])
-        bins = np.linspace(*np.quantile(both, [0.002, 0.998]), 60)
-        for name, colour in (("test", "tab:blue"), (outlier, "tab:red")):
-            axis.hist(
-                by_set[name], bins, density=True, alpha=0.5, color=colour, label="normal" if name == "test" else outlier
-            )
-        axis.set_title(f"{NAMES[model]}: {score}", fontsize=8)
-        axis.tick_params(labelsize=6)
-        axis.set_yticks([])
-        axis.set_xlabel("nats per image", fontsize=7)
-    axes[0, 0].legend(fontsize=7)
+def _best_baseline(by_model):
+    """(name, {"normal", "outlier"}) of the baseline with the largest AUC; None where there is none."""
+    found = [
+        (score if model == "compressor" else model, by_part)
+        for model, by_score in by_model.items()
+        if model not in NAMES
+        for score, by_part in by_score.items()
+    ]
+    return max(found, key=lambda pair: auc(*_roc(pair[1])[:2]), default=None)
+
+
+def _roc(by_part):
+    label = np.concatenate([np.zeros(len(by_part["normal"])), np.ones(len(by_part["outlier"]))])
+    return roc_curve(label, np.concatenate([by_part["normal"], by_part["outlier"]]))
+
+
+def roc_curves(by_model, title, path):
+    """ROC curves of the paper's score and of the rule that leads, and of the best baseline.
+
+    Args:
+        by_model: {model: {score: {"normal": scores, "outlier": scores}}}.
+    """
+    curves = [
+        (f"{NAMES[model]}, {name}", by_model[model][score], COLOURS[model], style)
+        for (score, name), style in zip(SCORES.items(), ("--", "-"))
+        for model in NAMES
+        if score in by_model.get(model, {})
+    ]
+    best = _best_baseline(by_model)
+    if best:
+        curves.append((f"best baseline: {best[0].replace('_', ' ')}", best[1], "black", ":"))
+    figure, axis = plt.subplots(figsize=(8.6, 4.6), layout="constrained")
+    for name, by_part, colour, style in curves:
+        fpr, tpr, _ = _roc(by_part)
+        axis.plot(100 * fpr, 100 * tpr, style, color=colour, lw=1.5, label=f"{name}: {100 * auc(fpr, tpr):.1f}")
+    axis.plot([0, 100], [0, 100], color="grey", lw=0.6)
+    axis.set(xlabel="normal images called outliers, %", ylabel="outliers found, %", box_aspect=1)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), title="AUC, %")
     figure.suptitle(title)
-    figure.tight_layout()
     save(figure, path)
 
 
-def extremes(image_sets, by_set, outlier, title, path, number=20):
-    """The normal images with the largest scores above the outliers with the smallest: where a score errs."""
-    most = np.argsort(by_set["test"])[::-1][:number]
-    least = np.argsort(by_set[outlier])[:number]
-    rows = [image_sets["test"][most], image_sets[outlier][least]]
-    grid([row for row in rows if len(row)], path, title, ["most outlying\nnormals", "least outlying\noutliers"])
+def score_histograms(by_model, title, path):
+    """Histograms of normal and outlying scores: a row for the paper's score and one for the rule that leads."""
+    models = [model for model in NAMES if model in by_model]
+    figure, axes = plt.subplots(
+        len(SCORES), len(models), figsize=(3.6 * len(models), 5.6), squeeze=False, layout="constrained"
+    )
+    for row, (score, score_name) in zip(axes, SCORES.items()):
+        for axis, model in zip(row, models):
+            by_part = by_model[model].get(score)
+            if by_part is None:  # MetaVAE has no density of states
+                axis.axis("off")
+                continue
+            bins = np.linspace(
+                *np.quantile(np.concatenate([by_part["normal"], by_part["outlier"]]), [0.002, 0.998]), 60
+            )
+            for part, colour in (("normal", "tab:blue"), ("outlier", "tab:red")):
+                axis.hist(by_part[part], bins, density=True, alpha=0.5, color=colour, label=part)
+            axis.set_title(f"{NAMES[model]}: {score_name}", fontsize=8)
+            axis.set_xlabel("score, nats per image", fontsize=8)
+            axis.tick_params(labelsize=7)
+        row[0].set_ylabel("share of images per nat", fontsize=8)
+    axes[0, 0].legend(fontsize=8)
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def extremes(images, by_part, title, path, number=20):
+    """The normal images with the largest scores above the outliers with the smallest: where a score errs.
+
+    Args:
+        images, by_part: {"normal", "outlier"}, images (N, H, W, 1) and their scores (N,).
+    """
+    most = np.argsort(by_part["normal"])[::-1][:number]
+    least = np.argsort(by_part["outlier"])[:number]
+    rows = [images["normal"][most], images["outlier"][least]]
+    columns = min(len(row) for row in rows)
+    grid([row[:columns] for row in rows], path, title, ["most outlying\nnormals", "least outlying\noutliers"])

@@ -18,8 +18,8 @@ RECIPES = {
 
 
 DATA_HELP = (
-    "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz with x (N, H, W) and "
-    "y (N,), optionally x_test and y_test"
+    "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz with "
+    "x (N, H, W) and y (N,), optionally x_test and y_test"
 )
 
 

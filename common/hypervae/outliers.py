@@ -1,4 +1,4 @@
-"""Outlier scores (section 4.4), the measures of Table 4, and baselines from scikit-learn.
+"""Outlier scores (section 4.4) and the measures of Table 4.
 
 Every score is one number an image, larger = more outlying, and needs normal images only. Lengths are in
 nats per image.
@@ -16,32 +16,31 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common.hypervae import density
+from common.hypervae.baselines import COMPRESSORS, compressed_lengths
 from common.hypervae.hypervae import HyperVAE
+from common.hypervae.mixtures import HEADLINE
 
-# The one rule for every pair, fixed before any outlier was scored: the density of states, with the codes themselves
-# among the statistics, since single numbers cannot say where in code space an image lies.
-HEADLINE = "density_of_states_and_codes"
+# Every image set has draws of its own, whatever else is scored beside it.
+STREAMS = {"validation": 0, "normal": 1, "outlier": 2}
 
 
-def statistics(model, image_sets, seed=0, num_samples=16, average_vae=None, batch_size=50, progress=iter):
-    """What a model says of each image taken alone: tables with one row an image.
+def image_statistics(model, num_samples=16, average_vae=None, batch_size=50):
+    """What a model says of each image taken alone.
 
     HyperVAE treats each image x as a task of its own: theta(x) is decoded from the mean of q(u|x), and
     all of a batch's VAEs run in one program (their kernels B + U H V are formed only where that is cheaper).
 
     Args:
         model: VAE or HyperVAE.
-        image_sets: {name: images (N, H, W, 1) in {0, 1}}.
-        seed: of the draws of z.
         num_samples: draws of z for the reconstruction term.
         average_vae: HyperVAE only: the plain VAE of `HyperVAE.average_vae`, to measure the regret by.
         batch_size: images in one program; bounds the memory.
-        progress: wraps the list of batches, e.g. tqdm.
 
     Returns:
-        {name: DataFrame} with reconstruction, kl_z, norm_z (|mean of z|) and the mean of z itself as code_z0, ...;
-        for HyperVAE also kl_u (whole, not shared), norm_u, code_u0, ... and, given `average_vae`, regret: the
-        description length under the average theta minus that under theta(x).
+        A function from images (N, H, W, 1) in {0, 1}, a seed (two whole numbers) and `progress` (it wraps the list of
+        batches, e.g. tqdm) to a table with one row an image. Its columns are reconstruction, kl_z, norm_z (|mean of
+        z|) and the mean of z itself as code_z0, ...; for HyperVAE also kl_u (whole, not shared), norm_u, code_u0, ...
+        and, given `average_vae`, regret: the description length under the average theta minus that under theta(x).
     """
     hyper = isinstance(model, HyperVAE)
 
@@ -60,22 +59,26 @@ def statistics(model, image_sets, seed=0, num_samples=16, average_vae=None, batc
             columns |= {f"code_{name}{i}": value for i, value in enumerate(tf.unstack(code, axis=-1))}
         return columns
 
-    tables = _in_batches(of_batch, image_sets, seed, batch_size, progress)
-    if hyper and average_vae is not None:
-        averages = statistics(average_vae, image_sets, seed, num_samples, None, batch_size, progress)
-        for name, table in tables.items():
-            average = averages[name]
-            table["regret"] = (average["reconstruction"] + average["kl_z"]) - (table["reconstruction"] + table["kl_z"])
-    return tables
+    own = _in_batches(of_batch, batch_size)
+    if not hyper or average_vae is None:
+        return own
+    under_average = image_statistics(average_vae, num_samples, batch_size=batch_size)
+
+    def with_regret(images, seed, progress=iter):
+        table, average = own(images, seed, progress), under_average(images, seed, progress)
+        regret = (average["reconstruction"] + average["kl_z"]) - (table["reconstruction"] + table["kl_z"])
+        return table.assign(regret=regret)
+
+    return with_regret
 
 
-def metavae_statistics(model, image_sets, seed=0, num_samples=16, batch_size=50, progress=iter):
+def metavae_statistics(model, num_samples=16, batch_size=50):
     """MetaVAE's two scores: KL(z), and -ELBO averaged over all its decoders (it has none for an unseen task).
 
     The draws of z are shared out among the decoders, at least one for each.
 
     Returns:
-        {name: DataFrame} with kl_z and neg_elbo_all_decoders, one row an image.
+        A function as that of `image_statistics`, to a table with kl_z and neg_elbo_all_decoders.
     """
     decoders = model.num_tasks
     each = math.ceil(num_samples / decoders)
@@ -87,19 +90,21 @@ def metavae_statistics(model, image_sets, seed=0, num_samples=16, batch_size=50,
         length = density.code_length(model.body, theta, tasks, batch_seed, num_samples=each)
         return {"kl_z": length.kl_z[0], "neg_elbo_all_decoders": tf.reduce_mean(length.neg_elbo, 0)}
 
-    return _in_batches(of_batch, image_sets, seed, max(1, batch_size * num_samples // (decoders * each)), progress)
+    return _in_batches(of_batch, max(1, batch_size * num_samples // (decoders * each)))
 
 
-def _in_batches(of_batch, image_sets, seed, batch_size, progress):
-    starts = [(name, start) for name, x in image_sets.items() for start in range(0, len(x), batch_size)]
-    parts = {name: [] for name in image_sets}
-    for number, (name, start) in enumerate(progress(starts)):
-        images = image_sets[name][start : start + batch_size]
-        # A set's last batch is filled up with images of its own: one shape, one compilation.
-        filled = tf.cast(np.resize(images, (batch_size,) + images.shape[1:]), tf.float32)
-        columns = of_batch(filled, tf.constant([seed, number]))
-        parts[name].append(pd.DataFrame({column: values.numpy()[: len(images)] for column, values in columns.items()}))
-    return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+def _in_batches(of_batch, batch_size):
+    def of_images(images, seed, progress=iter):
+        parts = []
+        for number, start in enumerate(progress(range(0, len(images), batch_size))):
+            batch = images[start : start + batch_size]
+            # The last batch is filled up with images of its own: one shape, one compilation.
+            filled = tf.cast(np.resize(batch, (batch_size,) + batch.shape[1:]), tf.float32)
+            columns = of_batch(filled, tf.random.fold_in(tf.constant(seed), number))
+            parts.append(pd.DataFrame({name: values.numpy()[: len(batch)] for name, values in columns.items()}))
+        return pd.concat(parts, ignore_index=True)
+
+    return of_images
 
 
 def density_of_states(normal, seed=0, max_components=8):
@@ -121,38 +126,82 @@ def density_of_states(normal, seed=0, max_components=8):
     return lambda table: -search.best_estimator_.score_samples(table[list(normal.columns)].to_numpy())
 
 
-def scores(tables, seed=0):
-    """All scores of VAE or HyperVAE from its statistics joined with the compressed lengths.
+def score_functions(validation, seed=0):
+    """All scores of VAE or HyperVAE.
 
     Args:
-        tables: {name of an image set: DataFrame of `statistics` and `compressed_lengths`}; "validation" holds
-            the normal images that the density of states is fitted to.
+        validation: table of `image_statistics` and `compressed_lengths`, of normal images that the model was not
+            trained on; the density of states is fitted to it.
+        seed: of that fit.
 
     Returns:
-        {score: {name of an image set: scores (N,)}}, without "validation".
+        {score: function from a table with the same columns to scores (N,)}.
     """
-    numbers = [name for name in tables["validation"] if not name.startswith("code_")]
-    states = density_of_states(tables["validation"][numbers], seed)
-    states_and_codes = density_of_states(tables["validation"], seed)
-    result = {}
-    for name, table in tables.items():
-        if name == "validation":
-            continue
-        length = table["reconstruction"] + table["kl_z"]
-        own = {
-            "description_length": length,
-            "kl": table["kl_z"],
-            "density_of_states": states(table),
-            HEADLINE: states_and_codes(table),
+
+    def length(table):
+        return table["reconstruction"] + table["kl_z"]
+
+    def adjusted(compressor):
+        return lambda table: length(table) - table[compressor]
+
+    numbers = [name for name in validation if not name.startswith("code_")]
+    found = {
+        "description_length": length,
+        "kl": lambda table: table["kl_z"],
+        "density_of_states": density_of_states(validation[numbers], seed),
+        # The codes too, since single numbers cannot say where in code space an image lies.
+        HEADLINE: density_of_states(validation, seed),
+    }
+    found |= {f"complexity_adjusted_{compressor}": adjusted(compressor) for compressor in COMPRESSORS}
+    if "kl_u" in validation:
+        found["description_length_with_u"] = lambda table: length(table) + table["kl_u"]
+    if "regret" in validation:
+        found["regret"] = lambda table: table["regret"]
+    return found
+
+
+def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
+    """A function from outliers (M, H, W, 1) to the scores of VAE or HyperVAE on a mixture with a Dataset's test part.
+
+    Args:
+        fit_seed: of the density of states; seed: of the draws of z.
+
+    Returns:
+        {score: {"normal": (N,), "outlier": (M,)}} of each call; what concerns the normal images is done once.
+    """
+    average = model.average_vae(data.x_validation) if isinstance(model, HyperVAE) else None
+    statistics = image_statistics(model, num_samples, average)
+
+    def table(part, x):
+        return statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x))
+
+    functions = score_functions(table("validation", data.x_validation), fit_seed)
+    normal = table("normal", data.x_test)
+
+    def score(x):
+        outlier = table("outlier", x)
+        return {
+            name: {"normal": np.asarray(of(normal), np.float64), "outlier": np.asarray(of(outlier), np.float64)}
+            for name, of in functions.items()
         }
-        own |= {f"complexity_adjusted_{compressor}": length - table[compressor] for compressor in COMPRESSORS}
-        if "kl_u" in table:
-            own["description_length_with_u"] = length + table["kl_u"]
-        if "regret" in table:
-            own["regret"] = table["regret"]
-        for score, values in own.items():
-            result.setdefault(score, {})[name] = np.asarray(values, np.float64)
-    return result
+
+    return score
+
+
+def metavae_scorer(model, data, seed=0, num_samples=16, progress=iter):
+    """As `scorer`, for MetaVAE."""
+    statistics = metavae_statistics(model, num_samples)
+    normal = statistics(data.x_test, (seed, STREAMS["normal"]), progress)
+
+    def score(x):
+        outlier = statistics(x, (seed, STREAMS["outlier"]), progress)
+        columns = {"kl": "kl_z", "description_length": "neg_elbo_all_decoders"}
+        return {
+            name: {"normal": normal[column].to_numpy(float), "outlier": outlier[column].to_numpy(float)}
+            for name, column in columns.items()
+        }
+
+    return score
 
 
 def measures(normal, outlier, seed=0, num_bootstrap=500):

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
+from common.hypervae import density
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
 from common.hypervae.tasks import training_batches
@@ -16,6 +18,9 @@ from common.runs.identity import Record, label
 
 CHECKPOINT_EVERY = 100  # iterations; also one row of the training log
 MEASURES = ("neg_elbo", "reconstruction", "kl_z", "kl_u")
+HELD_OUT = "held_out_neg_elbo"  # column of the log: -ELBO on validation images, by the protocol of Table 1
+HELD_OUT_TIMES, HELD_OUT_IMAGES = 10, 1_000  # measured that often in a run, on at most so many images
+HELD_OUT_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Run:
 
     model: keras.Model
     settings: Settings
-    log: pd.DataFrame  # one row for each CHECKPOINT_EVERY iterations: iteration, seconds so far, and MEASURES
+    log: pd.DataFrame  # a row for each CHECKPOINT_EVERY iterations: iteration, seconds so far, MEASURES, HELD_OUT
     trained_at: str  # commit
     folder: Path
 
@@ -69,23 +74,40 @@ class Run:
         return float(self.log["seconds"].iloc[-1])
 
 
+def build_networks(
+    model,
+    image_shape,
+    num_classes,
+    body="conv",
+    latent_dim=10,
+    hyper_latent_dim=10,
+    summary="draw",
+    generator="layerwise",
+    seed=0,
+    kl_warmup=0,
+):
+    """An untrained VAE, MetaVAE or HyperVAE; the seed decides its initial weights, and later its draws in training.
+
+    Args:
+        model: "vae", "metavae" or "hypervae".
+        num_classes: MetaVAE's decoders; hyper_latent_dim, summary, generator: HyperVAE's. The others ignore them.
+        kl_warmup: iterations, see VAE.
+    """
+    keras.utils.set_random_seed(seed)
+    common = dict(image_shape=image_shape, latent_dim=latent_dim, seed=seed, kl_warmup=kl_warmup, body=body)
+    if model == "vae":
+        return VAE(**common)
+    if model == "metavae":
+        return MetaVAE(num_tasks=num_classes, **common)
+    return HyperVAE(hyper_latent_dim=hyper_latent_dim, summary=summary, generator=generator, **common)
+
+
 def build_model(settings, data):
     """An untrained, compiled model for a Dataset's shapes and kind; the seed decides its initial weights."""
-    keras.utils.set_random_seed(settings.seed)
     warmup = round(settings.kl_warmup * settings.iterations)
-    common = dict(image_shape=data.image_shape, latent_dim=settings.latent_dim, seed=settings.seed, kl_warmup=warmup)
-    common["body"] = data.body
-    if settings.model == "vae":
-        model = VAE(**common)
-    elif settings.model == "metavae":
-        model = MetaVAE(num_tasks=data.num_classes, **common)
-    else:
-        model = HyperVAE(
-            hyper_latent_dim=settings.hyper_latent_dim,
-            summary=settings.summary,
-            generator=settings.generator,
-            **common,
-        )
+    own = ("latent_dim", "hyper_latent_dim", "summary", "generator", "seed")
+    options = {name: getattr(settings, name) for name in own}
+    model = build_networks(settings.model, data.image_shape, data.num_classes, data.body, kl_warmup=warmup, **options)
     rate = settings.learning_rate
     if settings.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, settings.iterations)
@@ -99,12 +121,39 @@ def build_model(settings, data):
     return model
 
 
+def held_out_part(data):
+    """At most HELD_OUT_IMAGES validation images and their labels, equally many of each class where it has so many."""
+    labels = np.unique(data.y_validation)
+    each = max(1, HELD_OUT_IMAGES // max(1, len(labels)))
+    chosen = [np.flatnonzero(data.y_validation == label)[:each] for label in labels[:HELD_OUT_IMAGES]]
+    index = np.concatenate(chosen) if chosen else np.zeros(0, int)
+    return data.x_validation[index], data.y_validation[index]
+
+
+def held_out_curve(model, data, total):
+    """A function from an epoch to {HELD_OUT: -ELBO} after every tenth of `total` epochs, to {} in between.
+
+    Its draws have a seed of their own and the model's weights are only read: the training does not notice.
+    """
+    x, y = held_out_part(data)
+    if not len(y):
+        return lambda epoch: {}
+    largest = min(100, int(np.bincount(y).max()))  # no task is larger: where classes are small, nothing is filled up
+    evaluator = density.Evaluator(model, largest, num_importance_samples=0, compiled=False)
+
+    def measure(epoch):
+        due = HELD_OUT_TIMES * epoch // total > HELD_OUT_TIMES * (epoch - 1) // total
+        return {HELD_OUT: float(evaluator(x, y, HELD_OUT_SEED)["neg_elbo"])} if due else {}
+
+    return measure
+
+
 def fit_or_load(settings, data, checkpoints, tensorboard=False):
     """Train, continue a run that was cut off, or load a finished one.
 
-    Batches and noise are functions of the seed and the iteration, and weights, optimiser state and log are saved together every
-    CHECKPOINT_EVERY iterations, so a run killed at any moment and started again ends with the weights of an uninterrupted one.
-    Another process that trains the same run is waited for.
+    Batches and noise are functions of the seed and the iteration, and weights, optimiser state and log are saved
+    together every CHECKPOINT_EVERY iterations, so a run killed at any moment and started again ends with the weights of
+    an uninterrupted one. Another process that trains the same run is waited for.
 
     Raises:
         InputError: a damaged checkpoint, a folder that cannot be written, a training that diverged.
@@ -114,10 +163,11 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
         model = build_model(settings, data)
         progress = resume(folder, settings, model)
         total = -(-settings.iterations // CHECKPOINT_EVERY)
+        held_out = held_out_curve(model, data, total)
 
         def measure(_, epoch, logs):
             done = min(epoch * CHECKPOINT_EVERY, settings.iterations)
-            return {"iteration": done, **{name: float(logs[name]) for name in MEASURES}}
+            return {"iteration": done, **{name: float(logs[name]) for name in MEASURES}, **held_out(epoch)}
 
         unit = ("iterations", CHECKPOINT_EVERY, settings.iterations)
         options = dict(
@@ -138,4 +188,5 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
                 batches = training_batches(data.x, data.y, *shape, settings.seed, start, stop, model.mixed_batches)
                 options = dict(initial_epoch=first, epochs=last, steps_per_epoch=steps, callbacks=callbacks)
                 model.fit(batches, verbose=0, shuffle=False, **options)
-    return Run(model, settings, pd.DataFrame(progress["rows"]), progress["trained_at"], folder)
+    log = pd.DataFrame(progress["rows"], columns=["iteration", "seconds", *MEASURES, HELD_OUT])
+    return Run(model, settings, log, progress["trained_at"], folder)
