@@ -87,7 +87,8 @@ class ImplicitHypernet(keras.Model):
         members, inputs = len(self.streams), self.sizes[0]
         draws = (self.weights_per_step or rows) if self.source.stochastic else 0
         counts = [draws * self.noise_dim, rows * inputs]
-        seeds = [[self.seed * 100_003 + stream, step] for stream in self.streams]
+        # TensorFlow's seeds have 32 bits.
+        seeds = [[(self.seed * 100_003 + stream) % (2**31 - 1), step] for stream in self.streams]
         normal = tf.stack([tf.random.stateless_normal((sum(counts),), seed, alg=PHILOX) for seed in seeds])
         noise, input_noise = tf.split(normal, counts, 1)
         input_noise = tf.reshape(input_noise, (members, rows, inputs))

@@ -160,6 +160,7 @@ def _train_and_measure(run, source, folder):
     table = tabular.load(*source)
     if table.fingerprint() != run.fingerprint:
         raise InputError(f"{source[0]} has changed since this command began: start it again")
+    table = tabular.centred(table)
     members = Members(table, run.splits)
     sizes, options = (table.x.shape[1], run.hidden_units, 1), run.of_hypernetwork()
     model = implicit.ImplicitHypernet(

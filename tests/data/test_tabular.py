@@ -47,6 +47,17 @@ def test_csv_and_npz_of_one_table_agree(tmp_path):
     np.testing.assert_array_equal(tables[0].x, x)
 
 
+def test_large_offsets_keep_their_digits():
+    x, y = small()
+    far = tabular.Table("t", x + [1e9, 0, 0], y - 1e8, *tabular.standard_splits(40))
+    found = tabular.centred(far)
+    for before, after in ((far.x[:, 0], found.x[:, 0]), (far.y, found.y)):
+        np.testing.assert_allclose(after.astype(np.float32), before - before.mean(), atol=1e-6)
+    np.testing.assert_array_equal(found.x[:, 1:], x[:, 1:])
+    constant = tabular.Table("t", np.full((40, 1), 0.998), y, *tabular.standard_splits(40))
+    np.testing.assert_array_equal(tabular.centred(constant).x, constant.x)
+
+
 def bad_tables(folder):
     x, y = small()
     train, test = tabular.standard_splits(40)
@@ -77,6 +88,7 @@ def bad_tables(folder):
         "outside 0 to 39": save("range.npz", train_index=train, test_index=test + 1),
         "both parts": save("both.npz", train_index=train, test_index=train[:, :4]),
         "must both be there": save("half.npz", train_index=train),
+        "nothing to predict": save("constant.npz", y=np.full(40, 2.0)),
         "numbers are needed": save("words.npz", y=np.array(["a"] * 40)),
     }
 
@@ -90,7 +102,7 @@ MESSAGES += [
     "(N, d)",
     "outside 0 to 39",
 ]
-MESSAGES += ["both parts", "must both be there", "numbers are needed"]
+MESSAGES += ["both parts", "must both be there", "numbers are needed", "nothing to predict"]
 
 
 @pytest.mark.parametrize("message", MESSAGES)
