@@ -71,6 +71,7 @@ trials: .venv/.installed
 	  $(REGRESS) --dataset kin8nm naval power --method sgd --learning-rate $$rate || exit; \
 	  $(REGRESS) --dataset protein --splits 5 --method sgd --learning-rate $$rate || exit; done
 	$(REGRESS) --dataset power --method hypernet --learning-rate 0.01
+	$(REGRESS) --dataset power --method hypernet --learning-rate 0.01 --kernel-rate 1
 	$(REGRESS) --dataset protein --splits 5 --method hypernet --learning-rate 0.003
 	$(REGRESS) --dataset kin8nm naval power --method hypernet --learning-rate 0.003 --kernel-rate 1
 	$(REGRESS) --dataset protein --splits 5 --method hypernet --learning-rate 0.003 --kernel-rate 1
@@ -114,6 +115,7 @@ bench: .venv/.installed
 	$(RUN) benchmarks/outlier_scoring.py
 	$(RUN) benchmarks/bayesian_optimization.py
 	$(RUN) benchmarks/evolutionary_step.py
+	$(if $(wildcard $(DATA_DIR)/images/house.png),$(RUN) benchmarks/denoising_rivals.py $(HOUSE) --sigma 25 50 --seeds 0 1)
 	$(if $(TDB),$(RUN) benchmarks/phase_diagrams.py --tdb $(TDB) --limits $(DATA_DIR)/alloys/alloy_limits.csv)
 
 clean:
