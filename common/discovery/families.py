@@ -117,7 +117,8 @@ class Family:
         Returns:
             the cosine distance.
         """
-        target, scale = tf.cast(target * scale, tf.float32), tf.cast(scale, tf.float32)
+        target, shape = tf.cast(target * scale, tf.float32), target.shape
+        scale = tf.broadcast_to(tf.cast(scale, tf.float32), shape)  # one program serves every scale
         box = np.concatenate([self.u_box, self.z_box])
 
         def value_and_gradient(place):

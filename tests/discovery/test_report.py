@@ -1,0 +1,229 @@
+"""What reports make of searches: protocols apart, paired differences by hand, Table 5 at equal seeds; figures."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image
+from test_records import SEARCH, Training, discovery
+
+from common.discovery import alloy_search, digits, figures, report
+from common.discovery.records import METHOD_NAMES, FoundAlloys, Target, ThroughCalphad, columns
+from common.errors import InputError
+
+SEARCHES = ("vae", *report.COMPARED, "random_vae", "random_hypervae")
+COMMITS = {"trained_at": "t", "evaluated_at": "e"}
+
+
+def digit_rows(target, seed, evaluations, ratio=0.5):
+    """Rows of one target's searches; HyperVAE's distances are `ratio` times VAE + BO's."""
+    digit, index = target
+    models = {name: Training(f"without {digit}", name, seed) for name in ("vae", "hypervae")}
+    search = dataclasses.replace(SEARCH, seed=seed, evaluations=evaluations)
+    record = discovery(**models, search=search, target=Target(str(digit), str(index), f"{target}"))
+    cells = columns(record) | {"digit": digit, "target_index": index} | COMMITS
+    curves, best = [], {}
+    for method, number in itertools.product(SEARCHES, range(evaluations)):
+        start = 0.8 if "hypervae" not in method else 0.8 * ratio
+        distance = start / (1 + number)
+        best[method] = min(distance, best.get(method, 9))
+        row = {"method": method, "evaluation": number + 1, "step": 0, "seconds": 0.5, "cosine_distance": distance}
+        curves.append(cells | row | {"best_so_far": best[method]})
+    names = ("vae", "hypervae_once", "hypervae_joint")
+    return curves, [cells | {"method": name, "cosine_distance": 0.01} for name in names]
+
+
+def written(folder, *searches):
+    curves, bounds = zip(*searches)
+    return digits.write_tables(
+        folder, [row for part in curves for row in part], [row for part in bounds for row in part]
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Tables of two protocols, 4 and 8 evaluations, of two classes with two and one targets and two seeds."""
+    path = tmp_path_factory.mktemp("results") / report.DIGITS
+    for evaluations, ratio in ((4, 0.5), (8, 2.0)):
+        targets = [((1, 5), 0), ((1, 5), 1), ((1, 6), 0), ((7, 2), 0)]
+        written(path, *(digit_rows(target, seed, evaluations, ratio) for target, seed in targets))
+    return path
+
+
+def test_protocols_are_never_averaged(folder):
+    summary = pd.read_csv(folder / "summary.csv").set_index(["evaluations", "digit", "method"])
+    assert len(summary) == 2 * 2 * len(SEARCHES) and summary["protocol"].nunique() == 2
+    assert summary.loc[(4, 1, "vae"), ["num_targets", "num_seeds"]].tolist() == [2, 2]
+    assert summary.loc[(4, 7, "vae"), ["num_targets", "num_seeds"]].tolist() == [1, 1]
+    for evaluations, ratio, wins in ((4, 0.5, 3), (8, 2.0, 0)):
+        own = summary.loc[evaluations].loc[1]
+        assert own.loc["vae", "final"] == pytest.approx(0.8 / evaluations)
+        assert own.loc["hypervae_joint", "final"] == pytest.approx(0.8 * ratio / evaluations)
+        assert own.loc["hypervae_joint", "wins"] == wins
+        # 0.5 of the distance is reached after half of the evaluations, twice of it never.
+        reached = own.loc["hypervae_joint", "evaluations_to_vae"]
+        assert reached == evaluations / 2 if ratio < 1 else np.isnan(reached)
+    (title, text), *_ = report.sections(folder.parent)
+    assert "digits" in title and text.count("| class held out |") == 2
+    assert "search.evaluations" not in text and "evaluations 4" in text and "evaluations 8" in text
+
+
+def test_the_same_rows_twice_are_found_once(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    written(folder, digit_rows((1, 6), 0, 4, 0.5))
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_fresh_clone_has_the_packed_table_alone(folder, tmp_path):
+    for path in folder.glob("*.*"):
+        if path.name != "figure3a.csv" and path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    protocols = written(tmp_path, digit_rows((7, 3), 0, 4))
+    assert sorted(len(protocol.rows) for protocol in protocols) == [5 * 4 * len(SEARCHES), 4 * 8 * len(SEARCHES)]
+
+
+def test_paired_differences_are_over_targets(folder):
+    pairs = pd.read_csv(folder / "paired.csv").set_index(["ratio", "method"])
+    assert len(pairs) == 2 * len(report.COMPARED) and (pairs["num_targets"] == 3).all()  # seeds are no targets
+    won, lost = pairs.loc[(0.5, "hypervae_joint")], pairs.loc[(2.0, "hypervae_joint")]
+    assert won["wins"] == 3 and lost["wins"] == 0
+    assert won["p_sign"] == lost["p_sign"] == 0.25 and won["p_holm"] == 1  # 2 / 2^3, times four methods
+    assert won[["ratio_low", "ratio_high"]].tolist() == [0.5, 0.5]
+
+
+def test_holms_correction_by_hand():
+    # Sorted 0.01 0.02 0.03 0.4: times 4, 3, 2, 1, each at least the one before.
+    np.testing.assert_allclose(report.holm([0.03, 0.01, 0.4, 0.02]), [0.06, 0.04, 0.4, 0.06])
+    assert report.holm([0.9, 0.8]).max() == 1
+
+
+def test_the_interval_of_a_median_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(100):
+        low, high = report.median_interval(rng.exponential(1, 25), 0.9)
+        hits += low < np.log(2) < high
+    assert 82 <= hits <= 97
+    assert np.isnan(report.median_interval([1.0], 0.9)).all()
+
+
+def alloy_rows(alloy, seed, error, through=None):
+    """Rows of table5.csv of one class and seed: errors from `error` percent up, through CALPHAD `through`."""
+    models = {name: Training(f"without {alloy}", name, seed) for name in ("vae", "hypervae")}
+    search = dataclasses.replace(SEARCH, seed=seed)
+    target = dict(target=Target(alloy, "mean", alloy), target_kind="mean", objective="cosine", known_tasks=True)
+    found = FoundAlloys(discovery(**models, search=search, **target), "ridge", "t")
+    cells = columns(found.discovery) | {"alloy": alloy, "objective": "cosine", "likelihood": "multinomial"} | COMMITS
+    cells |= {"regressor": "ridge", "phase_error": 1.0, "in_class": error <= 20}
+    rows = []
+    for number, method in enumerate(("vae", *report.COMPARED, "nearest_known", "own_alloy")):
+        own = {"run": found, "method": method, "element_error": error + number, "calphad_evaluations": 0}
+        rows.append(cells | own | {"cosine_distance": 0.1 - 0.01 * number})
+    if through is not None:
+        own = {"run": ThroughCalphad(found, 100), "method": "hypervae_calphad", "calphad_evaluations": 100}
+        rows.append(cells | own | {"element_error": through, "cosine_distance": 0.01})
+    return rows
+
+
+def cells_of(text):
+    """{(first cell, column): cell} of a Markdown table."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.strip().splitlines()]
+    header, _, *body = lines
+    return {(row[0], name): cell for row in body for name, cell in zip(header, row)}
+
+
+def test_table5_has_a_second_table_at_the_seeds_of_the_searches_through_calphad(tmp_path):
+    rows = [row for seed in (0, 1, 2) for row in alloy_rows("2024", seed, 10.0 + 10 * seed, 5.0 if seed == 0 else None)]
+    _, table = alloy_search.write_tables(tmp_path, *digit_rows_as_alloys(), rows)
+    text = report.table5(table, report.read_records(tmp_path / "table5.csv"))
+    every, same = (part for part in text.split("\n\n") if part.startswith("| alloy |"))
+    every, same = cells_of(every), cells_of(same)
+    through = "hypervae_calphad, 300 + 100 evaluations"
+    assert every["seeds", "vae"] == "3" and every["seeds", through] == "1" == same["seeds", "vae"]
+    assert every["2024", "vae"] == "20.0 / 1.0" and same["2024", "vae"] == "10.0 / 1.0"  # median over seeds; seed 0
+    assert every["2024", through] == same["2024", through] == "5.0 / 1.0"
+    assert every["2024", report.CLOSEST] == "24.0 / 1.0"  # the joint search ends closest
+    assert every["within 20 %", "vae"] == "1 of 1" and every["within 20 %", "hypervae_once"] == "0 of 1"
+    assert every["2024", "paper"] == "31.5 / 3.5"
+    assert "at the seeds of the searches through CALPHAD (0)" in text
+
+
+def digit_rows_as_alloys():
+    """(rows of figure3b.csv, of bounds.csv) that stand for an alloy's."""
+    curves, bounds = digit_rows((1, 5), 0, 4)
+    more = {"alloy": "2024", "objective": "cosine", "likelihood": "multinomial"}
+    return [row | more for row in curves], [row | more for row in bounds]
+
+
+def test_a_run_without_its_record_is_one_line(folder, tmp_path):
+    for name in ("bounds.csv", "summary.csv", "paired.csv"):
+        (tmp_path / report.DIGITS).mkdir(exist_ok=True)
+        (tmp_path / report.DIGITS / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(InputError, match="settings.json.*lacks run"):
+        report.sections(tmp_path)
+
+
+def test_no_tables_no_sections(tmp_path):
+    assert report.sections(tmp_path) == [] and report.headline(tmp_path) == []
+
+
+def test_the_headline_is_the_papers_method_beside_vae_and_bo(folder):
+    rows = sorted(report.headline(folder.parent), key=lambda row: row[2])
+    assert [row[2] for row in rows] == ["0.1; closer on 3 of 3 targets (p 1)", "0.2; closer on 0 of 3 targets (p 1)"]
+    assert [row[3] for row in rows] == ["VAE + BO 0.2", "VAE + BO 0.1"]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What was drawn last, a matplotlib figure, beside its file."""
+    seen = []
+    plain = figures.save
+    monkeypatch.setattr(figures, "save", lambda figure, path: (seen.append(figure), plain(figure, path)))
+    return seen
+
+
+def test_curves_and_their_paired_differences_are_drawn(folder, tmp_path, drawn):
+    protocols = written(folder, digit_rows((1, 6), 0, 4, 0.5))
+    protocol = min(protocols, key=lambda own: own.rows["evaluations"].iloc[0])
+    figures.discovery_curves(protocol, tmp_path / "curves.png", "digit", "medians")
+    one, seven, below = drawn[0].axes
+    assert one.get_title() == "digit 1 held out" and one.get_yscale() == "log"
+    assert len(one.collections) == 5 and not seven.collections  # bands: of three searches, not of one
+    line = next(line for line in one.lines if line.get_label() == METHOD_NAMES["hypervae_joint"])
+    np.testing.assert_allclose(line.get_ydata(), 0.4 / np.arange(1, 5), rtol=1e-5)
+    points = [line.get_xdata() for line in below.lines if line.get_marker() == "o"]
+    assert len(points) == 4 and all(np.allclose(own, 0.5) and len(own) == 3 for own in points)
+    labels = [tick.get_text() for tick in one.get_yticklabels() if one.get_ylim()[0] <= tick.get_position()[1] <= 0.9]
+    assert len(labels) >= 3 and all(float(label) > 0 for label in labels)
+    assert image.imread(tmp_path / "curves.png").std() > 0.05
+
+
+def test_a_phase_has_one_colour_in_every_figure_and_liquid_is_seen(tmp_path, drawn):
+    phases, temperatures = ("LIQUID", "FCC_A1", "S_PHASE", "AL5FE2"), np.array([400.0, 600.0, 900.0])
+    diagram = np.array([[0, 0, 0.9], [0.9, 0.95, 0.1], [0.06, 0.03, 0], [0.04, 0.02, 0]])[..., None]
+    other = diagram.copy()
+    other[2], other[1] = 0, diagram[1] + diagram[2]
+    for name, target in (("a", diagram), ("b", other)):
+        shown = {"target": (target, 0.0), "vae": (diagram, 0.0123)}
+        figures.phase_diagrams(shown, phases, temperatures, "an alloy", tmp_path / f"{name}.png")
+    colours = [
+        {part.get_label(): tuple(part.get_facecolor()[0]) for part in figure.axes[0].collections} for figure in drawn
+    ]
+    assert colours[0]["FCC_A1"] == colours[1]["FCC_A1"] != colours[0]["LIQUID"] == colours[1]["LIQUID"]
+    assert "AL5FE2" not in colours[0] and set(colours[0]) == {"FCC_A1", "S_PHASE", "others", "LIQUID"}
+    assert len(set(map(tuple, figures.PHASE_COLOURS.values()))) == len(figures.PHASE_COLOURS) == 20
+    assert drawn[0].axes[0].get_ylim() == (0, 1) and drawn[0].axes[2].get_ylim() == (0.8, 1)
+    assert drawn[0].axes[1].get_title().endswith("distance 0.012") and "distance" not in drawn[0].axes[0].get_title()
+
+
+def test_figure_2_has_the_distance_under_each_design(tmp_path, drawn):
+    blank = np.zeros((3, 3, 1))
+    steps = {"target": 1, "vae": 1, "hypervae_once": 1, "hypervae_iterated": 2, "hypervae_joint": 2}
+    steps["hypervae_iterated_vae_init"] = 2
+    found = {m: {"designs": [blank] * n, "distances": [0.1 * (i + 1) for i in range(n)]} for m, n in steps.items()}
+    figures.discovered_designs({"4": found, "7": found}, "found", tmp_path / "figure2.png")
+    axes = drawn[0].axes
+    assert len(axes) == 2 * 9 and [axis.get_xlabel() for axis in axes[:5]] == ["", "0.100", "0.100", "0.100", "0.200"]
+    assert axes[4].get_title() == "iterated\nstep 2" and axes[9].get_ylabel() == "7"
