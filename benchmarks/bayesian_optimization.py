@@ -1,7 +1,7 @@
 """What the BO loop costs beside its objective, and what it finds, against GPyOpt called plainly.
 
-The objective is the cosine distance between designs of a fixed random decoder: cheap, smooth, saturating, of 10 dimensions.
-One core; seconds an evaluation, and the ratio to plain GPyOpt within this run.
+The objective is the cosine distance between designs of a fixed random decoder: cheap, smooth, saturating, of 10
+dimensions. One core; seconds an evaluation, and the ratio to plain GPyOpt within this run.
 """
 
 import argparse
@@ -14,9 +14,9 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"  # before numpy is loaded: plain GPyOpt would use every core
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
+import numpy as np  # noqa: E402
 
-from common.discovery.bayesopt import BayesianOptimizer, GPyOpt
+from common.discovery.bayesopt import BayesianOptimizer, GPyOpt  # noqa: E402
 
 BOUNDS = [(-5, 5)] * 10
 

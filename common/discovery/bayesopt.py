@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
 from common.errors import InputError
@@ -25,6 +26,7 @@ with warnings.catch_warnings():  # importing GPyOpt ends with warnings.filterwar
     import GPyOpt
     from GPyOpt.optimization.acquisition_optimizer import AcquisitionOptimizer
 
+SAME_POINT = 1e-6  # distance, in sides of the box, within which two points are one
 ACQUISITIONS = {
     "EI": lambda *parts: GPyOpt.acquisitions.AcquisitionEI(*parts, jitter=0.01),
     "LCB": lambda *parts: GPyOpt.acquisitions.AcquisitionLCB(*parts, exploration_weight=2),
@@ -169,12 +171,13 @@ class BayesianOptimizer:
 class _StartsAlsoFromTheBest(AcquisitionOptimizer):
     """Maximises the acquisition from uniform points and from perturbations of the best five evaluated points.
 
-    `side` is that of the trust region round the best point, as a fraction of the box; None means the whole box.
+    It never returns an evaluated point. `side` is that of the trust region round the best point, as a fraction of the
+    box; None means the whole box.
     """
 
     def __init__(self, space, x, y, side, rng):
         super().__init__(space)
-        self.best, self.rng = x[np.argsort(y, kind="stable")[:5]], rng
+        self.known, self.best, self.rng = x, x[np.argsort(y, kind="stable")[:5]], rng
         self.low, self.high = np.zeros(x.shape[1]), np.ones(x.shape[1])
         if side is not None:
             self.low, self.high = np.clip(self.best[0] - side / 2, 0, 1), np.clip(self.best[0] + side / 2, 0, 1)
@@ -196,7 +199,17 @@ class _StartsAlsoFromTheBest(AcquisitionOptimizer):
         box = list(zip(self.low, self.high))
         polished = [minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", bounds=box) for start in starts]
         found = min(polished, key=lambda result: result.fun)
-        return found.x[None], np.array([[found.fun]])
+        if self._to_known(found.x[None]) > SAME_POINT:
+            return found.x[None], np.array([[found.fun]])
+        # The objective is exact, so an evaluated point teaches nothing. A model that asks for one, as for the best
+        # corner when its length scale is huge, has nothing better to offer: look where nothing is known, anywhere.
+        anywhere = self.rng.random((1000, dimensions))
+        farthest = anywhere[[np.argmax(self._to_known(anywhere))]]
+        return farthest, f(farthest)
+
+    def _to_known(self, x):
+        """Distances (n,) of points (n, dimensions) to the nearest evaluated one each."""
+        return cdist(x, self.known).min(1)
 
 
 @contextmanager

@@ -78,6 +78,19 @@ def test_first_points_come_first():
     assert optimizer.best[1] == 0 and len(np.unique(optimizer.x, axis=0)) == 5
 
 
+@pytest.mark.parametrize("acquisition", ACQUISITIONS)
+@pytest.mark.parametrize("trust_region", [False, True])
+def test_a_point_is_never_asked_for_twice(acquisition, trust_region):
+    """A slope, along which the model sees nothing but the best corner, and a basin of a tenth of its length."""
+
+    def slope(x):
+        return x[0] - 2 * np.exp(-0.5 * ((x[0] - 0.83) / 0.03) ** 2)
+
+    optimizer = BayesianOptimizer([(0, 1)], seed=1, acquisition=acquisition, trust_region=trust_region)
+    assert optimizer.run(slope, 25)[1] < -1.1
+    assert len(np.unique(optimizer.x.round(6), axis=0)) == 25
+
+
 def test_stays_in_the_box():
     optimizer = BayesianOptimizer([(0, 1), (10, 30)])
     optimizer.run(lambda x: x[0] + x[1], 15)  # the lowest value lies in a corner
