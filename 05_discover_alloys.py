@@ -21,7 +21,7 @@ EXAMPLES = """examples:
   python 05_discover_alloys.py --make-data --alloys-per-class 500 --tdb FILE.tdb --jobs 2
   python 05_discover_alloys.py --alloys DATA/alloys/computed --tdb FILE.tdb --through-calphad --held-out 2219
 
---make-data computes phase diagrams with pycalphad into DATA/alloys/computed, one file a class; it goes on.
+--make-data computes phase diagrams with pycalphad into DATA/alloys/computed, one file a class; cut off, it goes on.
 For each held-out class a VAE and a HyperVAE train on the other classes; then every method searches their designs for
 that class's mean diagram. Writes RESULTS_DIR/05_discover_alloys/figure3b.csv (and .csv.gz), table5.csv, bounds.csv (the
 least distances that gradients found), summary.csv, paired.csv, inverse_map.csv, likelihoods.csv, figures, and

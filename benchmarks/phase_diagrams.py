@@ -72,7 +72,7 @@ def main():
     off = np.stack(differences).max(1)
     both, one = np.isfinite(off).sum(), np.isnan(off).sum()
     print(
-        f"largest difference of a phase fraction, {both} points that both found: {np.nanmax(off):.2g}; by one only: {one}"
+        f"largest difference of a phase fraction, {both} points of both: {np.nanmax(off):.2g}; found by one only: {one}"
     )
 
 

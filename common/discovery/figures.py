@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgba
 from matplotlib.ticker import LogLocator, NullLocator
 
 from common.discovery.records import METHOD_NAMES
@@ -9,13 +10,16 @@ from common.discovery.report import COMPARED
 from common.runs.figures import save
 
 COLOURS = {method: f"C{number}" for number, method in enumerate(METHOD_NAMES)}
+# Of what was found, the diagrams that a figure has room for.
+DIAGRAMS = ("target", "nearest_known", "vae", "hypervae_iterated", "hypervae_joint", "vae_calphad", "hypervae_calphad")
 BAND = 3  # searches of a class from which quartiles say something
 # One colour a phase in every figure: those that an aluminium alloy's diagram shows first, the rest in grey.
 PHASE_COLOURS = dict(
     zip(
         """LIQUID FCC_A1 THETA_AL2CU S_PHASE MG2SI_B SI_DIAMOND_A4 ALCRFEMNSI_A ALCUMN_T1 AL7CU2FE AL8FEMNSI2 AL13FE4
-        AL12MN AL6MN AL3NI MGALCUZN_T LC14_ZN2MG ALFENI_T1 Q_ALCUMG BETA_AL3MG2 AL18CR2MG3""".split(),
-        plt.get_cmap("tab20")(np.arange(20)),
+        AL12MN AL6MN AL3NI MGALCUZN_T LC14_ZN2MG ALFENI_T1 Q_PHASE_H BETA_AL3MG2 AL18CR2MG3""".split(),
+        # tab20 without its greys.
+        [*plt.get_cmap("tab20")([*range(14), *range(16, 20)]), to_rgba("#393b79"), to_rgba("#637939")],
     )
 )
 
@@ -142,10 +146,10 @@ def phase_diagrams(diagrams, phases, temperatures, title, path, least=0.01):
     """Stacked areas of phase fractions over temperature: above the whole diagram, below it the same from 0.8 up.
 
     Args:
-        diagrams: {method: (diagram (phases, temperatures, 1), cosine distance)}, the target first.
+        diagrams: {method: (diagram (phases, temperatures, 1), cosine distance)}; those of DIAGRAMS are drawn.
         least: phases that hold as much nowhere are drawn together with those that have no colour of their own.
     """
-    arrays = {name: np.asarray(diagram)[..., 0] for name, (diagram, _) in diagrams.items()}
+    arrays = {name: np.asarray(diagrams[name][0])[..., 0] for name in DIAGRAMS if name in diagrams}
     largest = dict(zip(phases, np.max([array.max(1) for array in arrays.values()], 0)))
     # Liquid on top of the solids, so that their boundary lines are not lifted by it.
     order = [phase for phase in PHASE_COLOURS if phase != "LIQUID" and largest.get(phase, 0) >= least] + ["LIQUID"]
