@@ -80,7 +80,8 @@ def _curves(axis, rows, bounds):
 
 def _plain_log_ticks(axis, decades):
     """Numbers that can be read off, as many as the range needs; not powers of ten alone."""
-    subs = (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
+    fine = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    subs = fine if decades < 0.5 else (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
     axis.set_major_locator(LogLocator(subs=subs, numticks=20))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:.2g}")

@@ -155,13 +155,23 @@ def write_summaries(folder, rows, bounds, by):
 
 
 def titles(rows, records):
-    """{protocol: in words} of rows with the column `protocol`: data set, size, what tells it from the others."""
+    """{protocol: in words} of rows with the column `protocol`: what it is, and what else tells it from the others."""
     first = rows.drop_duplicates("protocol")
     words = differences({row.protocol: shared_settings(records[row.run]) for row in first.itertuples()})
     found = {}
     for row in first.itertuples():
-        size = f"{row.evaluations} evaluations, models of {row.iterations} iterations"
-        found[row.protocol] = ", ".join(filter(None, [row.dataset, size, words[row.protocol].replace("_", " ")]))
+        named = [
+            f"{row.target_kind} target",
+            f"{row.evaluations} evaluations",
+            f"models of {row.iterations} iterations",
+        ]
+        named += [row.objective.replace("_", " ")] if "objective" in first else []
+        others = [
+            part.replace("_", " ")
+            for part in words[row.protocol].split(", ")
+            if part.partition(" ")[0] not in ("", "target_kind", "objective", "evaluations")
+        ]
+        found[row.protocol] = ", ".join([row.dataset, *named, *others])
     return found
 
 

@@ -67,7 +67,7 @@ def test_protocols_are_never_averaged(folder):
         assert reached == evaluations / 2 if ratio < 1 else np.isnan(reached)
     (title, text), *_ = report.sections(folder.parent)
     assert "digits" in title and text.count("| class held out |") == 2
-    assert "search.evaluations" not in text and "evaluations 4" in text and "evaluations 8" in text
+    assert "search.evaluations" not in text and "4 evaluations" in text and "8 evaluations" in text
 
 
 def test_the_same_rows_twice_are_found_once(folder):

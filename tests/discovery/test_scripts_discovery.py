@@ -30,7 +30,18 @@ def call(monkeypatch, capsys):
     monkeypatch.setattr(Hunt, "by_gradients", functools.partialmethod(Hunt.by_gradients, num_starts=3))
 
     def run_here(script, *options):
-        small = ["--iterations", 2, "--latent-dim", 3, "--hyper-latent-dim", 2]
+        small = [
+            "--iterations",
+            2,
+            "--latent-dim",
+            3,
+            "--hyper-latent-dim",
+            2,
+            "--batch-size",
+            8,
+            "--tasks-per-step",
+            2,
+        ]
         monkeypatch.setattr(sys, "argv", [script, *map(str, [*options, *small])])
         runpy.run_path(str(ROOT / script), run_name="__main__")
         return capsys.readouterr().out
