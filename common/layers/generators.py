@@ -163,7 +163,7 @@ class BlockGenerator(keras.layers.Layer):
 
         @tf.custom_gradient
         def cut(flat):
-            # One concatenation: the gradients of slices would pad each part to the whole, and XLA is three times as slow.
+            # One concatenation: gradients of slices would pad each part to the whole, and XLA is three times as slow.
             def gradient(*parts):
                 pad = [[0, 0]] * (len(flat.shape) - 1)
                 return tf.concat([tf.pad(part, [*pad, [0, gap]]) for part, gap in zip(parts, gaps)], -1)
