@@ -13,6 +13,7 @@ from common.runs.identity import Record, label
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "omniglot")
 EVALUATION_SEED = 1
+FEWEST_VALIDATION = 10  # images that a density of states can be fitted to
 
 # The rules that were tried, in the order of what they are made of; reports show all three. "density_of_states" was
 # written down first as the rule for every pair; the last one took its place 25 minutes later, in the commit that
@@ -88,7 +89,7 @@ def mixture_parts(args, normal):
     """The normal Dataset, its OutlierSets, and how many outliers are wanted.
 
     Raises:
-        InputError: nothing to draw from, the normal data again, images of another size, or too few of them.
+        InputError: nothing to draw from, the normal data again, images of another size, or too few of either.
     """
     whole, data = load_data(args, normal), load_normal(args, normal)
     found = {}
@@ -108,6 +109,9 @@ def mixture_parts(args, normal):
                 raise InputError("--normal-classes names every class: leave some out, or give --outlier another set")
             other = datasets.restrict(whole, left)
             found[other.fingerprint()] = OutlierSet(f"{whole.name}-others", other.fingerprint(), other.x_test)
+    if len(data.x_validation) < FEWEST_VALIDATION:
+        few = f"{data.name} has {len(data.x_validation)} validation images (a tenth of its training images)"
+        raise InputError(f"{few}, scores need {FEWEST_VALIDATION}: give more images")
     wanted = round(args.outlier_fraction * len(data.x_test))
     for outlier in found.values():
         if outlier.x.shape[1:] != data.image_shape:

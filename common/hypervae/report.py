@@ -445,8 +445,8 @@ def _missed_outliers(own):
     lower = [name for name, row in by_set.iterrows() if row["hypervae"] < row["vae"]]
     where = ", ".join(lower) or "none"
     return (
-        f"\nThe paper's HyperVAE has a lower FNR than its VAE on every set; ours, by the description length, on {where} "
-        f"of {', '.join(by_set.index)}.\n"
+        "\nThe paper's HyperVAE has a lower FNR than its VAE on every set; ours, by the description length, on "
+        f"{where} of {', '.join(by_set.index)}.\n"
     )
 
 

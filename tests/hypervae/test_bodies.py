@@ -26,26 +26,34 @@ def keras_decoder_kernel(kernel, outputs):
     return np.transpose(np.reshape(kernel, (-1, 3, 3, outputs)), (1, 2, 3, 0))
 
 
-def test_patches_and_scatter_are_keras_convolutions():
-    x, kernel = normal(2, 8, 12, 3), normal(27, 5)
-    ours = apply_kernel(patches_3x3(x), kernel)
-    theirs = tf.nn.conv2d(x, tf.reshape(kernel, (3, 3, 3, 5)), 2, "SAME")
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    x, kernel = normal(2, 4, 6, 3), normal(3, 45)
-    theirs = tf.nn.conv2d_transpose(x, keras_decoder_kernel(kernel, 5), (2, 8, 12, 5), 2, "SAME")
-    np.testing.assert_allclose(scatter_3x3(apply_kernel(x, kernel)), theirs, atol=1e-5)
+@pytest.mark.parametrize("height, width", [(8, 12), (2, 6), (6, 10)])  # the smaller side's grid is even, 1, odd
+def test_patches_and_scatter_are_keras_convolutions(height, width):
+    x, kernel = normal(2, height, width, 3), normal(27, 5)
+    conv = keras.layers.Conv2D(5, 3, 2, "same", use_bias=False)
+    conv.build(x.shape)
+    conv.set_weights([tf.reshape(kernel, (3, 3, 3, 5))])
+    np.testing.assert_allclose(apply_kernel(patches_3x3(x), kernel), conv(x), atol=1e-5)
+    x, kernel = normal(2, height // 2, width // 2, 3), normal(3, 45)
+    transpose = keras.layers.Conv2DTranspose(5, 3, 2, "same", use_bias=False)
+    transpose.build(x.shape)
+    transpose.set_weights([keras_decoder_kernel(kernel, 5)])
+    np.testing.assert_allclose(scatter_3x3(apply_kernel(x, kernel)), transpose(x), atol=1e-5)
 
 
-def test_the_whole_vae_equals_keras_layers():
-    """Section 4.2 written with Keras' stock layers, given the same weights."""
-    body = ConvBody((28, 28, 1), 10)
+@pytest.mark.parametrize("height, width", [(28, 28), (10, 6), (9, 7)])  # the last two are filled up inside: to 12 x 8
+def test_the_whole_vae_equals_keras_layers(height, width):
+    """Section 4.2 written with Keras' stock layers, given the same weights; odd sides, too."""
+    body = ConvBody((height, width, 1), 10)
     theta = random_theta(body.shapes())
     w = {name: value.numpy() for name, value in theta.items()}
     layers = keras.layers
     relu = dict(activation="relu")
+    rows, columns = -(-height // 4), -(-width // 4)
+    margin = ((0, 4 * rows - height), (0, 4 * columns - width))
     encoder = keras.Sequential(
         [
-            layers.Input((28, 28, 1)),
+            layers.Input((height, width, 1)),
+            layers.ZeroPadding2D(margin),
             layers.Conv2D(32, 3, 2, "same", **relu),
             layers.Conv2D(64, 3, 2, "same", **relu),
             layers.Flatten(),
@@ -69,10 +77,11 @@ def test_the_whole_vae_equals_keras_layers():
         [
             layers.Input((10,)),
             layers.Dense(100, **relu),
-            layers.Dense(3136, **relu),
-            layers.Reshape((7, 7, 64)),
+            layers.Dense(64 * rows * columns, **relu),
+            layers.Reshape((rows, columns, 64)),
             layers.Conv2DTranspose(32, 3, 2, "same", **relu),
             layers.Conv2DTranspose(1, 3, 2, "same"),
+            layers.Cropping2D(margin),
         ]
     )
     decoder.set_weights(
@@ -87,7 +96,7 @@ def test_the_whole_vae_equals_keras_layers():
             w["decoder/conv2/bias"],
         ]
     )
-    x, z = normal(3, 28, 28, 1), normal(3, 10)
+    x, z = normal(3, height, width, 1), normal(3, 10)
     np.testing.assert_allclose(tf.concat(body.encode(theta, x), -1), encoder(x), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(body.decode(theta, z), decoder(z), rtol=1e-4, atol=1e-3)
     assert sum(int(np.prod(s)) for s in body.shapes().values()) == encoder.count_params() + decoder.count_params()

@@ -11,13 +11,14 @@ from common.hypervae.hypervae import HyperVAE
 from common.hypervae.tasks import evaluation_tasks
 from common.hypervae.vae import VAE
 
+pytestmark = pytest.mark.usefixtures("small_networks")
 X = tf.cast(tf.random.stateless_uniform((20, 8, 8, 1), (0, 1)) < 0.4, tf.float32)
 
 
 def tiny_vae(latent_dim):
     model = VAE((8, 8, 1), latent_dim)
     for i, variable in enumerate(model.trainable_variables):
-        variable.assign_add(0.05 * tf.random.stateless_normal(variable.shape, (5, i)))
+        variable.assign_add(0.15 * tf.random.stateless_normal(variable.shape, (5, i)))
     return model
 
 
@@ -110,7 +111,7 @@ def test_evaluation_tasks_cover_each_image_once_by_class():
 @pytest.mark.parametrize(
     "model", [lambda: tiny_vae(2), lambda: HyperVAE(image_shape=(8, 8, 1), latent_dim=2, summary="mean")]
 )
-def test_evaluate_equals_its_parts(model):
+def test_evaluate_equals_its_parts(uncompiled, model):
     """The compiled, batched, masked evaluation against a plain loop over tasks, in float64 sums."""
     model = model()
     x, y = X.numpy().astype(np.uint8), np.repeat([0, 1], [13, 7])
@@ -130,10 +131,34 @@ def test_evaluate_equals_its_parts(model):
     assert part["nll_num_images"] == 5 + 5  # of tasks of 5, 5, 3, 5 and 2 images, two of each
 
 
-def test_evaluation_depends_on_its_own_seed_only():
+def test_evaluation_depends_on_its_own_seed_only(uncompiled):
+    x, y = X.numpy().astype(np.uint8), np.repeat([0, 1], 10)
+    evaluator = density.Evaluator(tiny_vae(2), task_size=10, num_importance_samples=16)
+    first = evaluator(x, y, seed=1)
+    tf.random.normal((100,))
+    assert first == evaluator(x, y, seed=1)
+    assert first != evaluator(x, y, seed=2)
+
+
+def test_an_evaluator_is_built_once(uncompiled):
+    """The held-out curve of a training calls it again and again, on the weights of the moment."""
     model = tiny_vae(2)
     x, y = X.numpy().astype(np.uint8), np.repeat([0, 1], 10)
-    first = density.evaluate(model, x, y, seed=1, num_importance_samples=16)
-    tf.random.normal((100,))
-    assert first == density.evaluate(model, x, y, seed=1, num_importance_samples=16)
-    assert first != density.evaluate(model, x, y, seed=2, num_importance_samples=16)
+    evaluator = density.Evaluator(model, task_size=10, num_importance_samples=0)
+    first = evaluator(x, y, seed=1)["neg_elbo"]
+    model.trainable_variables[-1].assign_add([3.0])
+    second = evaluator(x, y, seed=1)["neg_elbo"]
+    assert second != first
+    options = dict(seed=1, task_size=10, num_importance_samples=0)
+    assert density.evaluate(model, x, y, **options)["neg_elbo"] == second
+    assert evaluator._lengths_of.experimental_get_tracing_count() == 1
+
+
+def test_an_evaluations_options_are_those_of_evaluate(uncompiled):
+    model = tiny_vae(2)
+    x, y = X.numpy().astype(np.uint8), np.repeat([0, 1], 10)
+    likelihood = density.Likelihood(num_importance_samples=8, num_images=6)
+    for record in (density.Evaluation(likelihood, "test", likelihood), density.Evaluation(likelihood, "test")):
+        found = density.evaluate(model, x, y, **record.options())
+        assert found["nll_num_images"] == (6 if record.likelihood else 0)
+        assert np.isnan(found["nll_is"]) == (record.likelihood is None)

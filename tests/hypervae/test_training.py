@@ -1,146 +1,208 @@
-"""Seeds, resume after SIGKILL, checkpoints that refuse what they do not fit."""
+"""Seeds, resume after kills at any moment, two processes at one run, the held-out curve."""
 
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from hypervae.toy import bars, settings
 
-from common.data.datasets import Dataset
 from common.errors import InputError
-from common.hypervae import training
-from common.hypervae.training import Settings, fit_or_load
+from common.hypervae import density, training
+from common.hypervae.training import HELD_OUT, MEASURES, fit_or_load
+from common.runs import checkpoints
 
-RNG = np.random.default_rng(0)
-Y = np.arange(60) % 3
-# Three classes that a network tells apart: a bar at another place, with noise.
-X = (RNG.random((60, 8, 8, 1)) < 0.1).astype(np.uint8)
-X[np.arange(60), :, 2 * Y + 1] = 1
-DATA = Dataset("bars", X, Y, X[:30], Y[:30], (), X[30:], Y[30:])
-SETTINGS = Settings(
-    dataset="bars",
-    fingerprint=DATA.fingerprint(),
-    model="hypervae",
-    recipe="custom",
-    seed=3,
-    iterations=35,
-    batch_size=12,
-    learning_rate=1e-3,
-    kl_warmup=0.2,
-    schedule="cosine",
-    tasks_per_step=3,
-    latent_dim=2,
-    hyper_latent_dim=2,
-    summary="set",
-    generator="block",  # compiles fastest
-    binarize="threshold",
-)
+pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
 
 
-def weights(run):
-    return [v.numpy() for v in run.model.trainable_variables]
-
-
-def assert_equal_runs(first, second):
-    for ours, theirs in zip(weights(first), weights(second)):
-        np.testing.assert_array_equal(ours, theirs)
-    columns = ["iteration", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
-    pd.testing.assert_frame_equal(first.log[columns], second.log[columns])
-
-
-def test_one_seed_one_result_and_a_finished_run_is_not_repeated(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def short_epochs(monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
-    first = fit_or_load(SETTINGS, DATA, tmp_path / "a", verbose=0)
-    second = fit_or_load(SETTINGS, DATA, tmp_path / "b", verbose=0)
-    assert_equal_runs(first, second)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The weights and the log of `settings()`, trained without a break by the first test that asks."""
+    found = {}
+
+    def get():
+        if not found:
+            run = fit_or_load(settings(), bars(), tmp_path_factory.mktemp("whole"))
+            found["run"] = (weights(run.model), run.log)
+        return found["run"]
+
+    return get
+
+
+def weights(model):
+    return [np.asarray(v) for v in model.trainable_variables]
+
+
+def assert_as_if_never_killed(run, whole):
+    for ours, theirs in zip(weights(run.model), whole()[0]):
+        np.testing.assert_array_equal(ours, theirs)
+    columns = ["iteration", *MEASURES, HELD_OUT]
+    pd.testing.assert_frame_equal(run.log[columns], whole()[1][columns])
+
+
+def test_one_seed_one_result_and_a_finished_run_is_not_repeated(tmp_path, whole):
+    first = fit_or_load(settings(), bars(), tmp_path)
+    assert_as_if_never_killed(first, whole)
     assert list(first.log["iteration"]) == [10, 20, 30, 35]
     assert first.log["neg_elbo"].iloc[-1] < first.log["neg_elbo"].iloc[0]
-    changed = os.stat(first.folder / "state.weights.h5").st_mtime_ns
-    again = fit_or_load(SETTINGS, DATA, tmp_path / "a", verbose=0)
-    assert os.stat(again.folder / "state.weights.h5").st_mtime_ns == changed
-    assert_equal_runs(first, again)
-    other = fit_or_load(dataclasses.replace(SETTINGS, seed=4), DATA, tmp_path / "a", verbose=0)
-    assert np.abs(weights(other)[0] - weights(first)[0]).max() > 0
+    before = {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir() if path.name != "settings.json"}
+    again = fit_or_load(settings(), bars(), tmp_path)
+    assert_as_if_never_killed(again, whole)
+    assert before == {p.name: p.stat().st_mtime_ns for p in again.folder.iterdir() if p.name != "settings.json"}
+    other = training.build_model(settings(seed=4), bars())
+    assert np.abs(weights(other)[0] - weights(training.build_model(settings(), bars()))[0]).max() > 0
+
+
+def test_the_held_out_curve_is_table_1s_and_changes_no_training(tmp_path, monkeypatch, whole):
+    held = training.held_out_part(bars())
+    curve = whole()[1][HELD_OUT]
+    assert curve.notna().all()  # fewer epochs than tenths: one value an epoch
+    monkeypatch.setattr(training, "held_out_curve", lambda model, data, total: lambda epoch: {})
+    run = fit_or_load(settings(), bars(), tmp_path)
+    measured = density.evaluate(run.model, *held, seed=training.HELD_OUT_SEED, num_importance_samples=0, task_size=10)
+    assert run.log[HELD_OUT].isna().all() and np.isclose(curve.iloc[-1], measured["neg_elbo"], rtol=1e-6)
+    for ours, theirs in zip(weights(run.model), whole()[0]):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_held_out_images_are_few_and_of_every_class_and_the_curve_has_ten_points(monkeypatch):
+    monkeypatch.setattr(training, "HELD_OUT_IMAGES", 7)
+    x, y = training.held_out_part(bars())
+    assert len(x) == 6 and np.bincount(y).tolist() == [2, 2, 2]
+    monkeypatch.setattr(density.Evaluator, "__call__", lambda *_: {"neg_elbo": 1.0})
+    curve = training.held_out_curve(training.build_model(settings(), bars()), bars(), total=37)
+    due = [epoch for epoch in range(1, 38) if curve(epoch)]
+    assert len(due) == 10 and due[-1] == 37 and set(np.diff(due)) == {3, 4}
 
 
 @pytest.mark.parametrize("model", ["vae", "metavae"])
 def test_the_other_models_train(tmp_path, model):
-    settings = dataclasses.replace(SETTINGS, model=model, iterations=40)
-    run = fit_or_load(settings, DATA, tmp_path, verbose=0)
-    assert run.log["kl_u"].iloc[-1] == 0 and np.isfinite(run.log["neg_elbo"]).all()
-    assert settings.summary == settings.generator == "none"
+    run = fit_or_load(settings(model=model), bars(), tmp_path)
+    assert run.log["kl_u"].iloc[-1] == 0 and np.isfinite(run.log[[*MEASURES, HELD_OUT]]).all(axis=None)
+    assert run.folder.name.startswith(f"{model}-") and run.seconds > 0
 
 
-def test_other_settings_get_another_folder(tmp_path):
-    folders = {
-        dataclasses.replace(SETTINGS, **change).folder(tmp_path)
-        for change in ({}, {"seed": 1}, {"iterations": 36}, {"summary": "mean"}, {"fingerprint": "x"})
-    }
-    assert len(folders) == 5
-    # What a plain VAE has no use for does not part its checkpoints.
-    plain = dataclasses.replace(SETTINGS, model="vae")
-    assert plain.folder(tmp_path) == dataclasses.replace(plain, summary="mean", tasks_per_step=1).folder(tmp_path)
+class Killed(BaseException):
+    """What SIGKILL is to a process: nothing after it is done."""
 
 
-def test_damaged_checkpoints_are_named(tmp_path):
-    settings = dataclasses.replace(SETTINGS, model="vae", iterations=4)
-    run = fit_or_load(settings, DATA, tmp_path, verbose=0)
-    state = run.folder / "state.weights.h5"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(InputError, match="state.weights.h5 is damaged.*delete the folder"):
-        fit_or_load(settings, DATA, tmp_path, verbose=0)
-    (run.folder / "settings.json").write_text("{")
-    with pytest.raises(InputError, match="settings.json is damaged"):
-        fit_or_load(settings, DATA, tmp_path, verbose=0)
+def kill_before_the_first_checkpoint(monkeypatch):
+    def killed(*_):
+        raise Killed
+
+    monkeypatch.setattr(checkpoints.Checkpoint, "_save", killed)
 
 
-def test_impossible_settings():
-    with pytest.raises(InputError, match="no multiple"):
-        fit_or_load(dataclasses.replace(SETTINGS, tasks_per_step=5), DATA, "unused", verbose=0)
+def kill_between_weights_and_progress(monkeypatch):
+    write, calls = checkpoints.write_json, []
+
+    def killed(path, content):
+        calls.append(path.name)
+        if calls.count("progress.json") == 2:  # the second checkpoint's weights are written, its progress is not
+            raise Killed
+        write(path, content)
+
+    monkeypatch.setattr(checkpoints, "write_json", killed)
+
+
+def kill_before_old_weights_are_deleted(monkeypatch):
+    """After the second checkpoint's progress was written."""
+    save = checkpoints.Checkpoint._save
+
+    def killed(self, done):
+        save(self, done)
+        if done == 2:
+            (self.folder / "epoch1.npz").write_bytes(b"left over")
+            raise Killed
+
+    monkeypatch.setattr(checkpoints.Checkpoint, "_save", killed)
+
+
+@pytest.mark.parametrize(
+    "kill, epoch",
+    [
+        (kill_before_the_first_checkpoint, 0),
+        (kill_between_weights_and_progress, 1),
+        (kill_before_old_weights_are_deleted, 2),
+    ],
+)
+def test_killed_at_any_moment_ends_as_if_never_killed(tmp_path, monkeypatch, whole, kill, epoch):
+    with monkeypatch.context() as patch:
+        kill(patch)
+        with pytest.raises(Killed):
+            fit_or_load(settings(), bars(), tmp_path)
+    model = training.build_model(settings(), bars())
+    assert checkpoints.resume(settings().folder(tmp_path), settings(), model)["epoch"] == epoch
+    assert_as_if_never_killed(fit_or_load(settings(), bars(), tmp_path), whole)
 
 
 CHILD = """
-import sys
+import os, signal, sys, time
+from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
+from hypervae import toy
+toy.make_small()
 from common.hypervae import training
 training.CHECKPOINT_EVERY = 10
-from test_training import DATA, SETTINGS
-import dataclasses
-run = training.fit_or_load(dataclasses.replace(SETTINGS, iterations=300), DATA, {folder!r}, verbose=0)
-print("finished")
+folder, save = Path({folder!r}), training.Checkpoint._save
+
+def wait(self, done):
+    save(self, done)
+    if done == 2:
+        print("training", flush=True)
+        while not (folder / "go").exists():
+            time.sleep(0.02)
+        (folder / "go").unlink()
+        if self.folder.name.startswith("hypervae"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+training.Checkpoint._save = wait
+for model in ("vae", "hypervae"):
+    training.fit_or_load(toy.settings(model=model), toy.bars(), folder)
 """
 
 
-def test_killed_at_random_moments_ends_as_if_never_killed(tmp_path, monkeypatch):
-    """A real process, SIGKILL at random moments, started again until it finishes."""
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
-    settings = dataclasses.replace(SETTINGS, iterations=300)
-    whole = fit_or_load(settings, DATA, tmp_path / "whole", verbose=0)
-    script = CHILD.format(root=str(ROOT), tests=str(ROOT / "tests"), folder=str(tmp_path / "killed"))
-    log = settings.folder(tmp_path / "killed") / "training_log.csv"
-    rng = np.random.default_rng()
-    kills = 0
-    while True:
-        start = log.stat().st_size if log.exists() else 0
-        child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 240
-        # Wait until training is under way, then let it go on for a random while.
-        while child.poll() is None and time.monotonic() < deadline and kills < 2:
-            if log.exists() and log.stat().st_size > start:
-                time.sleep(rng.uniform(0, 0.3))
-                child.send_signal(signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.002)
-        if child.wait(timeout=240) == 0:
-            break
-    assert kills >= 1
-    resumed = fit_or_load(settings, DATA, tmp_path / "killed", verbose=0)
-    assert list(resumed.log["iteration"]) == list(range(10, 301, 10))
-    assert_equal_runs(whole, resumed)
+def test_two_processes_at_one_run(tmp_path, capsys, whole):
+    """One trains, the other waits and finds the run trained; where the first one is killed, the second goes on."""
+    script = CHILD.format(root=str(ROOT), tests=str(ROOT / "tests"), folder=str(tmp_path))
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        for model in ("vae", "hypervae"):
+            assert child.stdout.readline() == b"training\n"
+            go_on = threading.Timer(1.3, (tmp_path / "go").touch)  # longer than one waits before saying so
+            go_on.start()
+            run = fit_or_load(settings(model=model), bars(), tmp_path)
+            go_on.join()
+            assert f"another process trains {run.folder}" in capsys.readouterr().out
+            assert [path.name for path in run.folder.glob("epoch*")] == ["epoch4.npz"]
+            assert list(run.log["iteration"]) == [10, 20, 30, 35]
+            assert len(list(tmp_path.glob(f"{model}-*"))) == 1
+        assert child.wait(timeout=60) == -signal.SIGKILL
+    finally:
+        child.kill()
+        child.wait()
+    assert_as_if_never_killed(run, whole)
+
+
+def test_damaged_checkpoints_are_named(tmp_path):
+    plain = settings(model="vae", iterations=10)
+    run = fit_or_load(plain, bars(), tmp_path)
+    state = run.folder / "epoch1.npz"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(InputError, match="damaged.*epoch1.npz.*delete the folder"):
+        fit_or_load(plain, bars(), tmp_path)
+    (run.folder / "progress.json").write_text("{")
+    with pytest.raises(InputError, match="progress.json is damaged.*delete the folder"):
+        fit_or_load(plain, bars(), tmp_path)
+    os.unlink(run.folder / "progress.json")
+    assert len(fit_or_load(plain, bars(), tmp_path).log) == 1

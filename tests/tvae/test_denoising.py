@@ -30,7 +30,8 @@ def eager():
 def changed(value):
     if isinstance(value, bool):
         return not value
-    return value + ("x" if isinstance(value, str) else (1,) if isinstance(value, tuple) else 1)
+    more = {str: "x", tuple: (1,), float: 0.001}  # a learning rate stays below the largest
+    return value + more.get(type(value), 1)
 
 
 def variants(record):
