@@ -1,0 +1,50 @@
+"""What users run is compiled by XLA; the other tests run the same programs as plain graphs."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypervae.toy import bars, hypervae, plain_function, settings
+
+from common.hypervae import density, outliers, training
+from common.hypervae.density import code_length
+
+pytestmark = pytest.mark.usefixtures("small_networks")
+X = (np.random.default_rng(0).random((7, 8, 8, 1)) < 0.4).astype(np.uint8)
+
+
+def test_per_image_weights_equal_a_loop_over_images():
+    model = hypervae()
+    table = outliers.image_statistics(model, num_samples=3, batch_size=4)(X, (0, 0))
+    assert len(table) == 7  # one whole batch, and one that was filled up
+    for i, row in table.iterrows():
+        vae = model.vae_for(X[i : i + 1])
+        theta = {name: w.value for name, w in vae.theta.items()}
+        length = code_length(vae.body, theta, tf.cast(X[i : i + 1], tf.float32), tf.constant([5, 6]))
+        np.testing.assert_allclose(row["reconstruction"], length.reconstruction[0], rtol=1e-4)
+        np.testing.assert_allclose(row["kl_z"], length.kl_z[0], rtol=1e-4)
+        np.testing.assert_allclose(
+            row[["code_z0", "code_z1", "code_z2"]], vae.encode(X[i : i + 1]).mean()[0], rtol=1e-3
+        )
+        np.testing.assert_allclose(row["norm_z"], np.linalg.norm(vae.encode(X[i : i + 1]).mean()), rtol=1e-4)
+        q_u = model.infer_u(tf.cast(X[None, i : i + 1], tf.float32)).distribution
+        mean, std = q_u.loc.numpy()[0], q_u.scale.numpy()[0]
+        np.testing.assert_allclose(row["kl_u"], 0.5 * np.sum(std**2 + mean**2 - 1 - 2 * np.log(std)), rtol=1e-4)
+        np.testing.assert_allclose(row["norm_u"], np.linalg.norm(mean), rtol=1e-4)
+        np.testing.assert_allclose(row["code_u9"], mean[9], rtol=1e-3, atol=1e-5)
+
+
+def test_a_training_and_its_measures_are_compiled_and_agree_with_plain_graphs(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
+    options = dict(summary="mean", iterations=20, tasks_per_step=3)
+    run = training.fit_or_load(settings(**options), bars(), tmp_path / "compiled")
+    x, y = bars().part("test")
+    found = density.evaluate(run.model, x, y, task_size=10, num_importance_samples=0)
+    monkeypatch.setattr(tf, "function", plain_function(tf.function))
+    assert run.model.jit_compile
+    np.testing.assert_allclose(
+        density.evaluate(run.model, x, y, task_size=10, num_importance_samples=0)["kl_z"], found["kl_z"], rtol=1e-4
+    )
+    plain = training.fit_or_load(settings(**options), bars(), tmp_path / "plain")
+    # Two compilers draw other noise.
+    np.testing.assert_allclose(plain.log["neg_elbo"], run.log["neg_elbo"], rtol=0.1)
+    assert run.log["neg_elbo"].iloc[-1] < run.log["neg_elbo"].iloc[0]

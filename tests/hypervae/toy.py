@@ -1,0 +1,66 @@
+"""A training of seconds, for tests and the processes they start: toy data, small networks, nothing compiled by XLA."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from common.data.datasets import Dataset
+from common.hypervae.bodies import BODIES, ConvBody
+from common.hypervae.hypervae import HyperVAE
+from common.hypervae.training import Settings
+
+
+class SmallBody(ConvBody):
+    """The same networks with a tenth of the units."""
+
+    filters = (4, 6)
+    hidden = 10
+
+
+def plain_function(function=tf.function):
+    """tf.function without XLA, which takes longer to compile than a test takes to run."""
+    return lambda *args, jit_compile=None, **options: function(*args, **options)
+
+
+def make_small():
+    """For a process of its own; tests have the fixtures of conftest."""
+    BODIES["conv"], tf.function = SmallBody, plain_function()
+
+
+@functools.cache
+def bars():
+    """Three classes that a network tells apart: a bar at another place, with noise; 8 x 8."""
+    y = np.arange(60) % 3
+    x = (np.random.default_rng(0).random((60, 8, 8, 1)) < 0.1).astype(np.uint8)
+    x[np.arange(60), :, 2 * y + 1] = 1
+    return Dataset("bars", x, y, x[:30], y[:30], (), x[30:], y[30:])
+
+
+def settings(**changes):
+    """Settings of a HyperVAE on `bars`."""
+    base = dict(dataset="bars", recipe="custom", binarize="threshold", fingerprint=bars().fingerprint(), body="conv")
+    base |= dict(model="hypervae", seed=3, iterations=35, batch_size=12, learning_rate=1e-3, schedule="cosine")
+    base |= dict(kl_warmup=0.2, tasks_per_step=3, latent_dim=2, hyper_latent_dim=2, summary="set", generator="block")
+    return Settings(**(base | changes))
+
+
+SMALL = dict(image_shape=(8, 8, 1), latent_dim=3)
+
+
+def still(model):
+    """The model moved away from its start, with q(z|x) so narrow that every draw is its mean."""
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign_add(0.1 * tf.random.stateless_normal(variable.shape, (7, i)))
+    for variable in model.trainable_variables:
+        if "log_var_bias" in variable.path and "left" not in variable.path and "right" not in variable.path:
+            variable.assign(tf.fill(variable.shape, -30.0))
+    return model
+
+
+def hypervae():
+    """A HyperVAE moved away from its start."""
+    model = still(HyperVAE(summary="mean", **SMALL))
+    # The hyper-encoder's own variance is not z's: KL(u) stays an ordinary number.
+    model.theta["encoder/log_var/bias"].assign(tf.zeros(model.hyper_latent_dim))
+    return model
