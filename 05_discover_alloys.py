@@ -68,7 +68,7 @@ def compare_regressors(args, loaded, folder):
         for kind, seed in itertools.product(alloys.REGRESSORS, args.seeds)
     ]
     found = run_jobs(alloy_search.try_regressor, jobs, args.jobs, args.scheduler)
-    rows = [row for rows in found for row in rows]
+    rows = [row for part in found for row in part]
     return results.put_rows(folder / "inverse_map.csv", rows, alloy_search.INVERSE_MAP, ["held_out"])
 
 
@@ -103,7 +103,9 @@ def draw(protocol, discovered, loaded, folder):
 
     first = protocol.rows.iloc[0]
     own = folder / "figures" / f"{first['dataset']}_{first['objective']}-{protocol.digest}"
-    figures.discovery_curves(protocol, own / "figure3b.png", "alloy", "median and quartiles over seeds")
+    seeds = protocol.rows["seed"].nunique()
+    what = "one seed" if seeds == 1 else f"median and quartiles over {seeds} seeds"
+    figures.discovery_curves(protocol, own / "figure3b.png", "alloy", what)
     drawn = set()
     for job, *found in discovered:
         alloy, record = job.record.target.held_out, job.through_calphad or job.found

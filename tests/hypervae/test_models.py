@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.errors import InputError
 from common.hypervae import density
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
@@ -90,6 +91,24 @@ def test_metavae_decodes_with_the_decoder_of_the_task():
         own = {name: w.value for name, w in model.theta.items()}
         own |= {name: w.value[task] for name, w in model.decoders.items()}
         np.testing.assert_allclose(model.decode(z, theta).mean()[row], model.decode(z[row], own).mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (255 * X[0], "reach from 0 to 255"),
+        (X[0] - 0.1, r"must lie in \[0, 1\]"),
+        (tf.where(X[0] > 0, np.nan, 0.0), "reach from nan"),
+        (X[0, :0], "N at least 1"),
+        (X[0, :, :4], "8, 8, 1"),
+        (X[0, 0], "8, 8, 1"),
+    ],
+)
+def test_a_vae_is_made_for_images_as_in_training_alone(images, message):
+    model = HyperVAE(summary="mean", **SMALL)
+    for make in (model.vae_for, model.average_vae):
+        with pytest.raises(InputError, match=message):
+            make(images)
 
 
 def test_unknown_choices_are_refused():
