@@ -234,9 +234,11 @@ def read_rows(path):
     return with_experiment(_typed(_read_text(path, columns)), read_records(path), path)
 
 
-def write_table(path, rows, **options):
-    """Write rows as CSV, atomically; `options` are pandas'."""
-    write_atomically(path, lambda temporary: rows.to_csv(temporary, index=False, float_format=NUMBER_FORMAT, **options))
+def write_table(path, rows):
+    """Write rows as CSV, atomically; as .csv.gz equal rows are equal bytes (no time and no name stands in the file)."""
+    raw = rows.to_csv(index=False, float_format=NUMBER_FORMAT).encode()
+    raw = gzip.compress(raw, mtime=0) if Path(path).suffix == ".gz" else raw
+    write_atomically(path, lambda temporary: temporary.write_bytes(raw))
 
 
 def _sort_key(column):
@@ -275,5 +277,5 @@ def put_rows(path, new, columns, keys=(), order=None, packed=False):
         write_json(_settings_file(path), known | records)
         write_table(path, rows)
         if packed:
-            write_table(packed_path, rows, compression={"method": "gzip", "mtime": 0})  # equal rows, equal bytes
+            write_table(packed_path, rows)
     return complete

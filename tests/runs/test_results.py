@@ -88,7 +88,7 @@ for i in range(20):
     assert len(results.read_rows(tmp_path / "t.csv")) == 40
 
 
-def test_a_packed_table_alone_keeps_its_rows(tmp_path):
+def test_a_packed_table_alone_keeps_its_rows(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
     put(path, [row(part="a")], packed=True)
     first = (tmp_path / "t.csv.gz").read_bytes()
@@ -99,6 +99,9 @@ def test_a_packed_table_alone_keeps_its_rows(tmp_path):
     (tmp_path / "t.csv.gz").write_bytes(first)
     put(path, [row(part="a")], packed=True)
     assert (tmp_path / "t.csv.gz").read_bytes() == first  # equal rows, equal bytes
+    monkeypatch.setattr(results, "_HOST", "elsewhere")  # wherever they were written
+    put(path, [row(part="a")], packed=True)
+    assert (tmp_path / "t.csv.gz").read_bytes() == first
 
 
 def test_an_older_table_gets_the_new_columns(tmp_path):
