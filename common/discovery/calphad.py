@@ -122,9 +122,15 @@ class PhaseDiagrams:
         from pycalphad import Database
 
         try:
-            self.database = Database(str(tdb))
-        except FileNotFoundError:
+            raw = Path(tdb).read_bytes()
+        except OSError:
             raise InputError(f"{tdb} is missing: name a thermodynamic database with --tdb") from None
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:  # MatCalc writes its databases in a code page of single bytes
+            text = raw.decode("latin-1")
+        try:
+            self.database = Database.from_string(text, fmt="tdb")
         except Exception as error:  # the parser raises many kinds
             reason = str(error).strip().splitlines()[:1]
             raise InputError(

@@ -161,6 +161,10 @@ def test_bad_files_are_one_line(tmp_path):
 def test_a_database_that_does_not_fit_is_one_line(tmp_path):
     with pytest.raises(InputError, match="missing"):
         calphad.PhaseDiagrams(tmp_path / "none.tdb")
+    text = "$ mobilities at 25 °C\nELEMENT AL FCC_A1 26.98 4577.3 28.32 !\nPHASE LIQUID % 1 1.0 !\n"
+    for encoding in ("utf-8", "cp1252"):  # MatCalc's own files are of single bytes
+        (tmp_path / "degrees.tdb").write_bytes(text.encode(encoding))
+        assert "AL" in calphad.PhaseDiagrams(tmp_path / "degrees.tdb").database.elements
     (tmp_path / "small.tdb").write_text(
         "ELEMENT AL FCC_A1 26.98 4577 28.3 !\nPHASE FCC_A1 % 1 1 !\nCONSTITUENT FCC_A1 :AL: !\n"
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypervae.toy import bars, hypervae, plain_function, settings
+from hypervae.toy import bars, hypervae, settings
 
 from common.hypervae import density, outliers, training
 from common.hypervae.density import code_length
@@ -33,18 +33,14 @@ def test_per_image_weights_equal_a_loop_over_images():
         np.testing.assert_allclose(row["code_u9"], mean[9], rtol=1e-3, atol=1e-5)
 
 
-def test_a_training_and_its_measures_are_compiled_and_agree_with_plain_graphs(tmp_path, monkeypatch):
+def test_trainings_and_measures_are_compiled(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
-    options = dict(summary="mean", iterations=20, tasks_per_step=3)
-    run = training.fit_or_load(settings(**options), bars(), tmp_path / "compiled")
+    run = training.fit_or_load(settings(summary="mean", iterations=20), bars(), tmp_path)
+    assert run.model.jit_compile and run.log["neg_elbo"].iloc[-1] < run.log["neg_elbo"].iloc[0]
     x, y = bars().part("test")
-    found = density.evaluate(run.model, x, y, task_size=10, num_importance_samples=0)
-    monkeypatch.setattr(tf, "function", plain_function(tf.function))
-    assert run.model.jit_compile
-    np.testing.assert_allclose(
-        density.evaluate(run.model, x, y, task_size=10, num_importance_samples=0)["kl_z"], found["kl_z"], rtol=1e-4
+    compiled, plain = (
+        density.Evaluator(run.model, 10, num_importance_samples=0, compiled=compiled)(x, y)
+        for compiled in (True, False)
     )
-    plain = training.fit_or_load(settings(**options), bars(), tmp_path / "plain")
-    # Two compilers draw other noise.
-    np.testing.assert_allclose(plain.log["neg_elbo"], run.log["neg_elbo"], rtol=0.1)
-    assert run.log["neg_elbo"].iloc[-1] < run.log["neg_elbo"].iloc[0]
+    np.testing.assert_allclose(compiled["kl_z"], plain["kl_z"], rtol=1e-4)  # the draws of z differ
+    np.testing.assert_allclose(compiled["neg_elbo"], plain["neg_elbo"], rtol=0.05)
