@@ -123,7 +123,7 @@ def density_of_states(normal, seed=0, max_components=8):
     """
     mixture = make_pipeline(StandardScaler(), GaussianMixture(reg_covar=1e-4, n_init=2, random_state=seed))
     sizes = [size for size in (1, 2, 4, 8, 16) if size <= max_components]
-    with threadpool_limits(1):  # the products are so small that two threads mostly wait for each other: 30 times as long
+    with threadpool_limits(1):  # products this small: two threads wait for each other, up to 30 times as long
         search = GridSearchCV(mixture, {"gaussianmixture__n_components": sizes}, cv=5).fit(normal.to_numpy())
     return lambda table: -search.best_estimator_.score_samples(table[list(normal.columns)].to_numpy())
 

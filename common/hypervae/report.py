@@ -164,10 +164,15 @@ def _likelihood_cells(rows, records):
     parents = {row.experiment: of_run[row.run] for row in rows.itertuples()}
     cells = {}
     for row in summarise_likelihood(rows).itertuples():
-        seeds = f"{row.num_seeds} seed" + "s" * (row.num_seeds > 1)
-        text = f"{plus_minus(row.nll_is_mean, row.nll_is_std)} ({seeds}, {row.nll_num_images:,.0f} images, "
+        seeds, images = _count(row.num_seeds, "seed"), _count(row.nll_num_images, "image")
+        text = f"{plus_minus(row.nll_is_mean, row.nll_is_std)} ({seeds}, {images}, "
         cells.setdefault(parents[row.experiment], []).append(text + f"{row.num_importance_samples:,} draws)")
     return {experiment: "; ".join(texts) for experiment, texts in cells.items()}
+
+
+def _count(number, what):
+    """ "1 seed", "2,000 images"."""
+    return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
 
 
 def _data(table):
@@ -279,7 +284,7 @@ def _density_headline(rows, records):
             if len(ours) == 1 and len(others):
                 ours, other = ours.iloc[0], others.iloc[0]
                 cell = f"{NAMES[other['model']]} {_elbo(other)}, told {told(other['model'], '')}"
-                measure = f"test -ELBO, nats an image, {ours['num_seeds']} seeds"
+                measure = f"test -ELBO, nats an image, {_count(ours['num_seeds'], 'seed')}"
                 paper = PAPER_TABLE_1[dataset, "hypervae"][0]
                 found.append([f"density, {dataset}", measure, f"HyperVAE {_elbo(ours)}", cell, f"HyperVAE {paper}"])
     return found
@@ -401,7 +406,7 @@ def _rivals(summary):
         rivals = part[(part["recipe"] == "none") & (part["auc_mean"] > length["auc_mean"].max())]
         rivals = rivals.sort_values("auc_mean", ascending=False)
         named = [f"{_baseline_name(row)} {row.auc_mean:.1f}" for row in rivals.itertuples()]
-        both = ", ".join(f"{NAMES[row.model]} {row.auc_mean:.1f}" for row in length.itertuples())
+        both = ", ".join(f"{NAMES[row.model]} {row.auc_mean:.1f}" for row in length.sort_values("model").itertuples())
         lines.append(f"- {name} ({both}): {', '.join(named) or 'none'}")
     if not lines:
         return ""
@@ -465,7 +470,7 @@ def _outlier_headline(rows, records):
             if len(same) == 1:
                 cell += f"; VAE by our rule {same['auc_mean'].iloc[0]:.1f}"
             rule = HEADLINE.replace("_", " ")
-            pairs = f"mean AUC, %, of {len(ours['pairs'])} pairs"
+            pairs = f"mean AUC, %, of {_count(len(ours['pairs']), 'pair')} of sets"
             found.append(["outliers", pairs, f"HyperVAE, {rule}, {ours['auc_mean']:.1f}", cell, "other pairs"])
     return found
 

@@ -1,176 +1,249 @@
-"""The scripts of HyperVAE as a user calls them: end to end on small real images, and on bad input."""
+"""01 to 03 as a user calls them: end to end on small images, and on bad input."""
 
 import re
+import runpy
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import assert_refused, run
+from conftest import ROOT, assert_refused, run
 
-from common.runs.results import read_records
+from common.hypervae import mixtures, options
+from common.hypervae.mixtures import HEADLINE
+from common.runs import results
 
-
-@pytest.fixture(scope="module")
-def density_run(digits_8x8):
-    """One run of 02 that trains all three models from nothing, in two worker processes."""
-    results = digits_8x8.parent / "results"
-    options = ["--dataset", digits_8x8, "--results-dir", results, "--iterations", 300]
-    options += ["--num-importance-samples", 64, "--num-nll-images", 0, "--jobs", 2]
-    return results, options, run("02_density.py", *options)
+SHORT = ["--iterations", 60, "--batch-size", 40]
 
 
-def test_density_trains_and_measures_every_model(density_run):
-    results, _, done = density_run
-    assert done.returncode == 0, done.stderr[-2000:]
-    table = pd.read_csv(results / "02_density" / "table1.csv")
-    expected = ["run", "dataset", "model", "recipe", "summary", "seed", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
-    assert list(table.columns[:10]) == expected and list(table.columns[-2:]) == ["trained_at", "evaluated_at"]
-    assert set(table["run"]) <= set(read_records(results / "02_density" / "table1.csv"))
-    table = table.set_index("model")
-    assert set(table.index) == {"vae", "metavae", "hypervae"} and set(table["dataset"]) == {"small"}
+def files(folder, pattern="**/*"):
+    """{path: time of its last change}, but for locks and the records written at every start."""
+    left_out = (".lock", "settings.json")
+    return {p: p.stat().st_mtime_ns for p in folder.glob(pattern) if p.is_file() and p.name not in left_out}
+
+
+def pngs(folder):
+    return sorted(path.name for path in folder.glob("*.png") if path.read_bytes()[:4] == b"\x89PNG")
+
+
+def test_density_and_training(tmp_path, monkeypatch, call, small_networks, uncompiled, write_npz):
+    """02 trains what is missing, repeats nothing, tells two sets of one name apart; 01 takes its checkpoints."""
+    from common.hypervae import timing
+
+    median = timing.median_milliseconds
+    monkeypatch.setattr(timing, "median_milliseconds", lambda *a, **_: median(*a, repeats=2, warm_up=1))
+    folder = tmp_path / "results"
+    first, second = write_npz("a/photos.npz", seed=1), write_npz("b/photos.npz", seed=2)
+    shared = ["--results-dir", folder, *SHORT]
+    density = [*shared, "--num-importance-samples", 16, "--num-nll-images", 0]
+    done = call("02_density.py", "--dataset", first, *density)
+    assert done.returncode == 0, done.stderr
+    path = folder / "02_density" / "table1.csv"
+    table = results.read_rows(path)
+    assert len(table) == 3 and set(table["model"]) == {"vae", "metavae", "hypervae"}
     np.testing.assert_allclose(table["neg_elbo"], table["reconstruction"] + table["kl_z"] + table["kl_u"], rtol=1e-4)
-    assert (table["nll_is"] < table["neg_elbo"]).all()
-    assert table.loc["hypervae", "kl_u"] > 0 and table.loc["vae", "kl_u"] == 0
-    # Training did something: 64 pixels at a coin's cost each are 44.4 nats.
-    assert table["neg_elbo"].max() < 40
-    assert set(pd.read_csv(results / "02_density" / "table2.csv")["model"]) == {"vae", "metavae", "hypervae"}
-    times = pd.read_csv(results / "02_density" / "table3.csv").set_index(["model", "generator", "quantity"])
-    assert (times["milliseconds"] > 0).all()
-    for model, generator in (("vae", "none"), ("hypervae", "layerwise"), ("hypervae", "block")):
-        parts = times.loc[(model, generator), "milliseconds"]
-        assert np.isclose(parts["total"], parts.reindex(["x", "z", "theta", "u"]).sum(), rtol=1e-4)
-    text = (results / "README.md").read_text()
-    assert "## Table 1" in text and "## Table 2" in text and "## Table 3" in text
+    assert (table["nll_is"] < table["neg_elbo"]).all() and (table["nll_num_images"] == 30).all()
+    assert ((table["kl_u"] > 0) == (table["model"] == "hypervae")).all()
+    assert (table["neg_elbo"] < 44).all()  # training did something: 64 pixels at a coin's cost each are 44.4 nats
+    assert set(table["trained_at"]) == set(table["evaluated_at"]) == {results.commit()}
+    assert len(results.read_rows(folder / "02_density" / "table2.csv")) == 4
+    times = results.read_rows(folder / "02_density" / "table3.csv")
+    assert (times["milliseconds"] > 0).all() and len(times) == 3 + 3 + 6 + 6
+    assert times.query("model == 'vae' and quantity == 'total'")["ratio_to_vae_total"].item() == 1
+    text = (folder / "README.md").read_text()
+    assert all(f"## Table {number}" in text for number in (1, 2, 3))
+    assert all((folder / "02_density" / f"{name}.csv").exists() for name in ("summary", "likelihood"))
+
+    before = path.read_bytes()
+    assert call("02_density.py", "--dataset", first, *density, "--tables", 1).returncode == 0
+    assert path.read_bytes() == before
+    assert call("02_density.py", "--dataset", first, second, *density, "--model", "vae", "--tables", 1).returncode == 0
+    assert set(before.splitlines()) < set(path.read_bytes().splitlines())
+    both = results.read_rows(path)
+    assert len(both) == 4 and both.query("model == 'vae'")["neg_elbo"].nunique() == 2
+
+    trained = files(folder, "checkpoints/**/*.npz")
+    assert call("01_train.py", "--dataset", first, *shared, "--model", "vae", "hypervae").returncode == 0
+    assert call("01_train.py", "--dataset", second, *shared, "--model", "vae").returncode == 0
+    assert files(folder, "checkpoints/**/*.npz") == trained and len(trained) == 4
+    training = results.read_rows(folder / "01_train" / "training.csv")
+    assert len(training) == 3 and set(training["run"]) < {path.parent.name[-12:] for path in trained}
+    drawn = list((folder / "01_train").glob("photos-*"))
+    expected = ["generated_vaes.png", "loss_curves.png", "reconstructions.png", "walk.png"]
+    assert sorted(map(pngs, drawn)) == [expected, ["loss_curves.png", "reconstructions.png"]]
+    assert not [path for path in folder.rglob(".*") if path.name != ".lock"]  # no temporary file is left behind
 
 
-def test_a_second_call_repeats_nothing(density_run):
-    results, options, _ = density_run
-    states = {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/*/*.npz")}
-    table = (results / "02_density" / "table1.csv").read_bytes()
-    done = run("02_density.py", *options)
-    assert done.returncode == 0 and len(states) == 3
-    assert {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/*/*.npz")} == states
-    assert (results / "02_density" / "table1.csv").read_bytes() == table
+def test_tables_2_and_3_need_no_training(tmp_path, monkeypatch, call, small_networks, uncompiled):
+    from common.hypervae import timing
+
+    monkeypatch.setattr(timing, "table3", lambda record: {"x": 1.0, "total": 2.0})
+    done = call("02_density.py", "--tables", 2, 3, "--results-dir", tmp_path)
+    assert done.returncode == 0 and not (tmp_path / "checkpoints").exists()
+    names = {path.name for path in (tmp_path / "02_density").glob("*.csv")}
+    assert names == {"table2.csv", "table3.csv"}
+    assert results.read_rows(tmp_path / "02_density" / "table2.csv").set_index("generator")["total"]["layerwise"] > 0
 
 
-def test_train_draws_its_figures_from_the_same_checkpoints(density_run, digits_8x8):
-    results, options, _ = density_run
-    done = run("01_train.py", "--dataset", digits_8x8, "--results-dir", results, "--iterations", 300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert len(list(results.glob("checkpoints/*/*.npz"))) == 3
-    (folder,) = (results / "01_train").glob("small-*/")
-    for name in ("loss_curves", "reconstructions", "generated_vaes", "walk"):
-        assert (folder / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-    assert len(pd.read_csv(results / "01_train" / "training.csv")) == 3
-    assert {path.name for path in results.rglob(".*")} == {".lock"}  # no temporary file is left behind
-
-
-def test_outliers_are_scored_and_a_second_call_repeats_nothing(digits_8x8):
-    results = digits_8x8.parent / "outliers"
-    options = ["--normal", digits_8x8, "--normal-classes", "0-4", "--results-dir", results, "--iterations", 100]
-    options += ["--num-bootstrap", 20, "--jobs", 2]
-    done = run("03_outliers.py", *options)
-    assert done.returncode == 0, done.stderr[-2000:]
-    table = pd.read_csv(results / "03_outliers" / "table4.csv")
-    columns = ["run", "normal", "outlier", "model", "score", "seed", "auc", "fpr", "fnr", "average_precision"]
-    assert list(table.columns[:10]) == columns and list(table.columns[-2:]) == ["trained_at", "evaluated_at"]
-    assert set(table["normal"]) == {"small-0,1,2,3,4"} and set(table["outlier"]) == {"small-others"}
+def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
+    """A set may be called test.npz, two of one name are two, nothing is repeated, no set changes another's numbers."""
+    folder = tmp_path / "results"
+    normal, test, photos = (write_npz(name, seed) for seed, name in enumerate(("n.npz", "test.npz", "a/photos.npz")))
+    options = ["--normal", normal, "--results-dir", folder, *SHORT, "--num-bootstrap", 20, "--outlier-fraction", 0.5]
+    done = call("03_outliers.py", *options, "--outlier", test, photos)
+    assert done.returncode == 0, done.stderr
+    path = folder / "03_outliers" / "table4.csv"
+    table = results.read_rows(path)
     scored = {model: set(own["score"]) for model, own in table.groupby("model")}
-    both = {"description_length", "kl", "density_of_states", "density_of_states_and_codes"}
+    both = {"description_length", "kl", "density_of_states", HEADLINE}
     both |= {f"complexity_adjusted_{compressor}" for compressor in ("png", "zlib", "context")}
     assert scored["vae"] == both and scored["hypervae"] == both | {"description_length_with_u", "regret"}
     assert scored["metavae"] == {"kl", "description_length"} and len(scored) == 8
+    assert set(table["outlier"]) == {"test", "photos"} and len(table) == 2 * 25
     assert np.isfinite(table.select_dtypes("number")).all(axis=None) and table["auc"].between(0, 100).all()
-    assert (table["num_outlier"] == round(0.2 * table["num_normal"][0])).all()
-    assert table.query("model == 'local_outlier_factor'")["auc"].item() > 80
-    figures = sorted(p.name for p in results.glob("03_outliers/*/*.png"))
-    assert figures == [
-        "extremes_density_of_states_and_codes.png",
-        "extremes_description_length.png",
-        "histograms.png",
-        "roc.png",
-    ]
-    assert "## Table 4" in (results / "README.md").read_text()
-    before = (results / "03_outliers" / "table4.csv").read_bytes()
-    stored = {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/**/*") if p.is_file()}
-    again = run("03_outliers.py", *options)
-    assert again.returncode == 0 and (results / "03_outliers" / "table4.csv").read_bytes() == before
-    assert {p: p.stat().st_mtime_ns for p in results.glob("checkpoints/**/*") if p.is_file()} == stored
+    assert (table["num_normal"] == 30).all() and (table["num_outlier"] == 15).all()
+    expected = [f"extremes_{HEADLINE}.png", "extremes_description_length.png", "histograms.png", "roc.png"]
+    drawn = sorted((folder / "03_outliers").glob("n_*"))
+    assert [own.name.rpartition("-")[0] for own in drawn] == ["n_photos", "n_test"]
+    assert all(pngs(own) == expected for own in drawn)
+    assert "## Table 4" in (folder / "README.md").read_text()
+
+    before, stored = path.read_bytes(), files(folder, "checkpoints/**/*")
+    other = write_npz("b/photos.npz", seed=3)
+    again = call("03_outliers.py", *options, "--model", "vae", "--outlier", photos, other)
+    assert again.returncode == 0 and set(before.splitlines()) < set(path.read_bytes().splitlines())
+    assert {p: t for p, t in files(folder, "checkpoints/**/*").items() if p in stored} == stored
+    rows = results.read_rows(path)
+    assert len(rows) == 2 * 25 + 7 + 7  # the other photos.npz: VAE's and the baselines' scores
+    assert rows[rows["outlier"] == "photos"].groupby(["model", "score"])["run"].nunique()["vae"].eq(2).all()
+    assert len(list((folder / "03_outliers").glob("n_photos-*"))) == 3
+    # Alone, in another folder: the same numbers.
+    alone = tmp_path / "alone"
+    options[options.index(folder)] = alone
+    assert call("03_outliers.py", *options, "--model", "vae", "--outlier", photos).returncode == 0
+    ours = results.read_rows(alone / "03_outliers" / "table4.csv")
+    both = ours.merge(rows, on=["run", "score"], suffixes=("", "_beside"))
+    assert len(both) == len(ours) == 14 and (both["auc"] == both["auc_beside"]).all()
 
 
-def bad_mixtures(folder):
+def normals(*arguments):
+    return options.parser("", "", "--normal").parse_args([*map(str, arguments)])
+
+
+def test_what_is_drawn_from_and_how_it_is_named(write_npz):
+    args = normals("--normal", "x")
+    args.outlier, args.normal_classes, args.outlier_fraction = [], [1], 0.2
+    path = str(write_npz("mine.npz", images=300))
+    data, (others,), wanted = mixtures.mixture_parts(args, path)
+    assert (others.name, len(others.x), wanted) == ("mine-others", 30, 6) and data.num_classes == 1
+    whole = options.load_data(args, path)
+    np.testing.assert_array_equal(others.x, whole.x_test[whole.y_test == 0])
+    assert len(np.unique(others.drawn(30, 0), axis=0)) == len(np.unique(others.x, axis=0))
+    np.testing.assert_array_equal(others.drawn(3, 0), others.drawn(30, 0)[:3])
+    assert not np.array_equal(others.drawn(30, 0), others.drawn(30, 1))
+    assert mixtures.outlier_names(args, "mnist") == [None]
+    args.outlier = ["all"]
+    assert mixtures.outlier_names(args, "mnist") == ["fashion_mnist", "omniglot"]
+    args.outlier = ["b", "a", "b"]
+    assert mixtures.outlier_names(args, "a") == ["b"]
+
+
+MIXTURES = {
+    "another size": (["--outlier", "large.npz"], "16x8.*8x8.*resize"),
+    "too few": (["--outlier", "few.npz"], "2 test images, 12 outliers"),
+    "too few normals": (["--normal", "few.npz", "--outlier", "n.npz"], "validation images.*give more images"),
+    "the same images": (["--outlier", "n.npz", "same.npz"], "same.npz holds the same images as .*n.npz"),
+    "empty class": (["--outlier", "gap.npz"], "class 1 has no"),
+    "NaN": (["--outlier", "nan.npz"], "NaN"),
+    "no outliers": ([], "no outliers: give --outlier"),
+    "its own outliers": (["--outlier", "n.npz"], "no outliers: give --outlier"),
+    "unknown class": (["--normal-classes", "0-3"], "classes 0 to 1"),
+    "every class": (["--normal-classes", "0-1"], "names every class"),
+    "unknown set": (["--outlier", "imagenet"], "unknown data set"),
+    "batch": (["--normal-classes", "0", "--batch-size", "50"], "no multiple of --tasks-per-step 20"),
+}
+
+
+@pytest.mark.parametrize("case", MIXTURES)
+def test_bad_mixtures_are_one_line_and_exit_code_2(tmp_path, monkeypatch, call, write_npz, case):
+    monkeypatch.chdir(tmp_path)
+    write_npz("n.npz", images=300)
+    write_npz("same.npz", images=300)
+    write_npz("few.npz", images=10)
+    write_npz("large.npz", height=16)
     x, y = np.random.default_rng(0).random((40, 8, 8)), np.arange(40) % 2
-    np.savez(folder / "large.npz", x=np.repeat(x, 2, 1), y=y)
-    np.savez(folder / "few.npz", x=x[:10], y=y[:10])
-    np.savez(folder / "gap.npz", x=x, y=2 * y)
-    np.savez(folder / "nan.npz", x=np.where(x > 0.9, np.nan, x), y=y)
-    return {
-        "another size": (["--outlier", folder / "large.npz"], "16x8.*8x8.*resize"),
-        "too few": (["--outlier", folder / "few.npz"], "2 test images, 72 outliers"),
-        "empty class": (["--outlier", folder / "gap.npz"], "class 1 has no"),
-        "NaN": (["--outlier", folder / "nan.npz"], "NaN"),
-        "no outliers": ([], "no outliers: give --outlier"),
-        "unknown class": (["--normal-classes", "5-12"], "classes 0 to 9"),
-        "unknown set": (["--outlier", "imagenet"], "unknown data set"),
-    }
-
-
-@pytest.mark.parametrize(
-    "case", ["another size", "too few", "empty class", "NaN", "no outliers", "unknown class", "unknown set"]
-)
-def test_bad_mixtures_are_one_line_and_exit_code_2(tmp_path, digits_8x8, case):
-    options, message = bad_mixtures(tmp_path)[case]
-    done = run("03_outliers.py", "--normal", digits_8x8, "--results-dir", tmp_path / "results", *options)
+    np.savez("gap.npz", x=x, y=2 * y)
+    np.savez("nan.npz", x=np.where(x > 0.9, np.nan, x), y=y)
+    chosen, message = MIXTURES[case]
+    chosen = chosen if "--normal" in chosen else ["--normal", "n.npz", *chosen]
+    done = call("03_outliers.py", "--results-dir", "results", *chosen)
     assert_refused(done)
-    assert re.search(message, done.stderr)
-    assert not (tmp_path / "results").exists()
+    assert re.search(message, done.stderr) and not (tmp_path / "results").exists()
 
 
-HELP = {"01_train.py": "--summary", "02_density.py": "--tables", "03_outliers.py": "--outlier"}
-HELP |= {"04_discover_digits.py": "--held-out", "05_discover_alloys.py": "--tdb", "06_regression.py": "--target"}
-HELP |= {"07_classification.py": "--ood", "08_denoise.py": "--sigma"}
+INPUTS = {
+    "unknown set": (["--dataset", "imagenet"], "unknown data set"),
+    "missing file": (["--dataset", "none.npz"], "none.npz"),
+    "truncated file": (["--dataset", "cut.npz"], "cut.npz"),
+    "NaN": (["--dataset", "nan.npz"], "NaN"),
+    "wrong shape": (["--dataset", "shape.npz"], "shape"),
+    "batch": (["--dataset", "good.npz", "--batch-size", "50"], "--batch-size 50 is no multiple of --tasks-per-step 20"),
+    "unwritable": (["--dataset", "good.npz", "--model", "vae", "--results-dir", "file/results"], "--results-dir"),
+}
 
 
-@pytest.mark.parametrize("script", HELP)
-def test_help_has_examples_and_every_script_shares_its_runs_out(script):
-    done = run(script, "--help")
-    assert done.returncode == 0 and "examples:" in done.stdout and not done.stderr
-    for option in (HELP[script], "--jobs", "--scheduler", "--seeds"):
-        assert option in done.stdout
-
-
-def bad_inputs(folder):
-    x, y = np.random.default_rng(0).random((20, 8, 8)), np.arange(20) % 2
-    np.savez(folder / "nan.npz", x=np.where(x > 0.9, np.nan, x), y=y)
-    np.savez(folder / "shape.npz", x=x.reshape(20, 64), y=y)
-    np.savez(folder / "good.npz", x=x, y=y)
-    (folder / "cut.npz").write_bytes((folder / "good.npz").read_bytes()[:700])
-    (folder / "file").write_text("not a folder")
-    return {
-        "unknown set": ["--dataset", "imagenet"],
-        "missing file": ["--dataset", folder / "none.npz"],
-        "truncated file": ["--dataset", folder / "cut.npz"],
-        "NaN": ["--dataset", folder / "nan.npz"],
-        "wrong shape": ["--dataset", folder / "shape.npz"],
-        "unwritable": ["--dataset", folder / "good.npz", "--results-dir", folder / "file" / "results"],
-        "batch": ["--dataset", folder / "good.npz", "--batch-size", 7, "--model", "hypervae", "--results-dir", folder],
-    }
-
-
-@pytest.mark.parametrize(
-    "case", ["unknown set", "missing file", "truncated file", "NaN", "wrong shape", "unwritable", "batch"]
-)
+@pytest.mark.parametrize("case", INPUTS)
 @pytest.mark.parametrize("script", ["01_train.py", "02_density.py"])
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path, script, case):
-    options = bad_inputs(tmp_path)[case]
-    done = run(script, *options, cwd=tmp_path)
-    assert_refused(done)
-    assert not list(tmp_path.rglob("*.csv"))
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, call, write_npz, script, case):
+    monkeypatch.chdir(tmp_path)
+    good = write_npz("good.npz", images=20)
+    x = np.load(good)["x"]
+    np.savez("nan.npz", x=np.where(x > 0, np.nan, x), y=np.arange(20) % 2)
+    np.savez("shape.npz", x=x.reshape(20, 64), y=np.arange(20) % 2)
+    (tmp_path / "cut.npz").write_bytes(good.read_bytes()[:700])
+    (tmp_path / "file").write_text("not a folder")
+    chosen, message = INPUTS[case]
+    done = call(script, "--iterations", 1, *chosen)
+    assert_refused(done, message)
+    assert not list(tmp_path.rglob("*.csv")) and not (tmp_path / "results" / "checkpoints").exists()
 
 
-@pytest.mark.parametrize(
-    "option", [["--iterations", "0"], ["--learning-rate", "-1"], ["--seeds", "x"], ["--summary", "max"]]
-)
-def test_bad_options_are_refused_by_name(option):
-    done = run("01_train.py", *option)
+OPTIONS = [["--iterations", "0"], ["--learning-rate", "-1"], ["--seeds", "x"], ["--summary", "max"], ["--tables", "4"]]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_bad_options_are_refused_by_name(call, option):
+    done = call("02_density.py", *option)
     assert done.returncode == 2 and option[0].split("s")[0] in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("script", ["01_train.py", "02_density.py", "03_outliers.py"])
+def test_help_has_examples_and_the_same_options(call, script):
+    done = call(script, "--help")
+    assert done.returncode == 0 and "examples:" in done.stdout
+    assert all(option in done.stdout for option in ("--summary", "--jobs", "--scheduler", "--seed"))
+
+
+def test_bad_input_and_help_are_fast_in_a_process_of_their_own(tmp_path):
+    """TensorFlow is not loaded for them."""
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
+    for script in ("01_train.py", "02_density.py", "03_outliers.py"):
+        assert run(script, "--help", cwd=tmp_path).returncode == 0
+    assert_refused(run("02_density.py", "--dataset", "imagenet", cwd=tmp_path), "unknown data set")
+
+
+def test_jobs_are_light(write_npz):
+    """They travel to other processes: no data and no models in them, and what runs them can be sent."""
+    path = str(write_npz("n.npz"))
+    args = normals("--normal", path)
+    args.normal_classes, args.outlier = [0], []
+    loaded, jobs = options.planned_runs(args, mixtures.load_normal)
+    baselines = mixtures.baseline_jobs(args, loaded)
+    scripts = {script: runpy.run_path(str(ROOT / script)) for script in ("01_train.py", "02_density.py")}
+    functions = [scripts["01_train.py"]["train"], scripts["02_density.py"]["measure"]]
+    for function, job in [(f, jobs[0]) for f in (*functions, mixtures.score_model)] + [
+        (mixtures.score_baseline, baselines[0])
+    ]:
+        sent = joblib.externals.cloudpickle.dumps((function, job))
+        assert len(sent) < 20_000
+    assert pd.Series([baseline.digest for _, baseline, _ in baselines]).is_unique

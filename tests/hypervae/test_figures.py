@@ -1,0 +1,78 @@
+"""Figures are written, whatever is drawn: not what they look like."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypervae.toy import bars, settings
+
+from common.hypervae import figures, training
+from common.hypervae.mixtures import HEADLINE
+
+pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
+
+
+def is_png(path):
+    return path.read_bytes()[:4] == b"\x89PNG"
+
+
+def untrained(model):
+    """A Run with a log of its own, but without the training."""
+    own = settings(model=model)
+    log = pd.DataFrame({"iteration": [10, 20, 30], **{name: [9.0, 8.0, 7.0] for name in training.MEASURES}})
+    log[training.HELD_OUT] = [np.nan, 8.5, 7.5]
+    return SimpleNamespace(settings=own, log=log, model=training.build_model(own, bars()))
+
+
+def test_figures_of_trainings(tmp_path):
+    runs = [untrained(model) for model in ("vae", "metavae", "hypervae")]
+    figures.loss_curves(runs, tmp_path / "loss.png")
+    figures.reconstructions(runs, bars(), tmp_path / "reconstructions.png")
+    figures.generated_vaes(runs[-1].model, bars(), tmp_path / "generated.png", num_models=2, num_images=3)
+    figures.walk(runs[-1].model, bars(), tmp_path / "walk.png", steps=3, num_images=2)
+    drawn = sorted(path.name for path in tmp_path.iterdir() if is_png(path))
+    assert drawn == ["generated.png", "loss.png", "reconstructions.png", "walk.png"]
+
+
+def test_a_log_without_held_out_values_is_drawn(tmp_path):
+    run = untrained("vae")
+    run.log[training.HELD_OUT] = np.nan
+    figures.loss_curves([run], tmp_path / "loss.png")
+    assert is_png(tmp_path / "loss.png")
+
+
+def test_differences_are_from_the_mean_theta():
+    model = untrained("hypervae").model
+    u = np.random.default_rng(0).standard_normal((2, model.hyper_latent_dim)).astype(np.float32)
+    images, differences = figures._beside_mean_theta(model, bars(), u, 3)
+    assert images.shape == differences.shape == (2, 3, 8, 8)
+    mean = images - differences
+    np.testing.assert_allclose(mean[0], mean[1], atol=1e-6)  # one mean theta, the same z
+    assert np.abs(differences).max() > 1e-5
+
+
+def test_farthest_pairs_are_disjoint_and_farthest_first():
+    codes = np.array([[0.0], [10.0], [1.0], [8.0], [4.0]])
+    assert figures.farthest_pairs(codes, 3) == [(0, 1), (2, 3)]
+    assert figures.farthest_pairs(codes, 1) == [(0, 1)]
+
+
+def scores(shift):
+    rng = np.random.default_rng(0)
+    return {"normal": rng.normal(size=90).tolist(), "outlier": rng.normal(shift, 1, 30).tolist()}
+
+
+@pytest.mark.parametrize("models", [("vae", "metavae", "hypervae"), ("metavae",), ("hypervae",)])
+def test_figures_of_scores(tmp_path, models):
+    """MetaVAE has no density of states; a run may have one model only."""
+    by_model = {model: {"description_length": scores(1), "kl": scores(0)} for model in models}
+    for model in set(models) - {"metavae"}:
+        by_model[model][HEADLINE] = scores(2)
+    by_model |= {"pca": {"score": scores(1.5)}, "compressor": {"png": scores(0.1), "zlib": scores(3)}}
+    assert figures._best_baseline(by_model)[0] == "zlib"
+    figures.roc_curves(by_model, "title", tmp_path / "roc.png")
+    figures.score_histograms(by_model, "title", tmp_path / "histograms.png")
+    images = {"normal": np.ones((90, 8, 8, 1)), "outlier": np.zeros((5, 8, 8, 1))}
+    figures.extremes(images, {"normal": scores(1)["normal"], "outlier": [1, 2, 3, 4, 5]}, "title", tmp_path / "x.png")
+    assert all(map(is_png, tmp_path.iterdir())) and len(list(tmp_path.iterdir())) == 3

@@ -1,0 +1,150 @@
+"""Reports: rows of unlike protocols are never averaged, and the words are true of the numbers."""
+
+import dataclasses
+
+import pytest
+from hypervae.toy import settings
+
+from common.hypervae import report, timing
+from common.hypervae.density import Evaluation, Likelihood
+from common.hypervae.mixtures import HEADLINE, RULES, Baseline, Scoring
+from common.runs import results
+
+AT = {"trained_at": "a", "evaluated_at": "b"}
+OURS = dict(recipe="ours", dataset="mnist", iterations=10_000, batch_size=100, tasks_per_step=20)
+
+
+def density_rows(folder, evaluations):
+    """Table 1 with one row for each of {Evaluation: -ELBO}."""
+    rows = []
+    for evaluation, value in evaluations.items():
+        own, likelihood = evaluation.training, evaluation.likelihood
+        names = ("dataset", "recipe", "binarize", "model", "summary", "generator", "iterations", "seed")
+        row = {name: getattr(own, name) for name in names} | {"evaluate_on": evaluation.evaluate_on}
+        row |= {"neg_elbo": value, "reconstruction": value - 1, "kl_z": 1, "kl_u": 0, "nll_is": value - 2}
+        row |= {"num_importance_samples": likelihood.num_importance_samples, "nll_num_images": likelihood.num_images}
+        rows.append({"run": evaluation, **row, **AT})
+    columns = [name for name in rows[0] if name not in {"run", *AT}]
+    return results.put_rows(folder / "02_density" / "table1.csv", rows, columns)
+
+
+def evaluation(likelihood=(16, 100), **changes):
+    return Evaluation(settings(**(OURS | changes)), "test", Likelihood(*likelihood))
+
+
+def section(folder, title):
+    return dict(report.sections(folder))[title]
+
+
+def lines_with(text, *words):
+    return [line for line in text.splitlines() if all(word in line for word in words)]
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"batch_size": 40}, "batch_size 40"),
+        ({"schedule": "constant"}, "schedule constant"),
+        ({"hyper_latent_dim": 7}, "hyper_latent_dim 7"),
+        ({"fingerprint": "another"}, "fingerprint another"),
+    ],
+)
+def test_unlike_trainings_are_rows_of_their_own(tmp_path, changes, words):
+    values = {evaluation(seed=seed): 100 + seed for seed in (0, 1)}
+    values |= {evaluation(seed=seed, **changes): 200 + seed for seed in (0, 1)}
+    rows = density_rows(tmp_path, values)
+    assert len(density_rows(tmp_path, values)) == len(rows) == 4  # the same rows twice are found once
+    text = section(tmp_path, "Table 1: density")
+    assert len(lines_with(text, "HyperVAE", "mnist")) == 2
+    assert lines_with(text, "100.5 +- 0.7") and lines_with(text, "200.5 +- 0.7", words)
+    records = results.read_records(tmp_path / "02_density" / "table1.csv")
+    assert sorted(report.summarise(rows, records)["neg_elbo_mean"]) == [100.5, 200.5]
+
+
+def test_likelihoods_on_unlike_images_are_not_averaged_and_do_not_split_the_elbo(tmp_path):
+    values = {evaluation((16, images), seed=seed): 100 + seed for seed, images in ((0, 900), (1, 100), (2, 100))}
+    values[evaluation((16, 100), seed=0)] = 100
+    density_rows(tmp_path, values)
+    (row,) = lines_with(section(tmp_path, "Table 1: density"), "HyperVAE", "mnist")
+    assert "| 3 | 101.0 +- 1.0 |" in row
+    assert "98.0 (1 seed, 900 images, 16 draws)" in row and "99.0 +- 1.0 (3 seeds, 100 images, 16 draws)" in row
+
+
+def test_told_and_parameters_stand_beside_the_models(tmp_path):
+    models = ("vae", "metavae", "hypervae")
+    density_rows(tmp_path, {evaluation(model=m, summary="mean"): 100 + len(m) for m in models})
+    networks = [timing.Networks(m, "block", "conv", (8, 8, 1), 2, 2, 3) for m in models]
+    rows = [
+        {"run": n, "dataset": "mnist", "model": n.model, "generator": n.generator, "inference": 1, "generative": i}
+        | {"total": 1000 + i, **AT}
+        for i, n in enumerate(networks)
+    ]
+    columns = ["dataset", "model", "generator", "inference", "generative", "total"]
+    results.put_rows(tmp_path / "02_density" / "table2.csv", rows, columns, ["dataset"])
+    text = section(tmp_path, "Table 1: density")
+    assert lines_with(text, " VAE ", "nothing", "1,000") and lines_with(text, "MetaVAE", "its class", "1,001")
+    assert lines_with(text, "HyperVAE", "all of one class", "1,002") and "sorted by label" in text
+    assert "Table 2: trainable parameters" in dict(report.sections(tmp_path))
+    ((result, measure, ours, other, paper),) = report.headline(tmp_path)
+    assert (result, ours, other) == ("density, mnist", "HyperVAE 108.0", "VAE 103.0, told nothing")
+    assert paper == "HyperVAE 106.8" and "1 seed" in measure
+
+
+def outlier_rows(folder, scorings):
+    """Table 4 with a row for each of {(Scoring, score): (AUC, FNR)}."""
+    rows = []
+    for (scoring, score), (auc, fnr) in scorings.items():
+        own = scoring.scored
+        row = {"normal": own.dataset, "outlier": scoring.outlier, "model": own.model, "score": score, "seed": own.seed}
+        row |= {"auc": auc, "fpr": 1, "fnr": fnr, "average_precision": 5, "recipe": getattr(own, "recipe", "none")}
+        rows.append({"run": scoring, **row, **AT})
+    columns = [name for name in rows[0] if name not in {"run", *AT}]
+    return results.put_rows(folder / "03_outliers" / "table4.csv", rows, columns, ["score"])
+
+
+def scoring(model="hypervae", outlier="omniglot", num_samples=16, fingerprint="theirs", **changes):
+    scored = settings(model=model, **(OURS | changes))
+    if model in ("pca", "compressor"):
+        scored = Baseline(scored.dataset, "threshold", scored.fingerprint, model, scored.seed)
+    return Scoring(outlier, scored, fingerprint, 0.2, num_samples, 500)
+
+
+def test_scores_of_unlike_protocols_are_not_averaged(tmp_path):
+    scores = {(scoring(seed=seed), HEADLINE): (90 + seed, 1) for seed in (0, 2)}
+    scores |= {(scoring(num_samples=4, seed=seed), HEADLINE): (50 + seed, 1) for seed in (0, 2)}
+    scores[scoring(recipe="paper", tasks_per_step=1), HEADLINE] = (30, 1)
+    scores[dataclasses.replace(scoring(), draws="one pass"), HEADLINE] = (70, 1)
+    outlier_rows(tmp_path, scores)
+    text = section(tmp_path, "Table 4: outlier detection")
+    for auc, words in (("91.0 +- 1.4", "num_samples 16, draws per set"), ("51.0 +- 1.4", "num_samples 4")):
+        assert len(lines_with(text, f"| {auc} |", words)) == 1
+    assert len(lines_with(text, "| 30.0 |", "paper")) == 1 and len(lines_with(text, "| 70.0 |", "one pass")) == 1
+
+
+def test_sets_of_one_name_are_two_pairs(tmp_path):
+    outlier_rows(tmp_path, {(scoring(fingerprint=f), HEADLINE): (a, 1) for f, a in (("one", 90), ("two", 50))})
+    text = section(tmp_path, "Table 4: outlier detection")
+    (header,) = lines_with(text, "| model | score |")
+    assert header.count("mnist / omniglot (") == 2 and lines_with(text, "| 90.0 | 50.0 | 70.0 | 50.0 |")
+
+
+def test_the_rule_stands_with_its_history_and_the_baselines_that_win(tmp_path):
+    aucs = dict(zip(RULES, (94, 95, 96))) | {"description_length": 70}
+    scores = {(scoring(), score): (auc, 9) for score, auc in aucs.items()}
+    scores |= {(scoring("vae"), score): (auc + 0.5, 5) for score, auc in aucs.items()}
+    scores |= {(scoring("pca"), "score"): (80, 1), (scoring("compressor"), "zlib"): (60, 1)}
+    outlier_rows(tmp_path, scores)
+    text = section(tmp_path, "Table 4: outlier detection")
+    for rule, auc in zip(RULES, (94, 95, 96)):
+        assert lines_with(text, f"| {rule.replace('_', ' ')} | HyperVAE | 1 | 1 | {auc:.1f} |")
+        assert lines_with(text, f"| {rule.replace('_', ' ')} | VAE | 1 | 1 | {auc + 0.5:.1f} |")
+    assert "- mnist / omniglot (HyperVAE 70.0, VAE 70.5): pca 80.0" in text and "zlib 60" not in text.split("beat")[1]
+    assert "by the description length, on none of mnist." in text
+    ((result, measure, ours, other, _),) = report.headline(tmp_path)
+    assert (
+        result == "outliers" and "1 pair of sets" in measure and "96.0" in ours and other.startswith("VAE, density of")
+    )
+
+
+def test_nothing_is_reported_of_tables_that_are_missing(tmp_path):
+    assert report.sections(tmp_path) == [] and report.headline(tmp_path) == []
