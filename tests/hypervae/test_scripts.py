@@ -89,7 +89,7 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     """A set may be called test.npz, two of one name are two, nothing is repeated, no set changes another's numbers."""
     folder = tmp_path / "results"
     normal, test, photos = (write_npz(name, seed) for seed, name in enumerate(("n.npz", "test.npz", "a/photos.npz")))
-    options = ["--normal", normal, "--results-dir", folder, *SHORT, "--num-bootstrap", 20, "--outlier-fraction", 0.5]
+    options = ["--normal", normal, "--results-dir", folder, *SHORT, "--num-bootstrap", 3, "--outlier-fraction", 0.5]
     done = call("03_outliers.py", *options, "--outlier", test, photos)
     assert done.returncode == 0, done.stderr
     path = folder / "03_outliers" / "table4.csv"
