@@ -1,13 +1,12 @@
 """Tables for regression and their train/test splits: standard sets by name, or a user's CSV or .npz."""
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from common.data import delimited
+from common.data import delimited, fingerprints
 from common.data.readers import read_arrays
 from common.errors import InputError
 
@@ -32,11 +31,7 @@ class Table:
 
     def fingerprint(self):
         """Short digest of all numbers: what the table is, whatever it is called."""
-        found = hashlib.sha256()
-        for array in (self.x, self.y, self.train_index, self.test_index):
-            found.update(f"{array.dtype}{array.shape}".encode())
-            found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()[:12]
+        return fingerprints.fingerprint(self.x, self.y, self.train_index, self.test_index)
 
 
 def load(name, data_dir, target=None, missing="refuse", text="refuse"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.fingerprints import fingerprint
 from common.discovery import alloys, calphad, report, runs
 from common.discovery.records import (
     IN_CLASS,
@@ -16,7 +17,6 @@ from common.discovery.records import (
     ThroughCalphad,
     columns,
     file_fingerprint,
-    fingerprint,
 )
 from common.runs.results import commit, put_rows
 

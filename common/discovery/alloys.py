@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from common.data.datasets import VALIDATION_FRACTION, Dataset, restrict, stratified_split
+from common.data.fingerprints import fingerprint
 from common.data.readers import read_arrays
 from common.discovery.calphad import (
     ELEMENTS,
@@ -27,7 +28,6 @@ from common.discovery.calphad import (
     read_limits,
 )
 from common.discovery.distances import cosine_distance
-from common.discovery.records import fingerprint
 from common.errors import InputError
 from common.runs.jobs import run_jobs
 from common.runs.results import write_atomically

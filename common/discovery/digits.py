@@ -5,8 +5,9 @@ import functools
 import numpy as np
 
 from common.data import datasets
+from common.data.fingerprints import fingerprint
 from common.discovery import report, runs
-from common.discovery.records import SHOWN, Discovery, Target, columns, fingerprint
+from common.discovery.records import SHOWN, Discovery, Target, columns
 from common.errors import InputError
 from common.runs.results import put_rows
 

@@ -3,8 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 
-import numpy as np
-
 from common.runs.identity import SEED, Record, digest, label, settings_of
 
 IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class (section 4.5)
@@ -97,15 +95,6 @@ class InverseMapTrial(Record):
     data: str
     regressor: str
     seed: int
-
-
-def fingerprint(*arrays):
-    """Twelve hex digits that stand for arrays: their types, shapes and values."""
-    sha = hashlib.sha256()
-    for array in map(np.ascontiguousarray, arrays):
-        sha.update(f"{array.dtype}{array.shape}".encode())
-        sha.update(array.tobytes())
-    return sha.hexdigest()[:12]
 
 
 def file_fingerprint(path):

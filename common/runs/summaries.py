@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
 from common.runs.identity import differences
 
@@ -46,15 +45,6 @@ def plus_minus(mean, spread=np.nan, decimals=1):
     if mean is None or pd.isna(mean):
         return ""
     return f"{mean:.{decimals}f}" if pd.isna(spread) else f"{mean:.{decimals}f} +- {spread:.{decimals}f}"
-
-
-def paired_interval(differences, level=0.95, seed=0):
-    """Bootstrap interval (low, high) of the mean of paired differences (n,), of at least two."""
-    values = np.asarray(differences, float)
-    if values.std() == 0:
-        return float(values[0]), float(values[0])
-    found = bootstrap((values,), np.mean, confidence_level=level, rng=seed).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def markdown_table(header, rows):

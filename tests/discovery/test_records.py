@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common.data.fingerprints import fingerprint
 from common.discovery import records
 from common.discovery.records import Discovery, FoundAlloys, SearchSettings, Target, ThroughCalphad
 from common.runs.identity import Record, experiment, label
@@ -104,8 +105,8 @@ def test_a_search_through_calphad_stands_in_the_table_of_those_it_went_on_from()
 
 def test_fingerprints_know_values_shapes_and_types(tmp_path):
     arrays = [IMAGE, IMAGE.reshape(2, 8), IMAGE.astype(np.float32), IMAGE + np.finfo(float).eps]
-    assert len({records.fingerprint(array) for array in arrays}) == 4
-    assert records.fingerprint(IMAGE) == records.fingerprint(np.asfortranarray(IMAGE))
+    assert len({fingerprint(array) for array in arrays}) == 4
+    assert fingerprint(IMAGE) == fingerprint(np.asfortranarray(IMAGE))
     for name, text in (("a.tdb", "one"), ("b.tdb", "one"), ("c.tdb", "two")):
         (tmp_path / name).write_text(text)
     a, b, c = (records.file_fingerprint(tmp_path / f"{name}.tdb") for name in "abc")

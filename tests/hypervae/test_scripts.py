@@ -197,7 +197,7 @@ INPUTS = {
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, call, write_npz, script, case):
     monkeypatch.chdir(tmp_path)
     good = write_npz("good.npz", images=20)
-    x = np.load(good)["x"]
+    x = np.load(good, allow_pickle=False)["x"]
     np.savez("nan.npz", x=np.where(x > 0, np.nan, x), y=np.arange(20) % 2)
     np.savez("shape.npz", x=x.reshape(20, 64), y=np.arange(20) % 2)
     (tmp_path / "cut.npz").write_bytes(good.read_bytes()[:700])

@@ -1,4 +1,4 @@
-"""What reports make of rows: unlike settings are never averaged; intervals against closed forms."""
+"""What reports make of rows: unlike settings are never averaged."""
 
 import numpy as np
 import pandas as pd
@@ -34,16 +34,6 @@ def test_columns_that_vary_within_an_experiment_are_left_out():
 )
 def test_one_formatter_of_mean_and_spread(mean, spread, text):
     assert summaries.plus_minus(mean, spread) == text
-
-
-def test_the_interval_of_paired_differences_covers_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for trial in range(60):
-        low, high = summaries.paired_interval(rng.normal(1, 2, 30), 0.9, trial)
-        hits += low < 1 < high
-    assert 45 <= hits <= 60  # 54 expected
-    assert summaries.paired_interval([2.0, 2.0]) == (2.0, 2.0)
 
 
 def test_markdown_has_a_line_a_row():
