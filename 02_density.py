@@ -25,7 +25,7 @@ TABLE1_ORDER = ["dataset", "recipe", "model", "summary", "generator", "tasks_per
 TABLE1_ORDER += ["kl_warmup", "latent_dim", "hyper_latent_dim", "binarize", "iterations", "num_importance_samples"]
 TABLE1_ORDER += ["seed"]
 TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total"]
-TABLE3 = ["model", "generator", "quantity", "milliseconds", "ratio_to_vae_total"]
+TABLE3 = ["dataset", "model", "generator", "quantity", "milliseconds", "ratio_to_vae_total"]
 
 
 def measure(job):
@@ -96,9 +96,16 @@ def write_tables_2_and_3(args, loaded, tables):
             times = timing.table3(record)
             vae_total = vae_total or times["total"]
             for quantity, milliseconds in times.items():
-                row = {"run": record, "model": own.model, "generator": own.generator, "quantity": quantity, **at}
+                row = {
+                    "run": record,
+                    "dataset": sets[0][0],
+                    "model": own.model,
+                    "generator": own.generator,
+                    "quantity": quantity,
+                    **at,
+                }
                 rows.append(row | {"milliseconds": milliseconds, "ratio_to_vae_total": milliseconds / vae_total})
-        results.put_rows(folder / "table3.csv", rows, TABLE3, ["quantity"], ["model", "generator", "quantity"])
+        results.put_rows(folder / "table3.csv", rows, TABLE3, ["dataset", "quantity"], TABLE3[:4])
 
 
 def main():

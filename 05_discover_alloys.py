@@ -27,8 +27,6 @@ that class's mean diagram. Writes RESULTS_DIR/05_discover_alloys/figure3b.csv (a
 least distances that gradients found), summary.csv, paired.csv, inverse_map.csv, likelihoods.csv, figures, and
 RESULTS_DIR/README.md. The alloys were made from mc_al v2.032 (MatCalc, TU Wien), ODbL 1.0."""
 
-SHIPPED = Path(__file__).resolve().parent / "alloys" / "main30_100.npz"
-
 
 def make_data(args):
     """Compute the data set, and compare melting ranges with handbooks."""
@@ -43,7 +41,8 @@ def try_likelihood(job):
     from common.hypervae.density import Evaluation, evaluate
 
     args, source, likelihood, settings = job
-    dataset = alloys.as_dataset(alloys.load(source), likelihood)
+    data = alloys.load(source)
+    dataset = alloys.as_dataset(data, likelihood)
     evaluation = Evaluation(settings, "test")
 
     def measures():
@@ -55,15 +54,14 @@ def try_likelihood(job):
 
     path = settings.folder(args.results_dir / "checkpoints") / f"decoding-{evaluation.digest}.json"
     cells = {name: getattr(settings, name) for name in ("model", "seed", "iterations", "recipe")}
-    return (
-        cells | {"run": evaluation, "dataset": source.stem, "likelihood": likelihood} | results.stored(path, measures)
-    )
+    cells |= {"run": evaluation, "dataset": data.name, "likelihood": likelihood}
+    return cells | results.stored(path, measures)
 
 
 def compare_regressors(args, loaded, folder):
     """Write inverse_map.csv, on rows and on whole classes not seen."""
     jobs = [
-        (source, InverseMapTrial(source.stem, data.fingerprint(), kind, seed))
+        (source, InverseMapTrial(data.name, data.fingerprint(), kind, seed))
         for source, data in loaded.items()
         for kind, seed in itertools.product(alloys.REGRESSORS, args.seeds)
     ]
@@ -93,7 +91,7 @@ def planned(args, loaded):
                 models = {model: settings_for(args, rest, model, recipe, seed) for model in ("vae", "hypervae")}
                 where = (functools.partial(trained, args), args.results_dir / "checkpoints", args)
                 search = search_settings(args, seed)
-                jobs.append(alloy_search.job_for(source, source.stem, data, designation, models, search, *where))
+                jobs.append(alloy_search.job_for(source, data, designation, models, search, *where))
     return jobs
 
 
@@ -123,7 +121,7 @@ def main():
         "an .npz of phase matrices, or a folder of them as --make-data writes (those that ship: 30 classes of 100)"
     )
     p = parser(__doc__, EXAMPLES, data_option="--alloys", data_help=data_help)
-    p.set_defaults(dataset=[SHIPPED], iterations=1500, binarize="none")
+    p.set_defaults(dataset=[alloys.SHIPPED], iterations=1500, binarize="none")
     add_alloy_options(p, add_search_options(p))
     args = p.parse_args()
     if args.make_data:

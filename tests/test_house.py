@@ -8,13 +8,14 @@ from conftest import ROOT
 SYSTEMS = {"hypervae", "discovery", "implicit", "tvae"}
 FLOORS = {  # room: the rooms below it
     "errors": set(),
+    "names": set(),
     "layers": {"errors"},
     "quiet": set(),
     "cli": {"errors", "quiet"},
-    "runs": {"errors", "quiet"},
-    "data": {"errors"},
-    **{system: {"errors", "layers", "cli", "runs", "data"} for system in SYSTEMS},
-    "report": {"errors", "runs", *SYSTEMS},
+    "runs": {"errors", "names", "quiet"},
+    "data": {"errors", "names"},
+    **{system: {"errors", "names", "layers", "cli", "runs", "data"} for system in SYSTEMS},
+    "report": {"errors", "names", "runs", *SYSTEMS},
 }
 MODULES = sorted((ROOT / "common").rglob("*.py"))
 

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 from common import report
 
+SECTIONS = [("Table 1: density, told", "body of one\n"), ("Table 2", "body of two")]
+
 
 def test_an_empty_folder_gives_a_report_without_sections(tmp_path):
     report.write_report(tmp_path)
@@ -13,7 +15,7 @@ def test_an_empty_folder_gives_a_report_without_sections(tmp_path):
 
 def test_contents_headline_and_figures(tmp_path, monkeypatch):
     system = SimpleNamespace(
-        sections=lambda folder: [("Table 1: density, told", "body of one\n"), ("Table 2", "body of two")],
+        sections=lambda folder, own: [] if own else SECTIONS,
         headline=lambda folder: [["density", "nats an image", "93.1", "97.4", "106.8"]],
     )
     monkeypatch.setattr(report, "SYSTEMS", (system,))
@@ -23,6 +25,6 @@ def test_contents_headline_and_figures(tmp_path, monkeypatch):
     lines = (tmp_path / "README.md").read_text().splitlines()
     assert "- [Table 1: density, told](#table-1-density-told)" in lines and "- [Figures](#figures)" in lines
     assert "| density | nats an image | 93.1 | 97.4 | 106.8 |" in lines
-    assert "- [01_train/mnist/walk.png](01_train/mnist/walk.png)" in lines
+    assert "- [01_train/mnist/walk.png](<01_train/mnist/walk.png>)" in lines
     headings = [line for line in lines if line.startswith("## ")]
     assert headings == ["## Headline", "## Contents", "## Table 1: density, told", "## Table 2", "## Figures"]

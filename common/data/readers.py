@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
+from common.names import name_of_file
 
 NAMES = ("digits", "mnist", "fashion_mnist", "omniglot")
 IDX_FILES = (
@@ -211,9 +212,9 @@ def _read_npz(path):
     if len(x) != len(y):
         raise InputError(f"{path}: {x_name} has {len(x)} images, {y_name} {len(y)} labels")
     if x_test not in arrays:
-        return Raw(path.stem, x, y)
+        return Raw(name_of_file(path), x, y)
     held = _as_images(arrays[x_test], f"{path}: {x_test}"), _as_labels(arrays[y_test], f"{path}: {y_test}")
-    return Raw(path.stem, x, y, *held)
+    return Raw(name_of_file(path), x, y, *held)
 
 
 def read_names(path):

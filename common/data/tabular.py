@@ -9,6 +9,7 @@ import numpy as np
 from common.data import delimited, fingerprints
 from common.data.readers import read_arrays
 from common.errors import InputError
+from common.names import name_of_file
 
 NAMES = ("boston", "concrete", "energy", "kin8nm", "naval", "power", "protein", "wine-red", "yacht")
 DELIMITED = (".csv", ".tsv", ".txt")
@@ -69,7 +70,7 @@ def load(name, data_dir, target=None, missing="refuse", text="refuse"):
     if given and name not in NAMES:
         # Companions hold the last rows of a training part out: of a user's sorted ones they would be no fair sample.
         train = np.random.default_rng(SPLIT_SEED).permuted(train, axis=1)
-    return Table(Path(name).stem, x, y, train, test, notes)
+    return Table(name if name in ("diabetes", *NAMES) else name_of_file(name), x, y, train, test, notes)
 
 
 def centred(table):

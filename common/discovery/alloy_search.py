@@ -68,11 +68,11 @@ def target_of(data, designation, kind, seed):
     return data.matrices[one][..., None].astype(float), data.compositions[one], str(number)
 
 
-def job_for(source, name, data, designation, models, search, train, checkpoints, options):
+def job_for(source, data, designation, models, search, train, checkpoints, options):
     """The AlloyJob of one class and seed.
 
     Args:
-        source: of the alloys; `name` is what tables call them, `data` what was loaded from there.
+        source: of the alloys; `data` is what was loaded from there.
         models: {"vae", "hypervae": the training's record}.
         search: SearchSettings.
         train: see `runs.Job`.
@@ -82,7 +82,7 @@ def job_for(source, name, data, designation, models, search, train, checkpoints,
     image, _, which = target_of(data, designation, options.target, search.seed)
     target = Target(designation, which, fingerprint(image))
     fixed = dict(target=target, target_kind=options.target, objective=options.objective, known_tasks=True)
-    record = Discovery(name, data.fingerprint(), **models, **fixed, search=search)
+    record = Discovery(data.name, data.fingerprint(), **models, **fixed, search=search)
     found = FoundAlloys(record, options.regressor, file_fingerprint(options.tdb))
     through = ThroughCalphad(found, options.calphad_evaluations) if options.through_calphad else None
     load = functools.partial(load_rest, source, options.likelihood, designation)

@@ -29,9 +29,11 @@ from common.discovery.calphad import (
 )
 from common.discovery.distances import cosine_distance
 from common.errors import InputError
+from common.names import name_of_file
 from common.runs.jobs import run_jobs
 from common.runs.results import write_atomically
 
+SHIPPED = Path(__file__).resolve().parents[2] / "alloys" / "main30_100.npz"
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
 LEAST_SHARE = 1e-3  # mole fraction below which a phase is none
 SAVE_EVERY = 20  # alloys
@@ -48,6 +50,7 @@ class AlloyData:
     compositions: (N, len(ELEMENTS)) wt%; y: (N,) index into names, the classes' designations.
     """
 
+    name: str  # what tables call it
     matrices: np.ndarray
     compositions: np.ndarray
     y: np.ndarray
@@ -92,7 +95,8 @@ def load(path):
     occurs = matrices.max((0, 2)) > 0
     matrices = matrices[:, occurs] / matrices.sum(1, keepdims=True)  # float16 rounds
     phases = tuple(np.array(PHASES)[occurs].tolist())
-    return AlloyData(matrices, compositions[found], y, tuple(names.tolist()), phases, TEMPERATURES, failed)
+    name = SHIPPED.stem if path.resolve() == SHIPPED else name_of_file(path)
+    return AlloyData(name, matrices, compositions[found], y, tuple(names.tolist()), phases, TEMPERATURES, failed)
 
 
 def pack(folder, path, number):

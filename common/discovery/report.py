@@ -13,7 +13,7 @@ from scipy.stats import binomtest, bootstrap
 
 from common.discovery.records import IN_CLASS, METHOD_NAMES, SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
-from common.runs.results import read_records, read_rows, write_table
+from common.runs.results import of_own_data, read_records, read_rows, write_table
 from common.runs.summaries import markdown_table, settings_in_words
 
 DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
@@ -232,35 +232,39 @@ def count_words(summary):
     return f"{target} a class, {seed}"
 
 
-def sections(results_dir):
-    """[(title, Markdown)] for whatever the discovery scripts have written to that folder."""
+def sections(results_dir, own=False):
+    """[(title, Markdown)] of the tables that are there: on sets that come with the project, or on a user's own."""
     found = []
     for stage, by, title in (
         (DIGITS, "digit", "Novelty discovery on digits: Figures 2 and 3a"),
         (ALLOYS, "alloy", "Discovery of alloys: Figure 3b"),
     ):
-        if (results_dir / stage / "summary.csv").exists():
-            found.append((title, _searches(results_dir / stage, by)))
-    folder = results_dir / ALLOYS
-    if (folder / "table5.csv").exists():
-        path = folder / "table5.csv"
-        found.append(("Discovery of alloys: Table 5", table5(read_rows(path), read_records(path))))
-    if (folder / "inverse_map.csv").exists():
-        found.append(("Alloys: from phases to composition", _inverse_maps(folder / "inverse_map.csv")))
-    if (folder / "likelihoods.csv").exists():
-        found.append(("Alloys: likelihoods", _likelihoods(folder / "likelihoods.csv")))
+        summary, *others = _summaries(results_dir / stage, by, own)
+        if len(summary):
+            found.append((title, _searches(by, summary, *others)))
+    for table, title, make in (
+        ("table5.csv", "Discovery of alloys: Table 5", table5),
+        ("inverse_map.csv", "Alloys: from phases to composition", _inverse_maps),
+        ("likelihoods.csv", "Alloys: likelihoods", _likelihoods),
+    ):
+        path = results_dir / ALLOYS / table
+        rows = read_rows(path, own) if path.exists() else ()
+        if len(rows):
+            found.append((title, make(rows, read_records(path))))
     return found
 
 
-def _summaries(folder, by):
-    """(summary.csv, paired.csv, bounds.csv with protocols, titles) of a stage."""
-    summary, pairs = pd.read_csv(folder / "summary.csv", dtype={by: str}), pd.read_csv(folder / "paired.csv")
+def _summaries(folder, by, own=False):
+    """The rows of summary.csv and of paired.csv, and {protocol: title}, on a user's data or on ours."""
+    if not (folder / "summary.csv").exists():
+        return pd.DataFrame(), pd.DataFrame(), {}
     records = read_records(folder / "bounds.csv")
-    return summary, pairs, titles(with_protocol(read_rows(folder / "bounds.csv"), records), records)
+    words = titles(with_protocol(read_rows(folder / "bounds.csv", own), records), records)
+    tables = pd.read_csv(folder / "summary.csv", dtype={by: str}), pd.read_csv(folder / "paired.csv")
+    return *(table[table["protocol"].isin(words)] for table in tables), words
 
 
-def _searches(folder, by):
-    summary, pairs, words = _summaries(folder, by)
+def _searches(by, summary, pairs, words):
     parts = [
         "Cosine distance between the target, of a class that no model has seen, and the best design found; median over "
         f"targets and seeds. {BY_GRADIENTS} The best HyperVAE search in hindsight is chosen class by class with these "
@@ -283,13 +287,15 @@ def table5(rows, records):
     rows = with_protocol(rows, records)
     words = titles(rows, records)
     parts = [
-        f"Element error / phase error in percent. {NOTICE} Values are equilibrium mole fractions; the paper's database "
-        f"and phase names differ. {CLOSEST} is what that search of HyperVAE's found which ended closest to its target: "
-        "the searcher sees that distance, and not the composition wanted. own_alloy is the class's own alloy of median "
-        "distance to it. A search through CALPHAD begins with the best designs of the others and has the evaluations "
-        "named on top of theirs. Where a diagram is a real alloy's (the searches through CALPHAD, nearest_known, "
-        "own_alloy), the phase error is only what traces of absent elements and the rounding of stored fractions leave."
+        "Element error / phase error in percent. Values are equilibrium mole fractions. "
+        f"{CLOSEST} is what that search of HyperVAE's found which ended closest to its target: the searcher sees that "
+        "distance, and not the composition wanted. own_alloy is the class's own alloy of median distance to it. A "
+        "search through CALPHAD begins with the best designs of the others and has the evaluations named on top of "
+        "theirs. Where a diagram is a real alloy's (the searches through CALPHAD, nearest_known, own_alloy), the phase "
+        "error is only what traces of absent elements and the rounding of stored fractions leave."
     ]
+    if not of_own_data(rows).all():
+        parts[0] += f" {NOTICE} The paper's database and phase names differ."
     for protocol, own in rows.groupby("protocol", sort=False):
         parts += [f"**{words[protocol]}**, median over seeds:", _table5_of(own)]
         real = own[own["calphad_evaluations"] > 0]
@@ -327,13 +333,14 @@ def _table5_of(rows):
         return " / ".join("-" if pd.isna(error) else f"{error:.1f}" for error in errors)
 
     seeds = complete.groupby("method")["seed"].nunique()
+    beside = {} if of_own_data(rows).all() else PAPER_TABLE_5
     body = [["seeds", *(seeds[m] for m in methods), ""]]
     for alloy in dict.fromkeys(rows["alloy"]):
-        paper = " / ".join(map(str, PAPER_TABLE_5.get(alloy, ())))
+        paper = " / ".join(map(str, beside.get(alloy, ())))
         body.append([alloy, *(cell(alloy, m) for m in methods), paper])
     errors, distances = medians["element_error"].unstack("method"), medians["cosine_distance"].unstack("method")
     within = [f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in methods]
-    body.append([f"within {IN_CLASS:g} %", *within, "4 of 8"])
+    body.append([f"within {IN_CLASS:g} %", *within, "4 of 8" if beside else ""])
     near = distances.lt(distances["nearest_known"], axis=0).sum()
     alloys = ("nearest_known", "own_alloy")
     closer = ["" if m in alloys else f"{near[m]} of {distances[m].count()}" for m in methods]
@@ -341,9 +348,8 @@ def _table5_of(rows):
     return markdown_table(["alloy", *methods, "paper"], body)
 
 
-def _compared(path, labels, measures):
+def _compared(rows, records, labels, measures):
     """A Markdown table of means over seeds: a line for each experiment and `labels`, measures {column: format}."""
-    rows, records = read_rows(path), read_records(path)
     body = []
     for key, alike in rows.groupby(labels, sort=False):
         words = settings_in_words(alike, records)  # where the labels do not tell two experiments apart
@@ -353,19 +359,19 @@ def _compared(path, labels, measures):
     return markdown_table([*labels, "settings", "seeds", *measures], body)
 
 
-def _inverse_maps(path):
+def _inverse_maps(rows, records):
     return (
         "On rows and on whole classes not seen: R2, and the main elements' relative error in percent; means.\n\n"
-        + _compared(path, ["dataset", "regressor", "held_out"], {"r2": ".3f", "element_error": ".1f"})
+        + _compared(rows, records, ["dataset", "regressor", "held_out"], {"r2": ".3f", "element_error": ".1f"})
     )
 
 
-def _likelihoods(path):
+def _likelihoods(rows, records):
     measures = {"neg_elbo": ".1f", "absolute_error": ".4f", "column_sum_error": ".2g"}
     return (
         "Test alloys of known classes; means over seeds. -ELBO is in nats a diagram, of different densities, so only "
         "the mean absolute errors of the fractions can be compared; a phase matrix's columns sum to 1.\n\n"
-        + _compared(path, ["dataset", "likelihood", "model", "recipe", "iterations"], measures)
+        + _compared(rows, records, ["dataset", "likelihood", "model", "recipe", "iterations"], measures)
     )
 
 
@@ -373,10 +379,8 @@ def headline(results_dir):
     """Rows [result, measure, ours, strongest baseline, paper]; HyperVAE's search is the paper's, chosen beforehand."""
     rows = []
     for stage, by in ((DIGITS, "digit"), (ALLOYS, "alloy")):
-        if not (results_dir / stage / "summary.csv").exists():
-            continue
         summary, pairs, words = _summaries(results_dir / stage, by)
-        for protocol, own in summary.groupby("protocol", sort=False):
+        for protocol, own in summary.groupby("protocol", sort=False) if words else ():
             median = own.groupby("method")["final"].median()
             pair = pairs[(pairs["protocol"] == protocol) & (pairs["method"] == PAPERS)].iloc[0]
             wins = f"{pair['wins']} of {pair['num_targets']} targets (p {pair['p_holm']:.2g})"
@@ -387,8 +391,10 @@ def headline(results_dir):
                 [f"search for an unseen {by}: {words[protocol]}", measure, ours, f"VAE + BO {median[RIVAL]:.3g}", paper]
             )
     path = results_dir / ALLOYS / "table5.csv"
-    if path.exists():
-        table, records = with_protocol(read_rows(path), read_records(path)), read_records(path)
+    table = read_rows(path, own=False) if path.exists() else ()
+    if len(table):
+        records = read_records(path)
+        table = with_protocol(table, records)
         words = titles(table, records)
         for protocol, own in table.groupby("protocol", sort=False):
             errors = medians5(with_closest(own))["element_error"].unstack("method")

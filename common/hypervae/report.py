@@ -51,8 +51,8 @@ MEASURES = ["neg_elbo", "reconstruction", "kl_z", "kl_u"]
 OUTLIER_MEASURES = ["auc", "fpr", "fnr", "average_precision"]
 
 
-def sections(results_dir):
-    """[(title, Markdown)] of the tables that are there."""
+def sections(results_dir, own=False):
+    """[(title, Markdown)] of the tables that are there: on sets that come with the project, or on a user's own."""
     found = []
     makers = (
         ("02_density/table1.csv", "Table 1: density", _table1),
@@ -63,20 +63,19 @@ def sections(results_dir):
     )
     for name, title, make in makers:
         path = results_dir / name
-        if path.exists():
-            found.append((title, make(read_rows(path), read_records(path), results_dir)))
+        rows = read_rows(path, own) if path.exists() else ()
+        if len(rows):
+            found.append((title, make(rows, read_records(path), results_dir)))
     return found
 
 
 def headline(results_dir):
     """Rows [result, measure, ours, strongest baseline, paper] of the recipe `ours`, where all three models stand."""
     rows = []
-    path = results_dir / "02_density" / "table1.csv"
-    if path.exists():
-        rows += _density_headline(read_rows(path), read_records(path))
-    path = results_dir / "03_outliers" / "table4.csv"
-    if path.exists():
-        rows += _outlier_headline(read_rows(path), read_records(path))
+    makers = {"02_density/table1.csv": _density_headline, "03_outliers/table4.csv": _outlier_headline}
+    for path, make in ((results_dir / name, make) for name, make in makers.items()):
+        table = read_rows(path, own=False) if path.exists() else ()
+        rows += make(table, read_records(path)) if len(table) else []
     return rows
 
 
@@ -241,13 +240,22 @@ def _table2(rows, records, results_dir):
 
 
 def _table3(rows, records, results_dir):
-    settings = _words(rows, _by_experiment(rows, records), ["model", "generator", "quantity"])
+    settings = _words(rows, _by_experiment(rows, records), ["dataset", "model", "generator", "quantity"])
     body = [
-        [NAMES[r.model], r.generator, words, r.quantity, f"{r.milliseconds:.2f}", f"{r.ratio_to_vae_total:.2f}"]
+        [
+            r.dataset,
+            NAMES[r.model],
+            r.generator,
+            words,
+            r.quantity,
+            f"{r.milliseconds:.2f}",
+            f"{r.ratio_to_vae_total:.2f}",
+        ]
         + [_paper_time(r)]
         for r, words in zip(rows.itertuples(), settings)
     ]
-    header = ["model", "generator", "settings", "quantity", "ms for 100 images", "ratio to VAE total", "paper, ratio"]
+    header = ["data", "model", "generator", "settings", "quantity", "ms for 100 images", "ratio to VAE total"]
+    header += ["paper, ratio"]
     return markdown_table(header, body)
 
 
@@ -270,6 +278,9 @@ def _validation(rows, records, results_dir):
     )
 
 
+_OF_A_MODEL = {"model", "tasks_per_step", "summary", "generator", "hyper_latent_dim"}
+
+
 def _density_headline(rows, records):
     """HyperVAE's -ELBO on the paper's sets beside the better of VAE and MetaVAE, trained and measured alike."""
     table, (_, stored) = summarise(rows, records), _by_code_length(rows, records)
@@ -277,8 +288,10 @@ def _density_headline(rows, records):
     for dataset in IMAGE_SETS:
         own = table[(table["dataset"] == dataset) & (table["recipe"] == "ours")]
         # What is alike in all that does not belong to one model.
-        protocol = [_protocol(stored[experiment]) for experiment in own["experiment"]]
-        for _, part in own.assign(protocol=protocol).groupby("protocol", sort=False):
+        shared = [_without(stored[experiment], _OF_A_MODEL) for experiment in own["experiment"]]
+        protocols = [identity.experiment(record) for record in shared]
+        words = identity.differences(dict(zip(protocols, shared)))
+        for protocol, part in own.assign(protocol=protocols).groupby("protocol", sort=False):
             part = part.sort_values("neg_elbo_mean")
             ours, others = part[part["model"] == "hypervae"], part[part["model"] != "hypervae"]
             if len(ours) == 1 and len(others):
@@ -286,16 +299,9 @@ def _density_headline(rows, records):
                 cell = f"{NAMES[other['model']]} {_elbo(other)}, told {told(other['model'], '')}"
                 measure = f"test -ELBO, nats an image, {_count(ours['num_seeds'], 'seed')}"
                 paper = PAPER_TABLE_1[dataset, "hypervae"][0]
-                found.append([f"density, {dataset}", measure, f"HyperVAE {_elbo(ours)}", cell, f"HyperVAE {paper}"])
+                name = ", ".join(filter(None, ["density", dataset, words[protocol]]))
+                found.append([name, measure, f"HyperVAE {_elbo(ours)}", cell, f"HyperVAE {paper}"])
     return found
-
-
-_OF_A_MODEL = {"model", "tasks_per_step", "summary", "generator", "hyper_latent_dim"}
-
-
-def _protocol(stored):
-    """The digest of the settings that every model has."""
-    return identity.experiment(_without(stored, _OF_A_MODEL))
 
 
 def _elbo(row):

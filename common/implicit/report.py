@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from common.names import is_file_name
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import markdown_table, over_seeds, plus_minus
 
@@ -54,15 +55,15 @@ By these runs settings were chosen: on a tenth of the training images, on which 
 """
 
 
-def sections(results_dir):
-    """[(title, Markdown)] for whatever 06 and 07 have written to that folder."""
+def sections(results_dir, own=False):
+    """[(title, Markdown)] of the tables that are there: on sets that come with the project, or on a user's own."""
     found = []
-    if _table1(results_dir).exists():
-        rows, summary = _regressions(results_dir)
+    rows, summary = _regressions(results_dir, own)
+    if len(rows):
         found.append(("Regression by implicit hypernetworks", _regression_section(rows, summary)))
         found.append(("Regression: all that was tried", f"{TRIALS_TEXT}\n{regression_trials(summary)}"))
-    if _table2(results_dir).exists():
-        summary = _classifications(results_dir)
+    summary = _classifications(results_dir, own)
+    if len(summary):
         tested, tried = (summary[summary["evaluated_on"] == part] for part in ("test", "validation"))
         if len(tested):
             body = CLASSIFICATION_TEXT.format(part="test") + "\n" + classification_table(tested)
@@ -92,16 +93,17 @@ def _regression_section(rows, summary):
 def headline(results_dir):
     """Rows [result, measure, ours, strongest baseline, paper] on the paper's own tables and networks."""
     found = []
-    if _table1(results_dir).exists():
-        differences = regression_differences(*_regressions(results_dir))
+    rows, summary = _regressions(results_dir)
+    if len(rows):
+        differences = regression_differences(rows, summary)
         own = differences[differences["dataset"].isin(PAPER_REGRESSION) & (differences["recipe"] == "ours")]
         if len(own):
             below, above = int((own["high"] < 0).sum()), int((own["low"] > 0).sum())
             measure = f"tables of {len(own)} with a lower RMSE (corrected 95 % interval clear of 0)"
             paper = "8 of these 9 with a lower mean, or the same"
             found.append(["Regression by hypernetworks", measure, str(below), f"SGD {above}", paper])
-    if _table2(results_dir).exists():
-        summary = _classifications(results_dir)
+    summary = _classifications(results_dir)
+    if len(summary):
         tested = summary[(summary["evaluated_on"] == "test") & (summary["dataset"] == "mnist")]
         for shape, (paper_sgd, paper) in PAPER_CLASSIFICATION.items():
             own = tested[tested["architecture"] == shape].sort_values("num_seeds", kind="stable")
@@ -114,29 +116,28 @@ def headline(results_dir):
     return found
 
 
-def _regressions(results_dir):
-    """Rows of table1.csv and their summary."""
-    rows = read_rows(_table1(results_dir))
-    return rows, summarise_regression(rows, read_records(_table1(results_dir)))
+def _regressions(results_dir, own=False):
+    """Rows of 06's table1.csv and their summary; empty where there are none."""
+    path = results_dir / "06_regression" / "table1.csv"
+    rows = read_rows(path, own) if path.exists() else pd.DataFrame()
+    return rows, summarise_regression(rows, read_records(path)) if len(rows) else rows
 
 
-def _classifications(results_dir):
-    """The summary of table2.csv."""
-    return summarise_classification(read_rows(_table2(results_dir)), read_records(_table2(results_dir)))
-
-
-def _table1(results_dir):
-    return results_dir / "06_regression" / "table1.csv"
-
-
-def _table2(results_dir):
-    return results_dir / "07_classification" / "table2.csv"
+def _classifications(results_dir, own=False):
+    """The summary of 07's table2.csv; empty where there are no rows."""
+    path = results_dir / "07_classification" / "table2.csv"
+    rows = read_rows(path, own) if path.exists() else pd.DataFrame()
+    return summarise_classification(rows, read_records(path)) if len(rows) else rows
 
 
 def _named(rows, fingerprints):
-    """Rows with their data's fingerprint and one name for each data set; where two share it, that follows."""
+    """Rows with their data's fingerprint and one name for each data set (ours, or else the last file's).
+
+    Where two data sets share a name, the fingerprint follows.
+    """
     rows = rows.assign(fingerprint=[fingerprints[run] for run in rows["run"]])
-    rows["dataset"] = rows.groupby("fingerprint")["dataset"].transform("last")
+    by_data = rows.groupby("fingerprint")["dataset"]
+    rows["dataset"] = by_data.transform(lambda given: min(given[::-1], key=is_file_name))
     shared = rows.groupby("dataset")["fingerprint"].transform("nunique") > 1
     rows.loc[shared, "dataset"] += " (" + rows["fingerprint"] + ")"
     return rows

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
+from common import names
 from common.errors import InputError
 from common.runs.identity import experiment
 
@@ -217,8 +218,11 @@ def with_experiment(rows, records, where=""):
     return rows.assign(experiment=rows["run"].map(experiments))
 
 
-def read_rows(path):
+def read_rows(path, own=None):
     """The rows of a results CSV (or .csv.gz), numbers as numbers, and the column `experiment` (see `with_experiment`).
+
+    Args:
+        own: True for the rows on a user's own files alone, False for those on sets that come with the project (all).
 
     Raises:
         InputError: no such file, damaged, or no CSV of ours.
@@ -231,7 +235,16 @@ def read_rows(path):
             columns = stream.readline().rstrip("\n").split(",")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
-    return with_experiment(_typed(_read_text(path, columns)), read_records(path), path)
+    rows = _typed(_read_text(path, columns))
+    if own is not None:
+        rows = rows[of_own_data(rows) == own].reset_index(drop=True)
+    return with_experiment(rows, read_records(path), path)
+
+
+def of_own_data(rows):
+    """Which rows (N,) are about a user's own files."""
+    named = rows[[name for name in rows if name in names.COLUMNS]]
+    return named.map(names.is_file_name).any(axis=1)
 
 
 def write_table(path, rows):
@@ -270,11 +283,14 @@ def put_rows(path, new, columns, keys=(), order=None, packed=False):
     with locked(path.parent):
         rows = _read_text(packed_path if packed and not path.exists() else path, columns)
         known = read_records(path)
-        rows = pd.concat([rows, new], ignore_index=True).drop_duplicates(keys, keep="last")
+        # Where a user's file holds the data of a set that comes with the project, that set's row stays as it is.
+        parts = [part[of_own_data(part) == own] for own in (True, False) for part in (rows, new)]
+        rows = pd.concat(parts, ignore_index=True).drop_duplicates(keys, keep="last")
         rows = rows.sort_values([*(order or columns[1:2]), *keys], key=_sort_key, kind="stable", ignore_index=True)
-        complete = with_experiment(_typed(rows), known | records, path)
+        known |= {run: record for run, record in records.items() if run not in known}
+        complete = with_experiment(_typed(rows), known, path)
         # The record first: a kill between the two leaves a record without rows, never rows without a record.
-        write_json(_settings_file(path), known | records)
+        write_json(_settings_file(path), known)
         write_table(path, rows)
         if packed:
             write_table(packed_path, rows)

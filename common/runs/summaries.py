@@ -50,5 +50,5 @@ def plus_minus(mean, spread=np.nan, decimals=1):
 def markdown_table(header, rows):
     """A Markdown table of cells that str() can show."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"

@@ -1,5 +1,7 @@
 """Sections of results/README.md on the binary-latent VAE: denoising and the bars test."""
 
+import pandas as pd
+
 from common.runs.identity import differences
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import markdown_table, over_seeds, plus_minus
@@ -17,24 +19,30 @@ a bound F as high has learned the data. Local optima are common: several seeds a
 """
 
 
-def sections(results_dir):
-    """[(title, Markdown)] of the tables that are there."""
+def sections(results_dir, own=False):
+    """[(title, Markdown)] of the tables that are there: on sets that come with the project, or on a user's own."""
     folder = results_dir / "08_denoise"
     found = []
-    if (folder / "psnr.csv").exists():
-        found.append(("Zero-shot denoising by a binary-latent VAE", DENOISING + "\n" + _denoising_table(folder)))
-    if (folder / "bars.csv").exists():
+    rows = last_epochs(folder, own)
+    if len(rows):
+        found.append(("Zero-shot denoising by a binary-latent VAE", DENOISING + "\n" + _denoising_table(rows)))
+    if (folder / "bars.csv").exists() and not own:
         found.append(("The bars test", BARS + "\n" + _bars_table(folder)))
     return found
 
 
-def last_epochs(folder):
+def last_epochs(folder, own=False):
     """The row of the last epoch of every run in psnr.csv, with the columns `inpaint` and `settings`.
 
     `settings` says in words what tells a TVAE's experiment from the others on the same picture.
+
+    Args:
+        own: the rows of a user's own pictures, or of those that come with the project.
     """
+    if not (folder / "psnr.csv").exists():
+        return pd.DataFrame()
     records = read_records(folder / "psnr.csv")
-    rows = read_rows(folder / "psnr.csv").sort_values("epoch", kind="stable").groupby("run", sort=False).tail(1)
+    rows = read_rows(folder / "psnr.csv", own).sort_values("epoch", kind="stable").groupby("run", sort=False).tail(1)
     rows = rows.assign(inpaint=[records[run].get("inpaint", 0.0) for run in rows["run"]], settings="")
     for _, own in rows[rows["method"] == "tvae"].groupby("image"):
         first = own.drop_duplicates("experiment")
@@ -44,8 +52,7 @@ def last_epochs(folder):
     return rows
 
 
-def _denoising_table(folder):
-    rows = last_epochs(folder)
+def _denoising_table(rows):
     table = over_seeds(rows, MEASURES, by=["image", "sigma", "inpaint", "method", "settings", "epoch"])
     table = table.sort_values(["image", "sigma", "inpaint", "psnr_mean"], kind="stable")
     header = ["image", "sigma", "missing", "method", "settings", "epochs", "seeds"]
@@ -98,8 +105,8 @@ def headline(results_dir):
     """[result, measure, ours, strongest baseline, paper] of every denoised image, and of the bars test."""
     folder = results_dir / "08_denoise"
     found = []
-    if (folder / "psnr.csv").exists():
-        rows = last_epochs(folder)
+    rows = last_epochs(folder)
+    if len(rows):
         rows = rows[(rows["inpaint"] == 0) & (rows["sigma"] > 0)]
         for (image, sigma), own in rows.groupby(["image", "sigma"]):
             found += _denoising_headline(f"denoising {image}, sigma {sigma:g}", own)

@@ -161,7 +161,7 @@ def test_npz_with_and_without_a_test_part(tmp_path):
         data.x.shape == (21, 9, 7, 1)
         and len(data.x_validation) == 3
         and data.x_test.shape == (6, 9, 7, 1)
-        and data.name == "mine"
+        and data.name == "mine.npz"
     )
     given = datasets.load(npz(tmp_path, x=X[..., None], y=Y, x_test=X[:9], y_test=Y[:9]), tmp_path)
     assert len(given.x) == 27 and len(given.x_test) == 9

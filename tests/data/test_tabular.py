@@ -40,7 +40,10 @@ def test_csv_and_npz_of_one_table_agree(tmp_path):
     (tmp_path / "own.csv").write_text("\n".join(lines) + "\n")
     np.savez(tmp_path / "own.npz", x=x, price=y)
     tables = [tabular.load(str(tmp_path / name), "", "price") for name in ("own.csv", "own.npz")]
-    assert tables[0].fingerprint() == tables[1].fingerprint() and tables[0].name == "own"
+    assert tables[0].fingerprint() == tables[1].fingerprint() and [table.name for table in tables] == [
+        "own.csv",
+        "own.npz",
+    ]
     renamed = dataclasses.replace(tables[0], name="other")
     assert renamed.fingerprint() == tables[0].fingerprint()  # a table is its numbers
     assert dataclasses.replace(tables[0], y=y + 1).fingerprint() != tables[0].fingerprint()

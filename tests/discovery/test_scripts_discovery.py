@@ -80,7 +80,7 @@ def test_an_unseen_class_is_searched_for_and_a_second_call_repeats_nothing(digit
     assert bounds["vae"] <= table[table["method"] == "vae"]["best_so_far"].min() + 1e-6
     protocol = pd.read_csv(folder / "summary.csv")["protocol"].unique().item()
     (figures,) = folder.glob("*/")
-    assert figures.name == f"small_grey-{protocol}"
+    assert figures.name == f"small.npz_grey-{protocol}"
     assert [path.name[:8] for path in sorted(figures.iterdir())] == ["figure2-", "figure3a"]
     assert "## Novelty discovery" in (results_dir / "README.md").read_text()
     # The models have not seen the class.
@@ -119,7 +119,7 @@ def test_bad_input_ends_before_tensorflow_is_loaded(digits_8x8):
     code = f"import sys; {call}\ntry:\n    runpy.run_path('04_discover_digits.py', run_name='__main__')\n"
     code += "except SystemExit:\n    print('tensorflow' in sys.modules, 'GPyOpt' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "False False\n" and done.stderr.startswith("error: small has classes 0 to 9, not 12")
+    assert done.stdout == "False False\n" and done.stderr.startswith("error: small.npz has classes 0 to 9, not 12")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_an_unseen_alloy_is_searched_for_and_a_second_call_repeats_nothing(few_a
     assert alloy.loc["nearest_known", "cosine_distance"] == pytest.approx(
         nearest_known(alloys.load(few_alloys)), rel=1e-3
     )
-    found = [path.name.partition("-")[0] for path in folder.glob("figures/few_cosine-*/*.png")]
+    found = [path.name.partition("-")[0] for path in folder.glob("figures/few.*_cosine-*/*.png")]
     assert sorted(found) == ["2024", "figure3b.png"]
     assert "Table 5" in (results_dir / "README.md").read_text()
     before = {path: path.read_bytes() for path in folder.rglob("*.csv")}

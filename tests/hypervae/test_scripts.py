@@ -68,7 +68,7 @@ def test_density_and_training(tmp_path, monkeypatch, call, small_networks, uncom
     assert files(folder, "checkpoints/**/*.npz") == trained and len(trained) == 4
     training = results.read_rows(folder / "01_train" / "training.csv")
     assert len(training) == 3 and set(training["run"]) < {path.parent.name[-12:] for path in trained}
-    drawn = list((folder / "01_train").glob("photos-*"))
+    drawn = list((folder / "01_train").glob("photos.npz-*"))
     expected = ["generated_vaes.png", "loss_curves.png", "reconstructions.png", "walk.png"]
     assert sorted(map(pngs, drawn)) == [expected, ["loss_curves.png", "reconstructions.png"]]
     assert not [path for path in folder.rglob(".*") if path.name != ".lock"]  # no temporary file is left behind
@@ -99,12 +99,12 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     both |= {f"complexity_adjusted_{compressor}" for compressor in ("png", "zlib", "context")}
     assert scored["vae"] == both and scored["hypervae"] == both | {"description_length_with_u", "regret"}
     assert scored["metavae"] == {"kl", "description_length"} and len(scored) == 8
-    assert set(table["outlier"]) == {"test", "photos"} and len(table) == 2 * 25
+    assert set(table["outlier"]) == {"test.npz", "photos.npz"} and len(table) == 2 * 25
     assert np.isfinite(table.select_dtypes("number")).all(axis=None) and table["auc"].between(0, 100).all()
     assert (table["num_normal"] == 30).all() and (table["num_outlier"] == 15).all()
     expected = [f"extremes_{HEADLINE}.png", "extremes_description_length.png", "histograms.png", "roc.png"]
-    drawn = sorted((folder / "03_outliers").glob("n_*"))
-    assert [own.name.rpartition("-")[0] for own in drawn] == ["n_photos", "n_test"]
+    drawn = sorted((folder / "03_outliers").glob("n.npz_*"))
+    assert [own.name.rpartition("-")[0] for own in drawn] == ["n.npz_photos.npz", "n.npz_test.npz"]
     assert all(pngs(own) == expected for own in drawn)
     assert "## Table 4" in (folder / "README.md").read_text()
 
@@ -115,8 +115,8 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     assert {p: t for p, t in files(folder, "checkpoints/**/*").items() if p in stored} == stored
     rows = results.read_rows(path)
     assert len(rows) == 2 * 25 + 7 + 7  # the other photos.npz: VAE's and the baselines' scores
-    assert rows[rows["outlier"] == "photos"].groupby(["model", "score"])["run"].nunique()["vae"].eq(2).all()
-    assert len(list((folder / "03_outliers").glob("n_photos-*"))) == 3
+    assert rows[rows["outlier"] == "photos.npz"].groupby(["model", "score"])["run"].nunique()["vae"].eq(2).all()
+    assert len(list((folder / "03_outliers").glob("n.npz_photos.npz-*"))) == 3
     # Alone, in another folder: the same numbers.
     alone = tmp_path / "alone"
     options[options.index(folder)] = alone
@@ -135,7 +135,7 @@ def test_what_is_drawn_from_and_how_it_is_named(write_npz):
     args.outlier, args.normal_classes, args.outlier_fraction = [], [1], 0.2
     path = str(write_npz("mine.npz", images=300))
     data, (others,), wanted = mixtures.mixture_parts(args, path)
-    assert (others.name, len(others.x), wanted) == ("mine-others", 30, 6) and data.num_classes == 1
+    assert (others.name, len(others.x), wanted) == ("mine.npz-others", 30, 6) and data.num_classes == 1
     whole = options.load_data(args, path)
     np.testing.assert_array_equal(others.x, whole.x_test[whole.y_test == 0])
     assert len(np.unique(others.drawn(30, 0), axis=0)) == len(np.unique(others.x, axis=0))

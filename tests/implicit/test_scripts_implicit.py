@@ -63,7 +63,7 @@ def test_regression_goes_on_where_it_was_killed_and_repeats_nothing(measurements
     np.testing.assert_allclose(rmse, last.reindex(rmse.index), rtol=1e-4)
     spread = curve.groupby("method")["spread"]
     assert (spread.get_group("sgd") == 0).all() and (spread.get_group("hypernet") > 0).all()
-    (figure,) = folder.glob("figure2_own-*.png")
+    (figure,) = folder.glob("figure2_own.csv-*.png")
     assert figure.name in (results / "README.md").read_text()
 
     command = [sys.executable, str(ROOT / "06_regression.py"), *map(str, hypernet), "--results-dir", str(other)]
@@ -182,7 +182,7 @@ def test_classification_with_both_generators(digits_8x8, monkeypatch):
     assert (bins.groupby("generator")["number"].sum() == bins["number"].sum() / 3).all()
     kept = pd.read_csv(folder / "rejection.csv").groupby("rejected_percent")["accuracy"].mean()
     assert kept[50] > kept[0]
-    assert len(list(folder.glob("calibration_small-*.png"))) == 1 and "2x12" in (results / "README.md").read_text()
+    assert len(list(folder.glob("calibration_small.npz-*.png"))) == 1 and "2x12" in (results / "README.md").read_text()
 
     # Other images of another kind: the trained network is measured again, and nothing else is done again.
     weights = {path: path.stat().st_mtime_ns for path in results.rglob("*.npz")}

@@ -42,7 +42,7 @@ def test_a_killed_run_goes_on_and_two_processes_do_it_once(photo):
     assert set(table["method"]) == {"tvae", "tv", "wavelet", "nlm", "noisy"}
     tvae = table[table["method"] == "tvae"]
     assert list(tvae["epoch"]) == [2, 4, 6, 8, 10, 12] and tvae["free_energy"].iloc[-1] > tvae["free_energy"].iloc[0]
-    (folder,) = (results / "08_denoise").glob(f"flower_25_seed0-{tvae['run'].iloc[0]}")
+    (folder,) = (results / "08_denoise").glob(f"flower.png_25_seed0-{tvae['run'].iloc[0]}")
     assert {path.stem for path in folder.glob("*.png")} == {"restored", "before_after", "curves", "fields"}
     assert pictures.read(folder / "restored.png").pixels.shape == (21, 26, 3)
     assert "flower" in (results / "README.md").read_text()

@@ -1,0 +1,115 @@
+"""Runs on a user's own data only add: all that was committed stays as it is, beside rows in a section of their own."""
+
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from common import names, report
+from common.runs.results import of_own_data, read_rows
+
+SHORT = [
+    "--model",
+    "vae",
+    "--iterations",
+    20,
+    "--batch-size",
+    20,
+    "--tasks-per-step",
+    2,
+    "--latent-dim",
+    3,
+    "--hyper-latent-dim",
+    2,
+]
+
+
+def committed(folder):
+    """{file: its bytes, or of a table the number of each of its lines} of all but the records and the report."""
+    files = [path for path in folder.glob("0*/**/*") if path.is_file() and "checkpoints" not in path.parts]
+    kept = {path: path.read_bytes() for path in files if path.suffix in (".csv", ".png")}
+    return {path: Counter(raw.splitlines()) if path.suffix == ".csv" else raw for path, raw in kept.items()}
+
+
+@pytest.fixture
+def reference(tmp_path):
+    """A copy of the committed results; figures are stood in for by empty files."""
+    folder = tmp_path / "results"
+    shutil.copytree(ROOT / "results", folder, ignore=shutil.ignore_patterns("*.png", "checkpoints", "demo", ".lock"))
+    for figure in (ROOT / "results").glob("0*/**/*.png"):
+        path = folder / figure.relative_to(ROOT / "results")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+@pytest.fixture
+def own_files(tmp_path, write_npz):
+    """Files of a user's, by the names of the sets that the papers' numbers stand beside."""
+    random = np.random.default_rng(0)
+    table = np.concatenate([["a,b,price"], [",".join(map(str, row)) for row in random.random((60, 3))]])
+    (tmp_path / "boston.csv").write_text("\n".join(table) + "\n")
+    Image.fromarray((random.random((16, 18)) * 255).astype(np.uint8)).save(tmp_path / "house.png")
+    return {
+        "images": write_npz("mnist.npz", images=300),
+        "table": tmp_path / "boston.csv",
+        "picture": tmp_path / "house.png",
+    }
+
+
+def test_only_rows_of_their_own_are_added(reference, own_files, call, small_networks, uncompiled, monkeypatch):
+    from common.hypervae import timing
+
+    monkeypatch.setattr(timing, "table3", lambda record: {"x": 1.0, "total": 2.0})
+    before, report_before = committed(reference), (reference / "README.md").read_text()
+    images, where = own_files["images"], ["--results-dir", reference]
+    for script, *options in (
+        ("01_train.py", "--dataset", images, *SHORT),
+        ("02_density.py", "--dataset", images, "--num-importance-samples", 4, *SHORT),
+        ("03_outliers.py", "--normal", images, "--normal-classes", 0, "--num-bootstrap", 3, *SHORT),
+        ("06_regression.py", "--dataset", own_files["table"], "--target", "price", "--epochs", 3, "--splits", 2),
+        ("08_denoise.py", "--image", own_files["picture"], "--epochs", 2, "--half-cycle", 1),
+    ):
+        done = call(script, *options, *where)
+        assert done.returncode == 0, done.stderr
+    after = committed(reference)
+    for path, content in before.items():
+        assert content <= after[path] if path.suffix == ".csv" else content == after[path], path
+
+    tables = [path for path in after if path.suffix == ".csv" and {"run"} & set(path.open().readline().split(","))]
+    added = {path.parent.name: of_own_data(read_rows(path)).sum() for path in tables}
+    assert all(added[stage] for stage in ("01_train", "02_density", "03_outliers", "06_regression", "08_denoise"))
+    reference_part, own_part = (reference / "README.md").read_text().split(f"\n## {report.OWN}\n")
+    assert reference_part.replace(f"- [{report.OWN}](#your-own-data)\n", "").strip() == report_before.strip()
+    for words in ("mnist.npz", "boston.csv", "house.png", "### Table 1: density", "### Table 4", "### Figures"):
+        assert words in own_part
+    assert "106.8" not in own_part and "3.72 +- 1.05" not in own_part  # the papers' MNIST and Boston
+
+
+def test_a_set_that_comes_with_the_project_is_known_by_its_contents(reference, tmp_path, call):
+    """The same numbers under a file's name are the same run, and its row keeps the set's name."""
+    from sklearn.datasets import load_diabetes
+
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    np.savez(tmp_path / "again.npz", x=x, y=y)
+    options = ["--method", "sgd", "--epochs", 1, "--splits", 5, "--results-dir", reference]
+    for dataset in ("diabetes", tmp_path / "again.npz"):
+        assert call("06_regression.py", "--dataset", dataset, *options).returncode == 0
+    rows = read_rows(reference / "06_regression" / "table1.csv")
+    assert "diabetes" in set(rows["dataset"])
+
+
+@pytest.mark.parametrize("name", ["photos.npz", "PHOTOS", "ä b|c.csv", "\udcff.npz", "x" * 200 + ".npz", "a\nb.csv"])
+def test_a_file_has_a_name_that_no_set_of_ours_has(name, tmp_path):
+    found = names.name_of_file(tmp_path / name)
+    assert names.is_file_name(found) and found.isprintable() and len(found.encode()) < 128
+    assert names.is_file_name(f"{found}-0,1") and not names.is_file_name("mnist-0,1,2")
+
+
+def test_a_folder_is_named_by_itself(tmp_path, monkeypatch):
+    (tmp_path / "alloys").mkdir()
+    monkeypatch.chdir(tmp_path / "alloys")
+    assert names.name_of_file(".") == names.name_of_file("../alloys") == "alloys.folder"
