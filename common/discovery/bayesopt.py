@@ -6,7 +6,6 @@ from numpy's global random state; and its acquisition optimiser starts from unif
 dimensions the expected improvement has underflowed after some 60 evaluations, so that it falls back to random search.
 """
 
-import json
 import time
 import warnings
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
 from common.errors import InputError
-from common.runs.results import write_json
+from common.runs.results import read_json, write_json
 
 if not hasattr(np.linalg, "linalg"):
     np.linalg.linalg = np.linalg  # GPy and GPyOpt catch np.linalg.linalg.LinAlgError
@@ -153,8 +152,9 @@ class BayesianOptimizer:
         return side
 
     def _load(self):
+        remedy = "delete it and run again"
+        record = read_json(self.history, remedy)
         try:
-            record = json.loads(self.history.read_text())
             bounds = np.asarray(record["bounds"], np.float64)
             x, y = np.asarray(record["x"], np.float64), np.asarray(record["y"], np.float64)
             seconds = np.asarray(record["seconds"], np.float64)
@@ -162,9 +162,9 @@ class BayesianOptimizer:
             fits = fits and seconds.shape == y.shape
             self.kernel = record["kernel"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.history} is damaged: delete it and run again") from error
+            raise InputError(f"{self.history} is damaged: {remedy}") from error
         if not fits or not np.array_equal(bounds, self.bounds):
-            raise InputError(f"{self.history} is the history of another search: delete it and run again")
+            raise InputError(f"{self.history} is the history of another search: {remedy}")
         self.x, self.y, self.seconds = x, y, seconds
 
 

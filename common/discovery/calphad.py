@@ -5,6 +5,8 @@ paper's came from a commercial code; ours come from pycalphad with the open mc_a
 """
 
 import functools
+import hashlib
+import re
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -40,13 +42,17 @@ TRACE = 1e-5  # mole fraction below which an element that is present makes the s
 def read_limits(path, which="main30"):
     """{designation: {element: (least, most wt%)}} from a CSV with columns designation, element, min_wt, max_wt, set.
 
+    Without a column `set` all rows count.
+
     Raises:
-        InputError: no such file, no such set, an element that is not calculated, or limits that are no interval.
+        InputError: no such file, no such set, a designation that is no file's name, an element that is not calculated,
+            or limits that are no interval.
     """
     path = Path(path)
     try:
-        table = pd.read_csv(path, dtype={"designation": str, "element": str, "set": str})
-        table = table[table["set"] == which].astype({"min_wt": float, "max_wt": float})
+        table = pd.read_csv(path, dtype={"designation": str, "element": str, "set": str}, keep_default_na=False)
+        table = table[table["set"] == which] if "set" in table else table
+        table = table.astype({"min_wt": float, "max_wt": float})
     except FileNotFoundError:
         raise InputError(f"{path} is missing: put the composition limits there, or name their file") from None
     except (OSError, ValueError, KeyError) as error:
@@ -57,7 +63,9 @@ def read_limits(path, which="main30"):
         raise InputError(f"{path} has no alloys of set '{which}': check its column 'set'")
     limits = {}
     for row in table.itertuples():
-        element = str(row.element).upper()
+        if not re.fullmatch(r"\w[\w.+-]{0,40}", str(row.designation)):
+            raise InputError(f"{path}: designation '{row.designation}' has other than letters, digits and . + - _")
+        element = str(row.element).strip().upper()
         if element in NOT_CALCULATED:
             continue
         if element not in ELEMENTS:
@@ -75,11 +83,18 @@ def read_limits(path, which="main30"):
     return limits
 
 
+def number_of(designation):
+    """The number that an alloy's draws depend on: its designation where that is one, else one made of its letters."""
+    if designation.isascii() and designation.isdecimal() and str(int(designation)) == designation:
+        return int(designation)
+    return int.from_bytes(hashlib.sha256(designation.encode()).digest()[:8])
+
+
 def draw_compositions(designation, limits, number, seed):
     """Compositions in wt% (number, len(ELEMENTS)), uniform in one alloy's limits; the same prefix for any number."""
     compositions = np.zeros((number, len(ELEMENTS)))
     for i in range(number):
-        rng = np.random.default_rng([seed, int(designation), i])
+        rng = np.random.default_rng([seed, number_of(designation), i])
         for element, (least, most) in limits.items():
             compositions[i, ELEMENTS.index(element)] = rng.uniform(least, most)
         if designation == "6053":  # its silicon is registered as 45 to 65 % of its magnesium

@@ -13,7 +13,7 @@ from scipy.stats import binomtest, bootstrap
 
 from common.discovery.records import IN_CLASS, METHOD_NAMES, SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
-from common.runs.results import of_own_data, read_records, read_rows, write_table
+from common.runs.results import of_own_data, read_records, read_rows, read_summary, write_table
 from common.runs.summaries import markdown_table, settings_in_words
 
 DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
@@ -260,7 +260,7 @@ def _summaries(folder, by, own=False):
         return pd.DataFrame(), pd.DataFrame(), {}
     records = read_records(folder / "bounds.csv")
     words = titles(with_protocol(read_rows(folder / "bounds.csv", own), records), records)
-    tables = pd.read_csv(folder / "summary.csv", dtype={by: str}), pd.read_csv(folder / "paired.csv")
+    tables = [read_summary(folder / f"{name}.csv", "protocol", [by]) for name in ("summary", "paired")]
     return *(table[table["protocol"].isin(words)] for table in tables), words
 
 

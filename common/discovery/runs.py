@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from common.discovery.records import Discovery
 from common.runs.jobs import run_jobs
-from common.runs.results import commit, locked, stored, write_json
+from common.runs.results import commit, locked, stored, write_settings
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def explore(job, make_hunt):
     """
 
     def searches():
-        write_json(job.folder / "settings.json", job.record.stored())
+        write_settings(job.folder / "settings.json", job.record.stored())
         hunt, trained_at = make_hunt()
         rows, designs = hunt.explore()
         least = [{"method": name, "cosine_distance": value} for name, value in hunt.by_gradients().items()]

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from common.errors import InputError
-from common.runs.results import commit, make_folder, read_json, write_atomically, write_json
+from common.runs.results import commit, make_folder, read_json, write_atomically, write_json, write_settings
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def resume(folder, record, model):
     """
     folder, remedy = Path(folder), f"delete the folder {folder} and run again"
     make_folder(folder)
-    write_json(folder / "settings.json", record.stored())
+    write_settings(folder / "settings.json", record.stored())
     path = folder / "progress.json"
     if not path.exists():
         return {"epoch": 0, "seconds": 0.0, "rows": [], "trained_at": commit()}

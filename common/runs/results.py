@@ -5,6 +5,7 @@ import csv
 import errno
 import functools
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from filelock import FileLock
 
 from common import names
 from common.errors import InputError
-from common.runs.identity import experiment
+from common.runs.identity import digest, experiment
 
 COMMITS = ["trained_at", "evaluated_at"]  # the code's commit at training and at evaluation
 # Columns that hold text, whatever it looks like: 2024 is an alloy, 0001 a picture, 12e4567890 a commit.
@@ -39,6 +40,7 @@ TEXT = {
 TEXT |= {"binarize", "summary", "generator", "schedule", "architecture", "ood_dataset", "regressor", "likelihood"}
 TEXT |= {"objective", "told"}
 NUMBER_FORMAT = "%.6g"
+CHECKSUM = "sha256"
 _HOST = socket.gethostname().partition(".")[0] or "host"
 
 
@@ -52,6 +54,7 @@ def write_atomically(path, write):
     temporary = path.with_name(f".{_HOST}.{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:
@@ -123,19 +126,36 @@ def commit():
     return head.stdout.strip() + ("-dirty" if changed else "")
 
 
-def write_json(path, content):
+def write_settings(path, content):
+    """Write a stored record, or {run: stored record}, for people to read, too."""
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content) + "\n"))
 
 
+def write_json(path, content):
+    """Write a dictionary with a checksum, which `read_json` expects."""
+    write_settings(path, content | {CHECKSUM: _checksum(content)})
+
+
 def read_json(path, remedy):
-    """The dictionary in a JSON file that this project wrote.
+    """The dictionary that `write_json` wrote.
 
     Raises:
-        InputError: it cannot be read, or holds something else; `remedy` says what to do.
+        InputError: it cannot be read, or is not as it was written; `remedy` says what to do.
     """
+    content = _read_dictionary(path, remedy)
+    if content.pop(CHECKSUM, None) != _checksum(content):
+        raise InputError(f"{path} is damaged (it is not what was written there): {remedy}")
+    return content
+
+
+def _checksum(content):
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _read_dictionary(path, remedy):
     try:
         content = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}): {remedy}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged (it holds no record): {remedy}")
@@ -159,9 +179,17 @@ def _settings_file(table):
 
 
 def read_records(table):
-    """{run: stored record} of the runs whose rows stand in a folder's tables; empty where nothing was written yet."""
-    path = _settings_file(table)
-    return read_json(path, "restore it, or delete it with the tables beside it") if path.exists() else {}
+    """{run: stored record} of the runs whose rows stand in a folder's tables; empty where nothing was written yet.
+
+    Raises:
+        InputError: the file is damaged, or a record is not the one that its run is named by.
+    """
+    path, remedy = _settings_file(table), "restore it, or delete it with the tables beside it"
+    records = _read_dictionary(path, remedy) if path.exists() else {}
+    for run, record in records.items():
+        if not isinstance(record, dict) or digest(record) != run:
+            raise InputError(f"{path} is damaged (it holds another record than that of run {run}): {remedy}")
+    return records
 
 
 def _as_text(text):
@@ -177,23 +205,47 @@ def _as_text(text):
     return pd.DataFrame(rows, columns=header, dtype=str)
 
 
+def _parsed(path):
+    """The rows of a CSV (or .csv.gz) of ours as text.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        raw = Path(path).read_bytes()
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+        if not text.endswith("\n"):
+            raise ValueError("it ends within a row")
+        return _as_text(text)
+    except (ValueError, csv.Error, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
+
+
 def _read_text(path, columns):
     """The rows of a results CSV as text, with exactly these columns; empty if there is none yet."""
     path = Path(path)
     if not path.exists():
         return pd.DataFrame(columns=columns, dtype=str)
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-        if not text.endswith("\n"):
-            raise ValueError("it ends within a row")
-        rows = _as_text(text)
-    except (ValueError, csv.Error, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
+    rows = _parsed(path)
     unknown = [name for name in rows if name not in columns]
     if unknown or "run" not in rows:
         raise InputError(f"{path} has other columns than this version writes: move it away and run again")
     return rows.reindex(columns=columns, fill_value="")  # a later version may have more columns
+
+
+def read_summary(path, key, text=()):
+    """The rows of a table that was made of others, numbers as numbers but for the columns `text`.
+
+    Args:
+        key: a column that it must have.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    rows = _parsed(path)
+    if key not in rows:
+        raise InputError(f"{path} is damaged (it has no column {key}): delete it, and run the script that writes it")
+    return pd.read_csv(io.StringIO(rows.to_csv(index=False)), dtype=dict.fromkeys([key, *text], str))
 
 
 def _typed(text):
@@ -230,12 +282,10 @@ def read_rows(path, own=None):
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} is missing: run the script that writes it")
-    try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as stream:
-            columns = stream.readline().rstrip("\n").split(",")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
-    rows = _typed(_read_text(path, columns))
+    rows = _parsed(path)
+    if "run" not in rows:
+        raise InputError(f"{path} is no table of ours (it has no column run): move it away and run again")
+    rows = _typed(rows)
     if own is not None:
         rows = rows[of_own_data(rows) == own].reset_index(drop=True)
     return with_experiment(rows, read_records(path), path)
@@ -290,7 +340,7 @@ def put_rows(path, new, columns, keys=(), order=None, packed=False):
         known |= {run: record for run, record in records.items() if run not in known}
         complete = with_experiment(_typed(rows), known, path)
         # The record first: a kill between the two leaves a record without rows, never rows without a record.
-        write_json(_settings_file(path), known)
+        write_settings(_settings_file(path), known)
         write_table(path, rows)
         if packed:
             write_table(packed_path, rows)

@@ -57,6 +57,21 @@ def test_drawn_compositions_keep_their_limits_and_their_prefix(tmp_path):
     np.testing.assert_array_equal(calphad.draw_compositions("6053", limits["6053"], 5, 0), drawn[:5])
 
 
+def test_designations_may_have_letters_and_a_table_needs_no_sets(tmp_path):
+    text = "designation,element,min_wt,max_wt\nAlSi10Mg,Si,9,11\nEN-AW.6060, si,0.3,0.6\n007,SI,1,2\n7,SI,1,2\n"
+    (tmp_path / "limits.csv").write_text(text)
+    limits = calphad.read_limits(tmp_path / "limits.csv")
+    assert limits["EN-AW.6060"] == {"SI": (0.3, 0.6)} and list(limits) == ["AlSi10Mg", "EN-AW.6060", "007", "7"]
+    silicon = ELEMENTS.index("SI")
+    places = {  # where in its limits each alloy's first draw lies: no two alike
+        name: (calphad.draw_compositions(name, own, 1, 0)[0, silicon] - own["SI"][0]) / np.ptp(own["SI"])
+        for name, own in limits.items()
+    }
+    assert len({round(place, 9) for place in places.values()}) == 4
+    drawn = calphad.draw_compositions("7", limits["7"], 1, 0)[0, silicon]
+    assert drawn == np.random.default_rng([0, 7, 0]).uniform(1, 2)
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -64,6 +79,9 @@ def test_drawn_compositions_keep_their_limits_and_their_prefix(tmp_path):
         (TABLE + "1100,Si,0,x,main30\n", "no table of limits"),
         (TABLE + "1100,Si,0,1,extra\n", "no alloys of set"),
         (TABLE + "1100,Pb,0,1,main30\n", "element Pb"),
+        (TABLE + "1100,NA,0,1,main30\n", "element NA"),
+        (TABLE + "../x,Si,0,1,main30\n", "designation '../x'"),
+        (TABLE + ",Si,0,1,main30\n", "designation ''"),
         (TABLE + "1100,Si,2,1,main30\n", "no interval"),
         (TABLE + "1100,Si,0,60,main30\n1100,Cu,0,40,main30\n", "over 100 wt%"),
     ],

@@ -1,0 +1,64 @@
+"""Whatever file of ours is damaged, the same command either does without it or ends with one line that names it."""
+
+import itertools
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import assert_refused
+from PIL import Image
+
+SHORT = ["--iterations", 20, "--batch-size", 20, "--tasks-per-step", 2, "--model", "vae", "hypervae"]
+
+
+COMMANDS = {
+    "01_train.py": SHORT,
+    "02_density.py": ["--num-importance-samples", 4, *SHORT],
+    "03_outliers.py": ["--num-bootstrap", 3, "--normal-classes", 0, *SHORT],
+    "06_regression.py": ["--target", "price", "--epochs", 3, "--splits", 2, "--method", "sgd"],
+    "08_denoise.py": ["--epochs", 2, "--half-cycle", 1],
+}
+DAMAGE = {
+    "empty": lambda raw: b"",
+    "halved": lambda raw: raw[: len(raw) // 2],
+    "null": lambda raw: b"null\n",
+    "a list": lambda raw: b"[]\n",
+    "another record": lambda raw: b'{"a": 1}\n',
+    "binary": lambda raw: bytes(range(256)),
+    "flipped": lambda raw: bytes(255 - byte if i % 97 == 50 else byte for i, byte in enumerate(raw)),
+}
+
+
+def options_of(script, tmp_path, write_npz):
+    random = np.random.default_rng(0)
+    if script.startswith("06"):
+        path = tmp_path / "own.csv"
+        pd.DataFrame(random.random((40, 3)), columns=["a", "b", "price"]).to_csv(path, index=False)
+        return ["--dataset", path]
+    if script.startswith("08"):
+        Image.fromarray((random.random((14, 15)) * 255).astype(np.uint8)).save(tmp_path / "own.png")
+        return ["--image", tmp_path / "own.png"]
+    return ["--normal" if script.startswith("03") else "--dataset", write_npz("own.npz", images=300)]
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_damaged_files(script, tmp_path, call, write_npz, small_networks, uncompiled, monkeypatch):
+    """Each file once, each with the next kind of damage."""
+    if script.startswith("02"):
+        from common.hypervae import timing
+
+        monkeypatch.setattr(timing, "table3", lambda record: {"x": 1.0, "total": 2.0})
+    options = [*options_of(script, tmp_path, write_npz), *COMMANDS[script]]
+    whole, folder = tmp_path / "whole", tmp_path / "damaged"
+    assert call(script, *options, "--results-dir", whole).returncode == 0
+    ours = (".json", ".csv", ".npz", ".gz", ".md")
+    names = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.suffix in ours)
+    for name, (kind, damage) in zip(names, itertools.cycle(DAMAGE.items())):
+        shutil.copytree(whole, folder)
+        (folder / name).write_bytes(damage((whole / name).read_bytes()))
+        done = call(script, *options, "--results-dir", folder)
+        if done.returncode:
+            assert_refused(done, str(folder / name.parent))
+        shutil.rmtree(folder)
+        assert done.returncode in (0, 2), (name, kind)
