@@ -21,7 +21,7 @@ COLUMNS = [*SETTINGS, "images_seen", *MEASURES, "seconds"]
 
 
 def train(job):
-    """Train one run; its row of the training table (measures: mean over the last CHECKPOINT_EVERY iterations)."""
+    """Train one run; its row of the training table (measures: mean since the last checkpoint but one)."""
     args, settings, name = job
     run = options.trained(args, settings, options.load_data(args, name))
     row = {column: getattr(settings, column) for column in SETTINGS}

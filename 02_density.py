@@ -69,7 +69,8 @@ def write_table1(args, jobs):
     for row in run_jobs(measure, jobs, args.jobs, args.scheduler):
         rows = results.put_rows(table, [row], TABLE1, order=TABLE1_ORDER)
         line = "{dataset} {model} {recipe} {summary} seed {seed}: -ELBO {neg_elbo:.2f} = {reconstruction:.2f}"
-        print((line + " + {kl_z:.2f} + {kl_u:.2f}, NLL {nll_is:.2f}").format(**row), flush=True)
+        line += " + {kl_z:.2f} + {kl_u:.2f}" + ", NLL {nll_is:.2f}" * bool(args.num_importance_samples)
+        print(line.format(**row), flush=True)
     if test:
         records = results.read_records(table)
         results.write_table(folder / "summary.csv", summarise(rows, records))

@@ -70,7 +70,7 @@ def draw(args, name, found):
             if scores:
                 images = {"normal": data.x_test, "outlier": outlier.drawn(wanted, args.seeds[0])}
                 words = f"{title}; HyperVAE, {name.replace('_', ' ')}"
-                figures.extremes(images, scores, words, folder / f"extremes_{name}.png")
+                figures.extremes(images, scores, words, data.name, folder / f"extremes_{name}.png")
 
 
 def main():

@@ -80,14 +80,15 @@ def draw(protocol, discovered, folder):
     """Figure 3a of one protocol, and Figure 2 of what this call found under it."""
     from common.discovery import figures
 
-    own = folder / f"{protocol.rows['dataset'].iloc[0]}_{protocol.rows['target_kind'].iloc[0]}-{protocol.digest}"
+    name = protocol.rows["dataset"].iloc[0]
+    own = folder / f"{name}_{protocol.rows['target_kind'].iloc[0]}-{protocol.digest}"
     figures.discovery_curves(protocol, own / "figure3a.png", "digit", "median and quartiles over targets and seeds")
     shown = {}  # the first target of each class
     for job, found in discovered:
         shown.setdefault(job.record.target.held_out, (job.record, found["designs"]))
     title = f"{protocol.title}: the best design so far after each step of each search, and its distance"
     path = own / f"figure2-{digest([record.digest for record, _ in shown.values()])}.png"
-    figures.discovered_designs({digit: designs for digit, (_, designs) in shown.items()}, title, path)
+    figures.discovered_designs({digit: designs for digit, (_, designs) in shown.items()}, title, name, path)
 
 
 def main():

@@ -7,7 +7,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from common.discovery.records import METHOD_NAMES
 from common.discovery.report import COMPARED
-from common.runs.figures import save
+from common.runs.figures import grey, save
 
 COLOURS = {method: f"C{number}" for number, method in enumerate(METHOD_NAMES)}
 # Of what was found, the diagrams that a figure has room for.
@@ -107,16 +107,17 @@ def _paired_panel(axis, ratios, pairs):
     _plain_log_ticks(axis.xaxis, np.log10(max(values.max(), 1) / min(values.min(), 1)))
 
 
-def discovered_designs(by_class, title, path):
+def discovered_designs(by_class, title, name, path):
     """Figure 2: for each held-out class a row of the target and of what each search found, at each of its steps.
 
     Args:
         by_class: {class: {method: {"designs": images (H, W, 1) of the steps, "distances": theirs}}}; "target" is one
             of the methods.
+        name: of the data set.
     """
     short = {"target": "target", "vae": "VAE", "hypervae_once": "once", "hypervae_iterated": "iterated"}
     short |= {"hypervae_joint": "joint", "hypervae_iterated_vae_init": "from VAE"}
-    first = next(iter(by_class.values()))
+    first, colours = next(iter(by_class.values())), grey(name)
     names = []
     for method, name in short.items():
         steps = len(first[method]["designs"])
@@ -132,7 +133,7 @@ def discovered_designs(by_class, title, path):
         designs = [image for method in short for image in found[method]["designs"]]
         distances = [distance for method in short for distance in found[method]["distances"]]
         for column, (axis, image, distance) in enumerate(zip(line, designs, distances)):
-            axis.imshow(np.asarray(image)[..., 0], cmap="gray_r", vmin=0, vmax=1)
+            axis.imshow(np.asarray(image)[..., 0], cmap=colours, vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
             if column:
                 axis.set_xlabel(f"{distance:.3f}", fontsize=7, labelpad=2)

@@ -6,7 +6,7 @@ from sklearn.metrics import auc, roc_curve
 
 from common.hypervae.mixtures import HEADLINE
 from common.hypervae.training import HELD_OUT
-from common.runs.figures import grid, save
+from common.runs.figures import grey, grid, save
 
 NAMES = {"vae": "VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
 COLOURS = {"vae": "tab:blue", "metavae": "tab:orange", "hypervae": "tab:green"}
@@ -58,7 +58,7 @@ def reconstructions(runs, data, path, images_per_class=2, num_classes=6):
             theta, _ = run.model.weights_for(task[None], np.array([label], np.int32))
             shown = task[None, :images_per_class]
             row += list(run.model.decode(run.model.encode(shown, theta).mean(), theta).mean()[0])
-    grid(rows, path, f"{data.name}: reconstructions at the posterior mean", names)
+    grid(rows, path, f"{data.name}: reconstructions at the posterior mean", grey(data.name), names)
 
 
 def generated_vaes(model, data, path, num_models=8, num_images=10):
@@ -66,7 +66,9 @@ def generated_vaes(model, data, path, num_models=8, num_images=10):
     u = np.random.default_rng(SEED).standard_normal((num_models, model.hyper_latent_dim)).astype(np.float32)
     images, differences = _beside_mean_theta(model, data, u, num_images)
     title = f"{data.name}: VAEs generated from u ~ N(0, I)"
-    _images_and_differences([("", images, differences, [f"VAE {i + 1}" for i in range(num_models)])], title, path)
+    _images_and_differences(
+        [("", images, differences, [f"VAE {i + 1}" for i in range(num_models)])], title, grey(data.name), path
+    )
 
 
 def walk(model, data, path, num_pairs=3, steps=6, num_images=8):
@@ -83,7 +85,7 @@ def walk(model, data, path, num_pairs=3, steps=6, num_images=8):
         )
         ends = [f"u of {name(classes[first])}", f"u of {name(classes[second])}"]
         blocks.append((" to ".join(ends), images, differences, [ends[0], *[""] * (steps - 2), ends[1]]))
-    _images_and_differences(blocks, f"{data.name}: straight walks in u-space", path)
+    _images_and_differences(blocks, f"{data.name}: straight walks in u-space", grey(data.name), path)
 
 
 def farthest_pairs(codes, number):
@@ -112,7 +114,7 @@ def _montage(images):
     return framed.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
 
 
-def _images_and_differences(blocks, title, path):
+def _images_and_differences(blocks, title, colours, path):
     """Blocks one below the other: images on the left, their differences from the mean theta's images on the right.
 
     Args:
@@ -123,7 +125,7 @@ def _images_and_differences(blocks, title, path):
     figure, axes = plt.subplots(len(blocks), 2, figsize=size, squeeze=False, layout="constrained")
     largest = max(np.abs(differences).max() for _, _, differences, _ in blocks)
     for (left, right), (name, images, differences, row_names) in zip(axes, blocks):
-        left.imshow(_montage(images), cmap="gray_r", vmin=0, vmax=1)
+        left.imshow(_montage(images), cmap=colours, vmin=0, vmax=1)
         shown = right.imshow(_montage(differences), cmap="RdBu_r", vmin=-largest, vmax=largest)
         height = images.shape[2] + 2
         left.set_yticks([(i + 0.5) * height for i in range(len(images))], row_names, fontsize=8)
@@ -211,14 +213,17 @@ def score_histograms(by_model, title, path):
     save(figure, path)
 
 
-def extremes(images, by_part, title, path, number=20):
+def extremes(images, by_part, title, name, path, number=20):
     """The normal images with the largest scores above the outliers with the smallest: where a score errs.
 
     Args:
         images, by_part: {"normal", "outlier"}, images (N, H, W, 1) and their scores (N,).
+        name: of the normal set.
     """
     most = np.argsort(by_part["normal"])[::-1][:number]
     least = np.argsort(by_part["outlier"])[:number]
     rows = [images["normal"][most], images["outlier"][least]]
     columns = min(len(row) for row in rows)
-    grid([row[:columns] for row in rows], path, title, ["most outlying\nnormals", "least outlying\noutliers"])
+    grid(
+        [row[:columns] for row in rows], path, title, grey(name), ["most outlying\nnormals", "least outlying\noutliers"]
+    )

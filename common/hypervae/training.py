@@ -16,7 +16,8 @@ from common.hypervae.vae import VAE
 from common.runs.checkpoints import Checkpoint, exclusive, resume
 from common.runs.identity import Record, label
 
-CHECKPOINT_EVERY = 100  # iterations; also one row of the training log
+CHECKPOINT_EVERY = 100  # iterations, at most
+LEAST_ROWS = 10  # of the training log: one at each checkpoint
 MEASURES = ("neg_elbo", "reconstruction", "kl_z", "kl_u")
 HELD_OUT = "held_out_neg_elbo"  # column of the log: -ELBO on validation images, by the protocol of Table 1
 HELD_OUT_TIMES, HELD_OUT_IMAGES = 10, 1_000  # measured that often in a run, on at most so many images
@@ -65,7 +66,9 @@ class Run:
 
     model: keras.Model
     settings: Settings
-    log: pd.DataFrame  # a row for each CHECKPOINT_EVERY iterations: iteration, seconds so far, MEASURES, HELD_OUT
+    log: (
+        pd.DataFrame
+    )  # a row for each checkpoint, of the iterations since the last one: iteration, seconds so far, MEASURES, HELD_OUT
     trained_at: str  # commit
     folder: Path
 
@@ -115,7 +118,7 @@ def build_model(settings, data):
         optimizer=keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999),
         jit_compile=True,
         # An epoch must be a whole number of executions, or Keras runs past its end.
-        steps_per_execution=math.gcd(50, CHECKPOINT_EVERY, settings.iterations),
+        steps_per_execution=math.gcd(50, checkpoint_every(settings), settings.iterations),
     )
     model.optimizer.build(model.trainable_variables)
     return model
@@ -148,11 +151,16 @@ def held_out_curve(model, data, total):
     return measure
 
 
+def checkpoint_every(settings):
+    """Iterations between two checkpoints."""
+    return min(CHECKPOINT_EVERY, max(1, settings.iterations // LEAST_ROWS))
+
+
 def fit_or_load(settings, data, checkpoints, tensorboard=False):
     """Train, continue a run that was cut off, or load a finished one.
 
     Batches and noise are functions of the seed and the iteration, and weights, optimiser state and log are saved
-    together every CHECKPOINT_EVERY iterations, so a run killed at any moment and started again ends with the weights of
+    together at each checkpoint, so a run killed at any moment and started again ends with the weights of
     an uninterrupted one. Another process that trains the same run is waited for.
 
     Raises:
@@ -161,15 +169,15 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
     folder = settings.folder(checkpoints)
     with exclusive(folder):
         model = build_model(settings, data)
-        progress = resume(folder, settings, model)
-        total = -(-settings.iterations // CHECKPOINT_EVERY)
+        progress, every = resume(folder, settings, model), checkpoint_every(settings)
+        total = -(-settings.iterations // every)
         held_out = held_out_curve(model, data, total)
 
         def measure(_, epoch, logs):
-            done = min(epoch * CHECKPOINT_EVERY, settings.iterations)
+            done = min(epoch * every, settings.iterations)
             return {"iteration": done, **{name: float(logs[name]) for name in MEASURES}, **held_out(epoch)}
 
-        unit = ("iterations", CHECKPOINT_EVERY, settings.iterations)
+        unit = ("iterations", every, settings.iterations)
         options = dict(
             measure=measure, monitor="neg_elbo", remedy="lower --learning-rate", shown=MEASURES[1:], unit=unit
         )
@@ -177,13 +185,13 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
         if tensorboard:
             callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
         images_per_task = settings.batch_size // settings.tasks_per_step
-        whole, rest = divmod(settings.iterations, CHECKPOINT_EVERY)
+        whole, rest = divmod(settings.iterations, every)
         # Whole epochs, and a shorter last one.
-        for last, steps in ((whole, CHECKPOINT_EVERY), (total, rest)):
+        for last, steps in ((whole, every), (total, rest)):
             first = progress["epoch"]
             if first < last:
-                start = first * CHECKPOINT_EVERY
-                stop = min(last * CHECKPOINT_EVERY, settings.iterations)
+                start = first * every
+                stop = min(last * every, settings.iterations)
                 shape = (settings.tasks_per_step, images_per_task)
                 batches = training_batches(data.x, data.y, *shape, settings.seed, start, stop, model.mixed_batches)
                 options = dict(initial_epoch=first, epochs=last, steps_per_epoch=steps, callbacks=callbacks)

@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from common.names import is_file_name
 from common.runs.results import write_atomically
 
 
@@ -15,8 +16,13 @@ def save(figure, path):
     plt.close(figure)
 
 
-def grid(rows, path, title, row_names=None, column_names=None):
-    """rows: a list of arrays (columns, H, W, 1) in [0, 1], drawn dark on white."""
+def grey(name):
+    """The colour map for images of a set: ours are ink, dark on white; a user's own are shown as they are."""
+    return "gray" if is_file_name(name) else "gray_r"
+
+
+def grid(rows, path, title, colours, row_names=None, column_names=None):
+    """rows: a list of arrays (columns, H, W, 1) in [0, 1]; colours: see `grey`."""
     columns = len(rows[0])
     figure, axes = plt.subplots(
         len(rows), columns, figsize=(0.62 * columns + 1.2, 0.62 * len(rows) + 0.7), squeeze=False
@@ -24,7 +30,7 @@ def grid(rows, path, title, row_names=None, column_names=None):
     for r, images in enumerate(rows):
         for c, image in enumerate(images):
             axis = axes[r, c]
-            axis.imshow(np.asarray(image)[..., 0], cmap="gray_r", vmin=0, vmax=1)
+            axis.imshow(np.asarray(image)[..., 0], cmap=colours, vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
             if row_names and c == 0:
                 axis.set_ylabel(row_names[r], rotation=0, ha="right", va="center", fontsize=8)

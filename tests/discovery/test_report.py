@@ -223,7 +223,7 @@ def test_figure_2_has_the_distance_under_each_design(tmp_path, drawn):
     steps = {"target": 1, "vae": 1, "hypervae_once": 1, "hypervae_iterated": 2, "hypervae_joint": 2}
     steps["hypervae_iterated_vae_init"] = 2
     found = {m: {"designs": [blank] * n, "distances": [0.1 * (i + 1) for i in range(n)]} for m, n in steps.items()}
-    figures.discovered_designs({"4": found, "7": found}, "found", tmp_path / "figure2.png")
+    figures.discovered_designs({"4": found, "7": found}, "found", "own.npz", tmp_path / "figure2.png")
     axes = drawn[0].axes
     assert len(axes) == 2 * 9 and [axis.get_xlabel() for axis in axes[:5]] == ["", "0.100", "0.100", "0.100", "0.200"]
     assert axes[4].get_title() == "iterated\nstep 2" and axes[9].get_ylabel() == "7"

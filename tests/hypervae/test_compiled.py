@@ -35,6 +35,7 @@ def test_per_image_weights_equal_a_loop_over_images():
 
 def test_trainings_and_measures_are_compiled(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
+    monkeypatch.setattr(training, "LEAST_ROWS", 2)
     run = training.fit_or_load(settings(summary="mean", iterations=20), bars(), tmp_path)
     assert run.model.jit_compile and run.log["neg_elbo"].iloc[-1] < run.log["neg_elbo"].iloc[0]
     x, y = bars().part("test")

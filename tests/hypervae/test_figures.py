@@ -9,6 +9,7 @@ from hypervae.toy import bars, settings
 
 from common.hypervae import figures, training
 from common.hypervae.mixtures import HEADLINE
+from common.runs.figures import grey
 
 pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
 
@@ -23,6 +24,10 @@ def untrained(model):
     log = pd.DataFrame({"iteration": [10, 20, 30], **{name: [9.0, 8.0, 7.0] for name in training.MEASURES}})
     log[training.HELD_OUT] = [np.nan, 8.5, 7.5]
     return SimpleNamespace(settings=own, log=log, model=training.build_model(own, bars()))
+
+
+def test_a_users_own_pictures_are_no_negatives():
+    assert [grey(name) for name in ("mnist-0,1", "photos.npz-0,1")] == ["gray_r", "gray"]
 
 
 def test_figures_of_trainings(tmp_path):
@@ -74,5 +79,7 @@ def test_figures_of_scores(tmp_path, models):
     figures.roc_curves(by_model, "title", tmp_path / "roc.png")
     figures.score_histograms(by_model, "title", tmp_path / "histograms.png")
     images = {"normal": np.ones((90, 8, 8, 1)), "outlier": np.zeros((5, 8, 8, 1))}
-    figures.extremes(images, {"normal": scores(1)["normal"], "outlier": [1, 2, 3, 4, 5]}, "title", tmp_path / "x.png")
+    figures.extremes(
+        images, {"normal": scores(1)["normal"], "outlier": [1, 2, 3, 4, 5]}, "title", "mnist", tmp_path / "x.png"
+    )
     assert all(map(is_png, tmp_path.iterdir())) and len(list(tmp_path.iterdir())) == 3

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
 @pytest.fixture(autouse=True)
 def short_epochs(monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 10)
+    monkeypatch.setattr(training, "LEAST_ROWS", 3)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,13 @@ def test_one_seed_one_result_and_a_finished_run_is_not_repeated(tmp_path, whole)
     assert before == {p.name: p.stat().st_mtime_ns for p in again.folder.iterdir() if p.name != "settings.json"}
     one, other = (weights(training.build_model(settings(seed=seed), bars())) for seed in (3, 4))
     assert np.abs(one[0] - other[0]).max() > 0
+
+
+def test_a_short_training_has_a_curve(tmp_path, monkeypatch, whole):
+    monkeypatch.setattr(training, "LEAST_ROWS", 10)
+    run = fit_or_load(PLAIN, bars(), tmp_path)
+    assert list(run.log["iteration"]) == [*range(3, 36, 3), 35]
+    np.testing.assert_array_equal(weights(run.model)[0], whole(PLAIN)[0][0])  # its rows change nothing
 
 
 def test_the_held_out_curve_is_table_1s_and_changes_no_training(tmp_path, monkeypatch, whole):
@@ -153,7 +161,7 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from hypervae import toy
 toy.make_small()
 from common.hypervae import training
-training.CHECKPOINT_EVERY = 10
+training.CHECKPOINT_EVERY, training.LEAST_ROWS = 10, 3
 folder, save = Path({folder!r}), training.Checkpoint._save
 
 def wait(self, done):
@@ -197,9 +205,9 @@ def test_two_processes_at_one_run(tmp_path, capsys, whole):
 def test_damaged_checkpoints_are_named(tmp_path):
     plain = settings(model="vae", iterations=10)
     run = fit_or_load(plain, bars(), tmp_path)
-    state = run.folder / "epoch1.npz"
+    state = run.folder / "epoch3.npz"
     state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(InputError, match="damaged.*epoch1.npz.*delete the folder"):
+    with pytest.raises(InputError, match="damaged.*epoch3.npz.*delete the folder"):
         fit_or_load(plain, bars(), tmp_path)
     (run.folder / "progress.json").write_text("{")
     with pytest.raises(InputError, match="progress.json is damaged.*delete the folder"):
