@@ -205,9 +205,9 @@ def test_two_processes_at_one_run(tmp_path, capsys, whole):
 def test_damaged_checkpoints_are_named(tmp_path):
     plain = settings(model="vae", iterations=10)
     run = fit_or_load(plain, bars(), tmp_path)
-    state = run.folder / "epoch3.npz"
+    state = run.folder / "epoch4.npz"
     state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(InputError, match="damaged.*epoch3.npz.*delete the folder"):
+    with pytest.raises(InputError, match="damaged.*epoch4.npz.*delete the folder"):
         fit_or_load(plain, bars(), tmp_path)
     (run.folder / "progress.json").write_text("{")
     with pytest.raises(InputError, match="progress.json is damaged.*delete the folder"):
