@@ -82,7 +82,9 @@ def write_tables_2_and_3(args, loaded, tables):
     from common.hypervae import timing
 
     folder, at = args.results_dir / "02_density", {"trained_at": results.commit(), "evaluated_at": results.commit()}
-    sets = [(data.name, timing.variants(data, args.latent_dim, args.hyper_latent_dim)) for data in loaded.values()]
+    sets = [
+        (data.name, timing.variants(data, *(getattr(args, name) for name in timing.SIZES))) for data in loaded.values()
+    ]
     if 2 in tables:
         rows = [
             {"run": own, "dataset": name, "model": own.model, "generator": own.generator, **timing.table2(own), **at}

@@ -1,6 +1,7 @@
 """Outlier detection (section 4.4, Table 4): models see normal images only, and score a mixture."""
 
 from common import cli, report
+from common.errors import InputError
 from common.hypervae import mixtures, options
 from common.hypervae.report import OUTLIER_MEASURES, table4
 from common.runs import identity, results, summaries
@@ -88,6 +89,8 @@ def main():
     args = parser.parse_args()
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
+    if "cvae" in args.model:
+        raise InputError("a class-told VAE cannot score images whose class is not known: leave cvae out of --model")
     for name in args.dataset:
         mixtures.mixture_parts(args, name)  # bad input ends here, before hours of training
     loaded, jobs = options.planned_runs(args, mixtures.load_normal)

@@ -50,11 +50,20 @@ def scatter_3x3(x):
 class Body:
     """What the bodies share: the heads, and theta as one dictionary.
 
-    A body has `image_shape`, `latent_dim`, `hidden`, encoder_shapes(), decoder_shapes(), features(), decode() to the
-    parameters of p(x|z), and likelihood() of them.
+    A body has encoder_shapes(), decoder_shapes(), features(), decode() to the parameters of p(x|z), and likelihood() of
+    them.
+
+    Args:
+        image_shape: (H, W, 1).
+        latent_dim: dimensions of z.
+        hidden: units of the dense layers; None means the paper's 100.
     """
 
-    hidden = 100
+    default_hidden = 100
+
+    def __init__(self, image_shape, latent_dim, hidden=None):
+        self.image_shape, self.latent_dim = tuple(image_shape), latent_dim
+        self.hidden = hidden or self.default_hidden
 
     def shapes(self):
         """Shapes of all of theta, encoder first."""
@@ -87,8 +96,8 @@ class ConvBody(Body):
 
     filters = (32, 64)
 
-    def __init__(self, image_shape, latent_dim):
-        self.image_shape, self.latent_dim = tuple(image_shape), latent_dim
+    def __init__(self, image_shape, latent_dim, hidden=None):
+        super().__init__(image_shape, latent_dim, hidden)
         height, width, _ = self.image_shape
         self._grid = (-(-height // 4), -(-width // 4))
 
@@ -151,14 +160,15 @@ class MatrixBody(Body):
 
     Args:
         image_shape: (phases, temperatures, 1).
-        latent_dim: dimensions of z.
+        latent_dim, hidden: as every Body's.
         likelihood: "multinomial" or "continuous_bernoulli", see `likelihood`.
     """
 
     sizes = ((200, 200), (50, 50))  # the paper gives 200 x 200; a second of that size would be 40 % of all arithmetic
 
-    def __init__(self, image_shape, latent_dim, likelihood="multinomial"):
-        self.image_shape, self.latent_dim, self.likelihood_name = tuple(image_shape), latent_dim, likelihood
+    def __init__(self, image_shape, latent_dim, hidden=None, likelihood="multinomial"):
+        super().__init__(image_shape, latent_dim, hidden)
+        self.likelihood_name = likelihood
 
     def _matrix_shapes(self, name, from_shape, to_shape):
         return {

@@ -5,11 +5,11 @@ from matplotlib import pyplot as plt
 from sklearn.metrics import auc, roc_curve
 
 from common.hypervae.mixtures import HEADLINE
+from common.hypervae.report import NAMES
 from common.hypervae.training import HELD_OUT
 from common.runs.figures import grey, grid, save
 
-NAMES = {"vae": "VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
-COLOURS = {"vae": "tab:blue", "metavae": "tab:orange", "hypervae": "tab:green"}
+COLOURS = {"vae": "tab:blue", "cvae": "tab:purple", "metavae": "tab:orange", "hypervae": "tab:green"}
 SCORES = {"description_length": "description length (the paper's)", HEADLINE: HEADLINE.replace("_", " ")}
 SEED = 0  # of every draw shown in a figure
 

@@ -22,18 +22,30 @@ class HyperVAE(VAE):
         summary: s(D) of Eq. 4: "draw" (one image, the paper's), "mean" (of the encoder's outputs over the
             set) or "set" (mean and maximum of embeddings and the set's size, through a dense layer).
             The last two are trained on sets of random size, from one image to the whole task.
-        generator: "layerwise" (the paper's) or "block".
+        generator: "layerwise" (the paper's), "block", or "concatenation": theta is affine in u itself, which only two
+            biases see (the Neural Statistician's form).
         hyper_hidden: units of the hyper-decoder's dense layer.
-        hyper_matrix: side of the square matrix H.
+        hyper_matrix: side of the square matrix H, and so the rank of what u changes in a weight.
+        generate: what of theta is generated, one of GENERATED; the layerwise generator's.
     """
 
     mixed_batches = False
 
     def __init__(
-        self, hyper_latent_dim=10, summary="draw", generator="layerwise", hyper_hidden=100, hyper_matrix=20, **kwargs
+        self,
+        hyper_latent_dim=10,
+        summary="draw",
+        generator="layerwise",
+        hyper_hidden=100,
+        hyper_matrix=20,
+        generate="all",
+        **kwargs,
     ):
         if summary not in SUMMARIES or generator not in GENERATORS:
             raise ValueError(f"summary is one of {SUMMARIES}, generator one of {tuple(GENERATORS)}")
+        if generate != "all" and generator != "layerwise":
+            raise ValueError(f"the generator {generator} makes all weights, not {generate}")
+        self.generate_name = generate
         self.hyper_latent_dim, self.summary, self.generator_name = hyper_latent_dim, summary, generator
         self.hyper_hidden, self.hyper_matrix = hyper_hidden, hyper_matrix
         super().__init__(**kwargs)
@@ -43,6 +55,12 @@ class HyperVAE(VAE):
         if self.summary == "set":
             self.pooling = keras.layers.Dense(self.body.hidden, activation="relu", name="encoder_pooling")
             self.pooling.build((None, 2 * self.body.hidden + 1))
+        if self.generator_name == "concatenation":
+            self.hyper_decoder = keras.layers.Identity(name="hyper_decoder")
+            self.generator = GENERATORS[self.generator_name](
+                self.body.shapes(), self.hyper_latent_dim, name="generator"
+            )
+            return
         side = self.hyper_matrix
         self.hyper_decoder = keras.Sequential(
             [
@@ -54,7 +72,8 @@ class HyperVAE(VAE):
             ],
             name="hyper_decoder",
         )
-        self.generator = GENERATORS[self.generator_name](self.body.shapes(), (side, side), name="generator")
+        options = {"generate": self.generate_name} if self.generator_name == "layerwise" else {}
+        self.generator = GENERATORS[self.generator_name](self.body.shapes(), (side, side), name="generator", **options)
 
     def infer_u(self, x, mask=None):
         """q(u|D), a TFP distribution, for sets of images (tasks, images, H, W, 1) float32 (section 3.2).
@@ -111,7 +130,7 @@ class HyperVAE(VAE):
     def average_vae(self, images, batch_size=500):
         """The plain VAE with the mean of theta(x) over images (N, H, W, 1) in [0, 1], each one a task of its own.
 
-        theta = B + U H V is affine in H, so it is the theta of the mean H.
+        theta is affine in H (B + U H V), so it is the theta of the mean H.
         """
         x = self._as_task(images)
         parts = [x[i : i + batch_size, None] for i in range(0, len(x), batch_size)]
@@ -137,4 +156,5 @@ class HyperVAE(VAE):
             "generator": self.generator_name,
             "hyper_hidden": self.hyper_hidden,
             "hyper_matrix": self.hyper_matrix,
+            "generate": self.generate_name,
         }

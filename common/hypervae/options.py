@@ -3,11 +3,15 @@
 import argparse
 import dataclasses
 
-from common.cli import add_data_dir, add_run_options, fraction, positive_float, positive_int
+from common.cli import add_data_dir, add_run_options, fraction, positive_float, positive_int, whole_number
 from common.data import datasets
 from common.errors import InputError
 
-MODELS = ("vae", "metavae", "hypervae")
+ALL_MODELS = ("vae", "metavae", "hypervae")  # the paper's
+MODELS = (*ALL_MODELS, "cvae")
+# The keys of layers.generators.GENERATORS, and GENERATED there, without loading TensorFlow.
+GENERATORS = ("layerwise", "block", "concatenation")
+GENERATED = ("all", "decoder", "encoder", "scale_bias", "bias")
 
 # The paper's recipe (section 4.2), and ours: chosen on the validation parts, the same schedule and number of images
 # for every model (`make ablation` shows what each change brings).
@@ -48,7 +52,9 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
         help="draw each pixel once with its grey level as probability (default), or cut at one half",
     )
     run = p.add_argument_group("runs")
-    run.add_argument("--model", choices=(*MODELS, "all"), nargs="+", default=["all"], help="which models (all)")
+    run.add_argument(
+        "--model", choices=(*MODELS, "all"), nargs="+", default=["all"], help="which models (all: the paper's three)"
+    )
     add_run_options(run)
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs beside the checkpoints")
     train = p.add_argument_group("training (defaults come from the recipe)")
@@ -71,8 +77,14 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
         help="HyperVAE's s(D): one random image (paper), mean of the encoder's outputs, or a set encoder",
     )
     train.add_argument(
-        "--generator", choices=("layerwise", "block"), default="layerwise", help="how theta is generated (layerwise)"
+        "--generator",
+        choices=GENERATORS,
+        default="layerwise",
+        help="how theta is generated (layerwise); concatenation: the Neural Statistician's form",
     )
+    train.add_argument("--generate", choices=GENERATED, default="all", help="what of theta is generated (all)")
+    train.add_argument("--rank", type=positive_int, default=20, help="side of the matrix H (20)")
+    train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
     return p
 
 
@@ -86,9 +98,14 @@ def settings_for(args, data, model, recipe, seed):
 
     given = {name: getattr(args, name) for name in RECIPES[recipe] if getattr(args, name) is not None}
     own = ("iterations", "batch_size", "latent_dim", "hyper_latent_dim", "generator", "binarize")
+    own += ("generate", "rank", "hidden")
+    if args.generate != "all" and args.generator != "layerwise":
+        raise InputError(f"--generate {args.generate} is of the layerwise generator: leave --generator out")
     shared = {name: getattr(args, name) for name in own}
     shared |= {"dataset": data.name, "fingerprint": data.fingerprint(), "body": data.body, "model": model, "seed": seed}
-    plain = Settings(**shared, recipe=recipe, **RECIPES[recipe])
+    # Told the class, a VAE learns best from batches of all classes (validation part, MNIST: 101.5 against 102.5).
+    by_recipe = RECIPES[recipe] | ({"tasks_per_step": args.batch_size} if model == "cvae" else {})
+    plain = Settings(**shared, recipe=recipe, **by_recipe)
     chosen = dataclasses.replace(plain, **given)
     if chosen.batch_size % chosen.tasks_per_step:
         wanted = f"--tasks-per-step {chosen.tasks_per_step}"
@@ -110,7 +127,7 @@ def trained(args, settings, data):
 
 def planned_runs(args, load=load_data):
     """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
-    models = MODELS if "all" in args.model else tuple(dict.fromkeys(args.model))
+    models = ALL_MODELS if "all" in args.model else tuple(dict.fromkeys(args.model))
     loaded = {name: load(args, name) for name in args.dataset}
     jobs = [
         (args, settings_for(args, data, model, recipe, seed), name)

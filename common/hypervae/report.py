@@ -1,11 +1,13 @@
 """Sections of results/README.md on density (Tables 1 to 3) and outliers (Table 4), made from the CSV files alone."""
 
+import numpy as np
+
 from common.hypervae.mixtures import HEADLINE, IMAGE_SETS, RULES
 from common.runs import identity
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import markdown_table, over_seeds, plus_minus
 
-NAMES = {"vae": "VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
+NAMES = {"vae": "VAE", "cvae": "class-told VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
 # Table 1 of the paper, nats per image: (-EL, "-LL", KL(z), KL(u)). In every cell -EL = "-LL" + KL(z), so
 # its "-LL" is the reconstruction term, although the text speaks of importance sampling.
 PAPER_TABLE_1 = {
@@ -127,7 +129,7 @@ def told(model, summary):
     """What a model is told of a test image besides its pixels."""
     if model == "vae":
         return "nothing"
-    if model == "metavae":
+    if model in ("metavae", "cvae"):
         return "its class"
     return "one image of its class" if summary == "draw" else "its test batch, all of one class"
 
@@ -189,11 +191,11 @@ def _parameters(results_dir):
 
     def find(row, stored):
         training = stored["training"]
-        shared = ("model", "generator", "body", "latent_dim", "hyper_latent_dim")
+        shared = ("model", "generator", "body", "latent_dim", "hyper_latent_dim", "hidden", "generate", "rank")
         totals = {
             own.total
             for own in rows[rows["dataset"] == row["dataset"]].itertuples()
-            if all(records[own.run][name] == training[name] for name in shared)
+            if all(records[own.run].get(name) == training.get(name) for name in shared)
         }
         return f"{totals.pop():,}" if len(totals) == 1 else ""
 
@@ -278,6 +280,7 @@ def _validation(rows, records, results_dir):
     )
 
 
+_OF_VARIANTS = {"hidden", "generate", "rank"}  # stored where they are not the paper's
 _OF_A_MODEL = {"model", "tasks_per_step", "summary", "generator", "hyper_latent_dim"}
 
 
@@ -287,6 +290,8 @@ def _density_headline(rows, records):
     found = []
     for dataset in IMAGE_SETS:
         own = table[(table["dataset"] == dataset) & (table["recipe"] == "ours")]
+        varied = [bool(_OF_VARIANTS & set(stored[experiment]["training"])) for experiment in own["experiment"]]
+        own = own[~np.array(varied, bool)]
         # What is alike in all that does not belong to one model.
         shared = [_without(stored[experiment], _OF_A_MODEL) for experiment in own["experiment"]]
         protocols = [identity.experiment(record) for record in shared]

@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from common.hypervae.training import build_networks
 from common.layers.kernels import dense_theta, single_theta
-from common.runs.identity import Record
+from common.runs.identity import Record, added
 
 BATCH = 100  # images, the paper's
+SIZES = ("latent_dim", "hyper_latent_dim", "hidden", "generate", "rank")  # options of `variants`
 VARIANTS = (("vae", "none"), ("metavae", "none"), ("hypervae", "layerwise"), ("hypervae", "block"))
 
 
@@ -25,23 +26,22 @@ class Networks(Record):
     latent_dim: int
     hyper_latent_dim: int
     num_tasks: int
+    hidden: int = added(0)
+    generate: str = added("all")
+    rank: int = added(20)
 
     def __post_init__(self):
         """What a model does not use is no part of it: the number of tasks is MetaVAE's, u and generator HyperVAE's."""
         super().__post_init__()
-        unused = {
-            "vae": ("hyper_latent_dim", "num_tasks"),
-            "metavae": ("hyper_latent_dim",),
-            "hypervae": ("num_tasks",),
-        }
-        for name in unused[self.model]:
-            object.__setattr__(self, name, 0)
-        if self.model != "hypervae":
-            object.__setattr__(self, "generator", "none")
+        plain = {"hyper_latent_dim": 0, "generator": "none", "generate": "all", "rank": 20}
+        unused = {"vae": plain | {"num_tasks": 0}, "hypervae": {"num_tasks": 0}}
+        for name, value in unused.get(self.model, plain).items():
+            object.__setattr__(self, name, value)
 
     def build(self, summary="draw"):
         """The untrained model."""
         options = dict(latent_dim=self.latent_dim, hyper_latent_dim=self.hyper_latent_dim, summary=summary)
+        options |= dict(hidden=self.hidden, generate=self.generate, rank=self.rank)
         shape = (self.image_shape, self.num_tasks, self.body)
         return build_networks(self.model, *shape, generator=self.generator, **options)
 
@@ -60,10 +60,13 @@ class Timing(Record):
             object.__setattr__(self, "summary", "none")
 
 
-def variants(data, latent_dim, hyper_latent_dim):
+def variants(data, latent_dim, hyper_latent_dim, hidden=0, generate="all", rank=20):
     """The Networks of Tables 2 and 3 for a Dataset: VAE, MetaVAE, and HyperVAE with each generator."""
-    sizes = (data.body, data.image_shape, latent_dim, hyper_latent_dim, data.num_classes)
-    return [Networks(model, generator, *sizes) for model, generator in VARIANTS]
+    sizes = (data.body, data.image_shape, latent_dim, hyper_latent_dim, data.num_classes, hidden)
+    return [
+        Networks(model, generator, *sizes, generate if generator == "layerwise" else "all", rank)
+        for model, generator in VARIANTS
+    ]
 
 
 def table2(networks):

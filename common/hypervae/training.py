@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from common.hypervae import density
+from common.hypervae.cvae import CVAE
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
 from common.hypervae.tasks import training_batches
 from common.hypervae.vae import VAE
 from common.runs.checkpoints import Checkpoint, exclusive, resume
-from common.runs.identity import Record, label
+from common.runs.identity import Record, added, label
 
 CHECKPOINT_EVERY = 100  # iterations, at most
 LEAST_ROWS = 10  # of the training log: one at each checkpoint
@@ -45,15 +46,22 @@ class Settings(Record):
     hyper_latent_dim: int
     summary: str
     generator: str
+    hidden: int = added(0)  # units of the main networks' dense layers; 0: the body's own
+    generate: str = added("all")  # what of theta is generated
+    rank: int = added(20)  # of what u changes in a weight: the side of H
 
     def __post_init__(self):
         """What a model does not use must not split its checkpoints."""
         super().__post_init__()
+        unused = {}
         if self.model == "vae":
-            object.__setattr__(self, "tasks_per_step", 1)
+            unused |= {"tasks_per_step": 1}
         if self.model != "hypervae":
-            for name, value in (("summary", "none"), ("generator", "none"), ("hyper_latent_dim", 0)):
-                object.__setattr__(self, name, value)
+            unused |= {"summary": "none", "generator": "none", "hyper_latent_dim": 0, "generate": "all", "rank": 20}
+        elif self.generator == "concatenation":
+            unused |= {"generate": "all", "rank": 20}
+        for name, value in unused.items():
+            object.__setattr__(self, name, value)
 
     @property
     def kind(self):
@@ -88,27 +96,33 @@ def build_networks(
     generator="layerwise",
     seed=0,
     kl_warmup=0,
+    hidden=0,
+    generate="all",
+    rank=20,
 ):
-    """An untrained VAE, MetaVAE or HyperVAE; the seed decides its initial weights, and later its draws in training.
+    """An untrained model; the seed decides its initial weights, and later its draws in training.
 
     Args:
-        model: "vae", "metavae" or "hypervae".
-        num_classes: MetaVAE's decoders; hyper_latent_dim, summary, generator: HyperVAE's. The others ignore them.
-        kl_warmup: iterations, see VAE.
+        model: one of MODELS.
+        num_classes: MetaVAE's decoders, the classes that CVAE is told; hyper_latent_dim, summary, generator, generate,
+            rank: HyperVAE's. The others ignore them.
+        kl_warmup: iterations, see VAE; hidden: units of the dense layers, 0 for the body's own.
     """
     keras.utils.set_random_seed(seed)
     common = dict(image_shape=image_shape, latent_dim=latent_dim, seed=seed, kl_warmup=kl_warmup, body=body)
+    common |= {"hidden": hidden}
     if model == "vae":
         return VAE(**common)
-    if model == "metavae":
-        return MetaVAE(num_tasks=num_classes, **common)
+    if model in ("metavae", "cvae"):
+        return {"metavae": MetaVAE, "cvae": CVAE}[model](num_tasks=num_classes, **common)
+    common |= {"generate": generate, "hyper_matrix": rank}
     return HyperVAE(hyper_latent_dim=hyper_latent_dim, summary=summary, generator=generator, **common)
 
 
 def build_model(settings, data):
     """An untrained, compiled model for a Dataset's shapes and kind; the seed decides its initial weights."""
     warmup = round(settings.kl_warmup * settings.iterations)
-    own = ("latent_dim", "hyper_latent_dim", "summary", "generator", "seed")
+    own = ("latent_dim", "hyper_latent_dim", "summary", "generator", "seed", "hidden", "generate", "rank")
     options = {name: getattr(settings, name) for name in own}
     model = build_networks(settings.model, data.image_shape, data.num_classes, data.body, kl_warmup=warmup, **options)
     rate = settings.learning_rate

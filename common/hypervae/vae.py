@@ -19,13 +19,14 @@ class VAE(keras.Model):
         kl_warmup: iterations over which the weight of both KL terms in the gradient rises from 0 to 1 (Sonderby
             et al. 2016). Without it units of z and u die before the decoders have learned to use them.
         body: the networks' kind, one of BODIES: "conv" for images, "matrix" for phase diagrams.
+        hidden: units of its dense layers (100).
     """
 
     mixed_batches = True  # trained on the whole set; its subclasses on one class a task
 
-    def __init__(self, image_shape=(28, 28, 1), latent_dim=10, seed=0, kl_warmup=0, body="conv", **kwargs):
+    def __init__(self, image_shape=(28, 28, 1), latent_dim=10, seed=0, kl_warmup=0, body="conv", hidden=None, **kwargs):
         super().__init__(**kwargs)
-        self.body_name, self.body = body, BODIES[body](image_shape, latent_dim)
+        self.body_name, self.body = body, BODIES[body](image_shape, latent_dim, hidden)
         self.seed, self.kl_warmup = seed, kl_warmup
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("neg_elbo", "reconstruction", "kl_z", "kl_u")}
         self.create_weights()
@@ -112,5 +113,6 @@ class VAE(keras.Model):
             "seed": self.seed,
             "kl_warmup": self.kl_warmup,
             "body": self.body_name,
+            "hidden": self.body.hidden,
             "name": self.name,
         }

@@ -1,4 +1,4 @@
-"""Matrix hyper-layers: weights generated from a matrix H (section 3.4), layer by layer or in blocks."""
+"""Matrix hyper-layers: weights generated from a matrix H (section 3.4), layer by layer or in blocks; all or some."""
 
 import itertools
 import math
@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from common.layers.kernels import FactoredKernel, initializer
+from common.layers.kernels import FactoredKernel, ScaledKernel, initializer
 
 LINE = 16  # numbers: in block generation each weight starts at a whole line of 64 bytes, where it need not be copied
 CHANGE_SCALE = (
@@ -79,33 +79,64 @@ class MatrixHyperLayer(keras.layers.Layer):
         }
 
 
+# What u may change of theta; the rest is learned and shared by all tasks. "all" is the paper's, "scale_bias" what it
+# calls common hypernetwork practice: a factor and a summand for each output of each layer.
+GENERATED = ("all", "decoder", "encoder", "scale_bias", "bias")
+
+
+def is_generated(name, generate):
+    """Whether a whole weight of theta is made from u, by its name and one of GENERATED."""
+    if generate in ("scale_bias", "bias"):
+        return name.endswith("bias")
+    return generate == "all" or name.startswith(generate)
+
+
 class LayerwiseGenerator(keras.layers.Layer):
     """The paper's generator: one `MatrixHyperLayer` for each weight of the main VAE.
 
     Kernels come out factored, so that a layer used on few images of many tasks never forms them.
+
+    Args:
+        shapes: {name: shape} of theta.
+        generate: one of GENERATED.
     """
 
-    def __init__(self, shapes, input_shape_of_h=(20, 20), change_scale=CHANGE_SCALE, **kwargs):
+    def __init__(self, shapes, input_shape_of_h=(20, 20), change_scale=CHANGE_SCALE, generate="all", **kwargs):
         super().__init__(**kwargs)
+        if generate not in GENERATED:
+            raise ValueError(f"generate is one of {GENERATED}, not {generate}")
         self.names = list(shapes)
-        self.matrix_layers = [
-            MatrixHyperLayer(
-                shape,
-                input_shape_of_h,
-                base_initializer=initializer(name),
-                change_scale=change_scale,
-                name=name.replace("/", "_"),
-            )
-            for name, shape in shapes.items()
-        ]
+        self.matrix_layers = []  # of the weights that are generated, in the order of theta
+        self.shared, self.scales, self._of_weight = {}, {}, {}
+        for name, shape in shapes.items():
+            own, start = name.replace("/", "_"), initializer(name)
+            if is_generated(name, generate):
+                options = dict(change_scale=change_scale, name=own)
+                layer = MatrixHyperLayer(shape, input_shape_of_h, base_initializer=start, **options)
+                self._of_weight[name] = len(self.matrix_layers)
+                self.matrix_layers.append(layer)
+                continue
+            self.shared[name] = self.add_weight(shape=shape, name=own, initializer=start)
+            bias = name.replace("kernel", "bias")
+            if generate == "scale_bias" and bias in shapes:
+                options = dict(base_initializer="ones", change_scale=change_scale, name=f"{own}_scale")
+                self.scales[name] = MatrixHyperLayer(shapes[bias], input_shape_of_h, **options)
         self.built = True
 
     def call(self, h):
-        """H (tasks, rows, columns) to theta, a dictionary of weights for each task."""
-        return {
-            name: layer.factors(h) if name.endswith("kernel") else layer(h)
-            for name, layer in zip(self.names, self.matrix_layers)
-        }
+        """H (tasks, rows, columns) to theta, a dictionary of weights for each task, or one for all of them."""
+        return {name: self._weight(name, h) for name in self.names}
+
+    def _weight(self, name, h):
+        if name in self._of_weight:
+            layer = self.matrix_layers[self._of_weight[name]]
+            return layer.factors(h) if name.endswith("kernel") else layer(h)
+        value = self.shared[name].value
+        if name not in self.scales:
+            return value
+        scale = self.scales[name](h)
+        # A transposed convolution's kernel makes nine outputs of each channel, the channel's index last.
+        return ScaledKernel(value, tf.tile(scale, (1, value.shape[-1] // scale.shape[-1])))
 
 
 class BlockGenerator(keras.layers.Layer):
@@ -174,4 +205,37 @@ class BlockGenerator(keras.layers.Layer):
         return cut(flat)
 
 
-GENERATORS = {"layerwise": LayerwiseGenerator, "block": BlockGenerator}
+class ConcatenationGenerator(keras.layers.Layer):
+    """u as one more input of the dense layers of encoder and decoder, in the manner of the Neural Statistician.
+
+    (Edwards & Storkey 2017.) To a dense layer that is a bias linear in u; all other weights are shared.
+
+    Args:
+        shapes: {name: shape} of theta.
+        hyper_latent_dim: dimensions of u.
+    """
+
+    def __init__(self, shapes, hyper_latent_dim, **kwargs):
+        super().__init__(**kwargs)
+        self.shared = {
+            name: self.add_weight(shape=shape, name=name.replace("/", "_"), initializer=initializer(name))
+            for name, shape in shapes.items()
+        }
+        self.columns = {
+            name: self.add_weight((hyper_latent_dim, *shape), "glorot_uniform", name=f"{name.replace('/', '_')}_of_u")
+            for name, shape in shapes.items()
+            if name.endswith("dense/bias")
+        }
+        self.built = True
+
+    def call(self, u):
+        """u (tasks, hyper_latent_dim) to theta; biases of the dense layers are one a task."""
+        theta = {name: weight.value for name, weight in self.shared.items()}
+        return theta | {name: theta[name] + tf.matmul(u, weight.value) for name, weight in self.columns.items()}
+
+
+GENERATORS = {
+    "layerwise": LayerwiseGenerator,
+    "block": BlockGenerator,
+    "concatenation": ConcatenationGenerator,
+}

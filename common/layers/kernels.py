@@ -1,6 +1,7 @@
 """Layers as functions of weights theta that may differ from task to task.
 
-A kernel is a matrix (inputs, outputs), one such matrix a task (tasks, inputs, outputs), or a `FactoredKernel`.
+A kernel is a matrix (inputs, outputs), one such matrix a task (tasks, inputs, outputs), a `FactoredKernel` or a
+`ScaledKernel`.
 """
 
 import math
@@ -29,9 +30,26 @@ class FactoredKernel:
         return self.base + tf.matmul(tf.matmul(self.left, self.core), self.right)
 
 
+@dataclass(frozen=True)
+class ScaledKernel:
+    """W = base diag(scale), one `scale` a task: what a hypernetwork generates that makes scales and biases only."""
+
+    base: tf.Tensor  # (inputs, outputs)
+    scale: tf.Tensor  # (tasks, outputs)
+
+    @property
+    def shape(self):
+        """(tasks, inputs, outputs), as `dense` has it."""
+        return (self.scale.shape[0], *self.base.shape)
+
+    def dense(self):
+        """The kernels themselves, (tasks, inputs, outputs)."""
+        return self.base * self.scale[:, None]
+
+
 def dense_theta(theta):
     """The same weights with every factored kernel multiplied out: for weights used many times."""
-    return {name: w.dense() if isinstance(w, FactoredKernel) else w for name, w in theta.items()}
+    return {name: w.dense() if isinstance(w, FactoredKernel | ScaledKernel) else w for name, w in theta.items()}
 
 
 def single_theta(theta, shapes):
@@ -41,6 +59,9 @@ def single_theta(theta, shapes):
 
 def apply_kernel(x, kernel):
     """x (..., inputs) times a kernel; where kernels differ by task, x's first axis is the tasks."""
+    if isinstance(kernel, ScaledKernel):
+        x = apply_kernel(x, kernel.base)
+        return x * _beside(x, kernel.scale)
     if isinstance(kernel, FactoredKernel):
         tasks, inputs, outputs = kernel.shape
         rows = math.prod(x.shape[:-1])
@@ -60,9 +81,14 @@ def apply_kernel(x, kernel):
 
 def add_bias(x, bias):
     """Add a bias (outputs,) or one a task (tasks, outputs) to x (..., outputs)."""
-    if len(bias.shape) == 2:
-        bias = tf.reshape(bias, (bias.shape[0],) + (1,) * (len(x.shape) - 2) + (bias.shape[1],))
-    return x + bias
+    return x + _beside(x, bias)
+
+
+def _beside(x, vector):
+    """A vector (outputs,) or (tasks, outputs), in the shape in which it meets x (tasks, ..., outputs)."""
+    if len(vector.shape) == 1:
+        return vector
+    return tf.reshape(vector, (vector.shape[0],) + (1,) * (len(x.shape) - 2) + (vector.shape[1],))
 
 
 def linear(theta, name, x):

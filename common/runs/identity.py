@@ -20,6 +20,11 @@ def label(**options):
     return dataclasses.field(metadata={"label": True}, **options)
 
 
+def added(default):
+    """A dataclass field that came later: while it has its default it is not stored, so that older digests stand."""
+    return dataclasses.field(default=default, metadata={"added": True})
+
+
 @dataclasses.dataclass(frozen=True)
 class Record:
     """Base of the records, which are frozen dataclasses of strings, numbers, None, tuples and records.
@@ -39,7 +44,9 @@ class Record:
         """The record as JSON holds it; labels stand apart, under LABELS."""
         settings, labels = {}, {}
         for field in dataclasses.fields(self):
-            (labels if field.metadata.get("label") else settings)[field.name] = _plain(getattr(self, field.name))
+            value = getattr(self, field.name)
+            if not (field.metadata.get("added") and value == field.default):
+                (labels if field.metadata.get("label") else settings)[field.name] = _plain(value)
         return settings | ({LABELS: labels} if labels else {})
 
     @property

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.hypervae import density
+from common.hypervae.cvae import CVAE
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
 from common.hypervae.vae import VAE
@@ -23,7 +24,9 @@ def perturbed(model, scale=0.1):
     return model
 
 
-@pytest.mark.parametrize("generator, body", [("layerwise", "conv"), ("block", "conv"), ("layerwise", "matrix")])
+@pytest.mark.parametrize(
+    "generator, body", [("layerwise", "conv"), ("block", "conv"), ("layerwise", "matrix"), ("concatenation", "conv")]
+)
 def test_a_generated_vae_equals_its_weights_in_place_and_survives_saving(tmp_path, generator, body):
     model = HyperVAE(summary="mean", generator=generator, body=body, **SMALL)
     model = perturbed(model) if body == "conv" else perturbed(model, 0.03)
@@ -43,8 +46,15 @@ def test_a_generated_vae_equals_its_weights_in_place_and_survives_saving(tmp_pat
 
 @pytest.mark.parametrize(
     "model",
-    [lambda: VAE(**SMALL), lambda: MetaVAE(num_tasks=3, **SMALL), lambda: HyperVAE(summary="set", **SMALL)],
-    ids=["vae", "metavae", "hypervae"],
+    [
+        lambda: VAE(hidden=7, **SMALL),
+        lambda: MetaVAE(num_tasks=3, **SMALL),
+        lambda: CVAE(num_tasks=3, **SMALL),
+        lambda: HyperVAE(summary="set", **SMALL),
+        lambda: HyperVAE(generate="scale_bias", hyper_matrix=3, **SMALL),
+        lambda: HyperVAE(generator="concatenation", **SMALL),
+    ],
+    ids=["vae", "metavae", "cvae", "hypervae", "scale_bias", "concatenation"],
 )
 def test_whole_models_save_and_load(tmp_path, model):
     model = perturbed(model())
@@ -80,6 +90,20 @@ def test_a_draw_sees_one_image():
     model = HyperVAE(summary="draw", **SMALL)
     other = tf.concat([X[:, :1], 1 - X[:, 1:]], 1)
     np.testing.assert_array_equal(model.infer_u(X).mean(), model.infer_u(other).mean())
+
+
+def test_a_cvae_is_told_the_class_at_two_layers():
+    model = CVAE(num_tasks=3, **SMALL)
+    for weight in model.of_class.values():  # it begins as a VAE
+        assert not weight.numpy().any()
+    perturbed(model)
+    theta, kl_u = model.weights_for(X, tf.constant([2, 0]))
+    assert not kl_u.numpy().any()
+    plain = VAE(**SMALL)
+    for name, weight in plain.theta.items():
+        weight.assign(model.theta[name].value + (model.of_class[name][2] if name in model.of_class else 0))
+    np.testing.assert_allclose(model.encode(X, theta).mean()[0], plain.encode(X[0]).mean(), atol=1e-5)
+    assert model.count_params() - plain.count_params() == 3 * 2 * model.body.hidden
 
 
 def test_metavae_decodes_with_the_decoder_of_the_task():

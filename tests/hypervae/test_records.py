@@ -11,6 +11,7 @@ from common.hypervae import options, timing
 from common.hypervae.density import Evaluation, Likelihood
 from common.hypervae.mixtures import Baseline, Scoring
 from common.hypervae.training import Settings
+from common.layers import generators
 from common.runs import identity, results
 
 NETWORKS = timing.Networks("metavae", "none", "conv", (8, 8, 1), 2, 2, 3)
@@ -23,7 +24,10 @@ RECORDS = {
     "Timing": timing.Timing(dataclasses.replace(NETWORKS, model="hypervae"), "draw"),
 }
 LABELS = {"dataset", "recipe", "binarize", "outlier"}
-UNUSED = {"Networks": {"generator", "hyper_latent_dim"}, "Timing": {"num_tasks"}}  # by the models that stand there
+UNUSED = {
+    "Networks": {"generator", "hyper_latent_dim", "generate", "rank"},
+    "Timing": {"num_tasks"},
+}  # by the models that stand there
 
 
 def others(record):
@@ -65,8 +69,8 @@ def test_each_setting_is_another_run_and_another_row_and_labels_are_not(tmp_path
 @pytest.mark.parametrize(
     "model, unused",
     [
-        ("vae", ["tasks_per_step", "summary", "generator", "hyper_latent_dim"]),
-        ("metavae", ["summary", "generator", "hyper_latent_dim"]),
+        ("vae", ["tasks_per_step", "summary", "generator", "hyper_latent_dim", "generate", "rank"]),
+        ("metavae", ["summary", "generator", "hyper_latent_dim", "generate", "rank"]),
     ],
 )
 def test_what_a_model_does_not_use_does_not_split_its_runs(model, unused):
@@ -102,7 +106,7 @@ def test_models_and_data_sets_and_recipes_are_lists():
         (model, recipe, seed) for seed in (0, 1) for recipe in ("ours", "paper") for model in ("vae", "hypervae")
     ]
     assert len({s.digest for _, s, _ in jobs}) == len(jobs)
-    assert {s.model for _, s, _ in planned("--model", "all")} == set(options.MODELS)
+    assert {s.model for _, s, _ in planned("--model", "all")} == set(options.ALL_MODELS)
     assert all(isinstance(args, argparse.Namespace) and isinstance(s, Settings) for args, s, _ in jobs)
 
 
@@ -120,3 +124,7 @@ def test_only_what_a_model_uses_makes_its_recipe_custom():
     plain = {s.model: s for _, s, _ in planned()}
     assert recipes["vae"].digest == plain["vae"].digest
     assert planned("--learning-rate", 0.002)[0][1].recipe == "ours"  # the recipe's own value, said aloud
+
+
+def test_options_name_the_generators_without_loading_them():
+    assert options.GENERATORS == tuple(generators.GENERATORS) and options.GENERATED == generators.GENERATED

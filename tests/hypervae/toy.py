@@ -15,7 +15,7 @@ class SmallBody(ConvBody):
     """The same networks with a tenth of the units."""
 
     filters = (4, 6)
-    hidden = 10
+    default_hidden = 10
 
 
 def plain_function(function=tf.function):

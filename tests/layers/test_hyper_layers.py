@@ -1,14 +1,23 @@
 """Generated weights: the paper's parameter count, plain numpy, the start of training, gradients."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.hypervae.bodies import ConvBody
+from common.hypervae.bodies import ConvBody, MatrixBody
 from common.hypervae.hypervae import HyperVAE
-from common.layers.generators import GENERATORS, BlockGenerator, LayerwiseGenerator, MatrixHyperLayer
-from common.layers.kernels import dense_theta
+from common.layers.generators import (
+    GENERATED,
+    GENERATORS,
+    BlockGenerator,
+    ConcatenationGenerator,
+    LayerwiseGenerator,
+    MatrixHyperLayer,
+)
+from common.layers.kernels import ScaledKernel, apply_kernel, dense_theta, linear
 
 SHAPES = ConvBody((28, 28, 1), 10).shapes()
 H = tf.random.stateless_uniform((3, 20, 20), (0, 1))
@@ -34,7 +43,7 @@ def test_matrix_layer_is_sigma_of_uhv_plus_b(shape):
         layer.factors(H)
 
 
-@pytest.mark.parametrize("kind", GENERATORS)
+@pytest.mark.parametrize("kind", ["layerwise", "block"])
 def test_generated_weights_start_near_a_plain_vaes(kind):
     """U H V near zero: kernels keep Glorot's spread, tasks differ, biases are small."""
     theta = dense_theta(GENERATORS[kind](SHAPES)(H))
@@ -96,12 +105,65 @@ def test_layerwise_generation_is_one_matrix_layer_a_weight():
         np.testing.assert_allclose(theta[name], layer(H), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", GENERATORS)
-@pytest.mark.parametrize("summary", ["draw", "mean", "set"])
+def test_what_is_not_generated_is_shared():
+    """Every choice beside a plain loop: which weights differ between tasks, and how."""
+    bodies = {"conv": SHAPES, "matrix": MatrixBody((7, 5, 1), 3).shapes()}
+    for (kind, shapes), generate in itertools.product(bodies.items(), GENERATED):
+        generator = LayerwiseGenerator(shapes, generate=generate)
+        theta = generator(H)
+        layers = iter(generator.matrix_layers)
+        for name, shape in shapes.items():
+            part, what = name.split("/")[0], name.split("/")[-1]
+            whole = {"all": True, "decoder": part == "decoder", "encoder": part == "encoder"}.get(generate)
+            if what == "bias" and whole in (True, None) or whole:
+                layer = next(layers)
+                expected = [layer.left @ h @ layer.right + layer.base for h in H]
+                np.testing.assert_allclose(dense_theta(theta)[name], np.reshape(expected, (3, *shape)), atol=1e-5)
+            elif name in generator.scales:
+                scale, base = generator.scales[name](H).numpy(), generator.shared[name].numpy()
+                assert (
+                    isinstance(theta[name], ScaledKernel) and np.abs(scale - 1).max() < 0.5 and np.std(scale, 0).any()
+                )
+                x = np.random.default_rng(0).random((3, 4, shape[0])).astype(np.float32)
+                for task in range(3):
+                    columns = np.concatenate([scale[task]] * (shape[1] // scale.shape[1]))
+                    ours = apply_kernel(tf.constant(x), theta[name])[task]
+                    np.testing.assert_allclose(ours, x[task] @ (base * columns), atol=1e-4)
+                    np.testing.assert_allclose(theta[name].dense()[task], base * columns, atol=1e-6)
+            else:
+                assert theta[name] is generator.shared[name].value
+        assert next(layers, None) is None
+        scaled = sum(name.endswith("kernel") for name in shapes) if (kind, generate) == ("conv", "scale_bias") else 0
+        assert kind == "matrix" or len(generator.scales) == scaled
+    with pytest.raises(ValueError, match="generate is one of"):
+        LayerwiseGenerator(SHAPES, generate="nothing")
+
+
+def test_a_bias_linear_in_u_is_a_concatenated_input():
+    """For matched weights: dense([x, u]) of one wider kernel."""
+    generator = ConcatenationGenerator(SHAPES, 4)
+    u = tf.random.stateless_normal((3, 4), (0, 5))
+    theta = generator(u)
+    x = tf.random.stateless_normal((3, 6, 10), (0, 6))
+    wide = np.concatenate([theta["decoder/dense/kernel"], generator.columns["decoder/dense/bias"]])
+    both = np.concatenate([x, np.repeat(u[:, None], 6, 1)], -1)
+    expected = both @ wide + generator.shared["decoder/dense/bias"].numpy()
+    np.testing.assert_allclose(linear(theta, "decoder/dense", x), expected, atol=1e-5)
+    differing = [name for name, w in theta.items() if len(w.shape) > len(SHAPES[name])]
+    assert differing == ["encoder/dense/bias", "decoder/dense/bias"]
+
+
+KINDS = [*GENERATORS, *(kind for kind in GENERATED if kind != "all")]
+
+
+@pytest.mark.parametrize(
+    "kind, summary", [*((kind, "mean") for kind in KINDS), ("layerwise", "draw"), ("block", "set")]
+)
 def test_gradient_reaches_every_variable(kind, summary):
     from common.hypervae import density
 
-    model = HyperVAE(image_shape=(8, 8, 1), latent_dim=3, summary=summary, generator=kind)
+    choice = {"generator": kind} if kind in GENERATORS else {"generate": kind}
+    model = HyperVAE(image_shape=(8, 8, 1), latent_dim=3, summary=summary, **choice)
     x = tf.cast(tf.random.stateless_uniform((2, 6, 8, 8, 1), (0, 2)) < 0.4, tf.float32)
     with tf.GradientTape() as tape:
         theta, kl_u = model.weights_for(x, None, tf.constant([0, 1]))
