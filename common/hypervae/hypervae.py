@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.hypervae import density
+from common.hypervae.task_mixture import TaskMixture
 from common.hypervae.vae import VAE
 from common.layers.generators import GENERATORS
 from common.layers.kernels import single_theta
@@ -115,6 +116,17 @@ class HyperVAE(VAE):
             InputError: no images, images of another size, or values that are no numbers in [0, 1].
         """
         return self._plain_vae(self.weights_for(self._as_task(images)[None])[0])
+
+    def task_mixture(self, tasks, shares=None, compiled=True):
+        """The TaskMixture of the VAEs of known tasks, for images whose task nobody tells.
+
+        Args:
+            tasks: images of each task, a list of (N, H, W, 1) in [0, 1]; u_k is the posterior mean of all of them.
+            shares: p_k, (tasks,); the tasks' numbers of images where not given.
+        """
+        codes = [self.infer_u(self._as_task(images)[None]).mean() for images in tasks]
+        shares = [len(images) for images in tasks] if shares is None else shares
+        return TaskMixture(self.body, self.generate(tf.concat(codes, 0)), shares, compiled)
 
     def _as_task(self, images):
         """Images (N, H, W, 1) as the model was trained on them, float32."""

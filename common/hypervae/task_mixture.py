@@ -1,0 +1,79 @@
+"""The tasks of a training as one model of images whose task nobody tells.
+
+p(x) = sum_k p_k p(x|theta_k). theta_k and p_k belong to the model, as its other weights do: no KL(u) is paid.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from common.hypervae import density
+from common.layers.kernels import dense_theta
+
+BLOCK = 100  # images a call of a compiled program
+
+
+class TaskMixture:
+    """The mixture of VAEs with given weights.
+
+    Args:
+        body: the main networks.
+        theta: their weights, those that differ by task with a first axis of K tasks.
+        shares: p_k, (K,), which sum to 1.
+        compiled: by XLA.
+    """
+
+    def __init__(self, body, theta, shares, compiled=True):
+        self.body, self.theta = body, dense_theta(theta)
+        self.log_shares = np.log(np.asarray(shares, np.float64) / np.sum(shares))
+        tasks = len(self.log_shares)
+
+        def for_each_task(images):
+            return tf.broadcast_to(images[None], (tasks, *images.shape))
+
+        @tf.function(jit_compile=compiled)
+        def lengths_of(images, seed, num_samples):
+            lengths = density.code_length(body, self.theta, for_each_task(images), seed, 0.0, num_samples)
+            return lengths.reconstruction + lengths.kl_z
+
+        @tf.function(jit_compile=compiled)
+        def nll_of(images, seed, num_samples):
+            weights = density.log_importance_weights(body, self.theta, for_each_task(images), seed, num_samples)
+            return density.importance_sampled_nll(weights)
+
+        self._lengths_of, self._nll_of = lengths_of, nll_of
+
+    def code_lengths(self, x, seed=0, num_samples=4):
+        """-ELBO of each image under each task's VAE, nats, (K, N), of images (N, H, W, 1)."""
+        return self._in_blocks(self._lengths_of, x, seed, num_samples)
+
+    def neg_log_likelihoods(self, x, seed=0, num_importance_samples=100):
+        """Importance-sampled -log p(x|theta_k), nats, (K, N), of images (N, H, W, 1)."""
+        return self._in_blocks(self._nll_of, x, seed, num_importance_samples)
+
+    def mixed(self, lengths):
+        """-log sum_k p_k exp(-length_k), nats, (N,): what an image costs where its task is not told.
+
+        Of -ELBOs (K, N) it is a bound of -log p(x), of -log p(x|theta_k) that itself.
+        """
+        return -np.logaddexp.reduce(self.log_shares[:, None] - lengths, axis=0)
+
+    def responsibilities(self, lengths):
+        """p(k|x), (K, N), as the lengths (K, N) have it."""
+        return np.exp(self.log_shares[:, None] - lengths + self.mixed(lengths))
+
+    def _in_blocks(self, program, x, seed, number):
+        found = []
+        for start in range(0, len(x), BLOCK):
+            images = np.resize(x[start : start + BLOCK], (BLOCK, *x.shape[1:]))  # one shape: one program
+            draws = tf.constant([seed, start], tf.int32)
+            values = program(tf.cast(images, tf.float32), draws, number).numpy()
+            found.append(values[:, : len(x) - start])
+        return np.concatenate(found, 1).astype(np.float64)
+
+
+def of_classes(model, y, compiled=True):
+    """The TaskMixture of a model that is told the class (MetaVAE, CVAE); shares are those of the labels y (N,)."""
+    counts = np.bincount(y)
+    labels = tf.range(len(counts))
+    theta, _ = model.weights_for(tf.zeros((len(counts), 1, *model.body.image_shape)), labels)
+    return TaskMixture(model.body, theta, counts, compiled)

@@ -1,0 +1,74 @@
+"""A new task: fitted u never codes its images worse than q(u)'s mean; tuning begins with the VAE that it is given."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypervae.toy import bars
+
+from common.hypervae import density
+from common.hypervae.adaptation import JUDGED_BY, Tuner, UFitter
+from common.hypervae.hypervae import HyperVAE
+
+pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
+SMALL = dict(image_shape=(8, 8, 1), latent_dim=2)
+TASKS = np.stack([bars().x[bars().y == k][:5] for k in range(3)]).astype(np.float32)
+
+
+def code_length(model, u, images, seed=5):
+    lengths = density.code_length(model.body, model.generate(u), images, tf.constant([seed, 0]), 0.0, 64)
+    return tf.reduce_sum(lengths.reconstruction + lengths.kl_z, 1) + 0.5 * tf.reduce_sum(u**2, 1)
+
+
+@pytest.fixture
+def model():
+    return HyperVAE(summary="mean", hyper_latent_dim=3, **SMALL)
+
+
+def test_fitted_u_codes_its_images_shorter(model):
+    x = tf.constant(TASKS)
+    start = model.infer_u(x).mean()
+    fitted = UFitter(model, steps=60)(TASKS)
+    assert (code_length(model, fitted, x) < code_length(model, start, x)).numpy().all()
+
+
+@pytest.mark.parametrize("steps, rate", [(1, 0.1), (3, 100.0), (5, 1.0)])
+def test_fitted_u_is_never_worse_by_the_draws_that_judge(model, steps, rate):
+    """A rate that throws u far away: then q(u)'s mean is what comes back."""
+    x, start = tf.constant(TASKS), model.infer_u(tf.constant(TASKS)).mean()
+    fitted = UFitter(model, steps, rate)(TASKS, seed=3)
+    judge = tf.random.fold_in(tf.constant([3, 1]), steps)
+
+    def judged(u):
+        own = density.code_length(model.body, model.generate(u), x, judge, 0.0, JUDGED_BY)
+        return tf.reduce_sum(own.reconstruction + own.kl_z, 1) - density.standard_normal(u).log_prob(u)
+
+    assert (judged(fitted) <= judged(start) + 1e-3).numpy().all()
+    if rate == 100.0:
+        np.testing.assert_array_equal(fitted, start)
+
+
+def test_tasks_are_fitted_each_on_its_own(model):
+    together, alone = UFitter(model, 10)(TASKS), UFitter(model, 10)(TASKS[:1])
+    # Their draws of z differ with the shape; their ends do so little.
+    assert np.abs(together[0] - alone[0]).max() < 0.5 * np.abs(together - model.infer_u(TASKS).mean()).max() + 0.2
+
+
+def test_tuning_begins_with_the_given_weights_each_time(model):
+    images = TASKS[1]
+    vae = model.vae_for(images)
+    theta = {name: weight.numpy() for name, weight in vae.theta.items()}
+    tune = Tuner(model.vae_for(TASKS[0]), rate=1e-2)
+    lengths = []
+    for _ in range(2):
+        own = []
+        for tuned in tune(theta, images, [0, 5, 40], seed=1):
+            own.append(float(tf.reduce_mean(code_of(tuned, images))))
+        lengths.append(own)
+    np.testing.assert_allclose(lengths[0], lengths[1], rtol=1e-5)  # the second call is not the first one's continuation
+    np.testing.assert_allclose(lengths[0][0], tf.reduce_mean(code_of(vae, images)), rtol=1e-5)
+    assert lengths[0][0] > lengths[0][1] > lengths[0][2]
+
+
+def code_of(vae, images):
+    lengths = density.code_length(vae.body, vae._own(None), tf.constant(images[None]), tf.constant([1, 2]), 0.0, 16)
+    return lengths.reconstruction + lengths.kl_z
