@@ -96,6 +96,6 @@ class Tuner:
         done = 0
         for number in steps:
             if number > done:
-                self.vae.fit(batches, steps_per_epoch=number - done, verbose=0)
+                self.vae.fit(batches, steps_per_epoch=number - done, shuffle=False, verbose=0)
                 done = number
             yield self.vae

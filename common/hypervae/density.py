@@ -117,14 +117,17 @@ class Evaluator:
         num_samples: draws of z for the reconstruction term.
         num_importance_samples: draws of z for the likelihood; 0 leaves it out.
         compiled: by XLA, whose programs run faster but take seconds to make: too long for a few short evaluations.
+        draw_u: theta comes from a draw of q(u|D) in place of its mean; HyperVAE's alone.
     """
 
-    def __init__(self, model, task_size=100, num_samples=4, num_importance_samples=1024, compiled=True):
+    def __init__(self, model, task_size=100, num_samples=4, num_importance_samples=1024, compiled=True, draw_u=False):
         self.task_size, self.num_importance_samples = task_size, num_importance_samples
 
         @tf.function(jit_compile=compiled)
         def lengths_of(images, label, mask, task_seed):
             theta, kl_u = model.weights_for(images, label, None, mask)
+            if draw_u:
+                theta = model.generate(model.infer_u(images, mask).sample(seed=tf.random.fold_in(task_seed, 2)))
             share = kl_u[:, None] / tf.reduce_sum(tf.cast(mask, tf.float32), 1, keepdims=True)
             length = code_length(model.body, theta, images, task_seed, share, num_samples)
             terms = tf.stack([tf.broadcast_to(term, mask.shape)[0] for term in length], -1)
@@ -153,7 +156,7 @@ class Evaluator:
             nll_is (without KL(u); NaN if left out) and nll_num_images.
         """
         tasks = evaluation_tasks(y, self.task_size, seed)
-        first = min(self.task_size, -(-num_nll_images // len(tasks))) if num_nll_images else self.task_size
+        first = _nll_images_a_task(tasks, self.task_size, num_nll_images)
         terms, nll = [], []
         for number, (label, index, mask) in enumerate(progress(tasks)):
             images = tf.cast(x[index], tf.float32)
@@ -172,6 +175,17 @@ class Evaluator:
             "nll_is": nll.mean(dtype=np.float64),
             "nll_num_images": len(nll) if self.num_importance_samples else 0,
         }
+
+
+def _nll_images_a_task(tasks, task_size, num_nll_images):
+    return min(task_size, -(-num_nll_images // len(tasks))) if num_nll_images else task_size
+
+
+def nll_subset(y, num_nll_images, seed, task_size=100):
+    """Which images (M,) of a test part with labels y an `Evaluator` estimates the likelihood on."""
+    tasks = evaluation_tasks(y, task_size, seed)
+    first = _nll_images_a_task(tasks, task_size, num_nll_images)
+    return np.concatenate([index[:first][mask[:first]] for _, index, mask in tasks])
 
 
 def evaluate(

@@ -9,6 +9,10 @@ from common.hypervae.report import NAMES
 from common.hypervae.training import HELD_OUT
 from common.runs.figures import grey, grid, save
 
+# Of methods on new tasks: the colour is the model's, the line what is done with a context.
+PEER_COLOURS = {"vae": "tab:blue", "vae_wide": "tab:cyan", "hypervae": "tab:green", "neural_statistician": "tab:red"}
+PEER_COLOURS |= {"bias": "tab:orange", "scale_bias": "tab:brown", "encoder": "tab:pink", "decoder": "tab:olive"}
+LINES = {"": "-", "_fitted": "--", "_finetuned": ":"}
 COLOURS = {"vae": "tab:blue", "cvae": "tab:purple", "metavae": "tab:orange", "hypervae": "tab:green"}
 SCORES = {"description_length": "description length (the paper's)", HEADLINE: HEADLINE.replace("_", " ")}
 SEED = 0  # of every draw shown in a figure
@@ -227,3 +231,31 @@ def extremes(images, by_part, title, name, path, number=20):
     grid(
         [row[:columns] for row in rows], path, title, grey(name), ["most outlying\nnormals", "least outlying\noutliers"]
     )
+
+
+def nats_by_context(nats, title, path):
+    """-ELBO of unseen classes against the number of context images; one line a method, the mean over classes.
+
+    Args:
+        nats: columns method, num_context, class, neg_elbo.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
+    sizes = sorted(nats["num_context"].unique())
+    means = nats.groupby(["method", "num_context"], sort=False)["neg_elbo"].mean()
+    for method in dict.fromkeys(nats["method"]):
+        suffix = next((end for end in LINES if end and method.endswith(end)), "")
+        colour = PEER_COLOURS[method.removesuffix(suffix)]
+        own = means[method].sort_index()
+        if set(own.index) == {0}:  # it has no use for a context
+            axis.axhline(own[0], color=colour, lw=1, label=method.replace("_", " "))
+            continue
+        places = [sizes.index(size) for size in own.index]
+        axis.plot(places, own, LINES[suffix], marker="o", ms=3, color=colour, label=method.replace("_", " "))
+    axis.set_xticks(range(len(sizes)), sizes)
+    axis.set(
+        xlabel="context images (0: the prior's mean u)", ylabel="-ELBO of other images of the class, nats an image"
+    )
+    axis.set_title(title, fontsize=9)
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize=7)
+    save(figure, path)

@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.hypervae import density
-from common.hypervae.task_mixture import TaskMixture
+from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, Tuner, UFitter
+from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.vae import VAE
 from common.layers.generators import GENERATORS
-from common.layers.kernels import single_theta
 
 SUMMARIES = ("draw", "mean", "set")
 
@@ -115,7 +115,24 @@ class HyperVAE(VAE):
         Raises:
             InputError: no images, images of another size, or values that are no numbers in [0, 1].
         """
-        return self._plain_vae(self.weights_for(self._as_task(images)[None])[0])
+        return self.plain_vae(self.weights_for(self._as_task(images)[None])[0])
+
+    def adapt(self, images, fit_steps=FIT_STEPS, tuning_steps=0, tuning_rate=TUNING_RATE, seed=0):
+        """The plain VAE of a new task: u is fitted to its images, then the weights that u hands out are tuned to them.
+
+        Args:
+            images: (N, H, W, 1) in [0, 1]; one will do.
+            fit_steps: on u, 0 for the mean of q(u|D); tuning_steps: on all weights.
+
+        Raises:
+            InputError: as `vae_for`.
+        """
+        task = self._as_task(images)
+        u = UFitter(self, fit_steps)(task[None], seed) if fit_steps else self.infer_u(task[None]).mean()
+        vae = self.plain_vae(self.generate(u))
+        theta = {name: weight.numpy() for name, weight in vae.theta.items()}
+        (tuned,) = Tuner(vae, tuning_rate)(theta, task, [tuning_steps], seed)
+        return tuned
 
     def task_mixture(self, tasks, shares=None, compiled=True):
         """The TaskMixture of the VAEs of known tasks, for images whose task nobody tells.
@@ -126,7 +143,7 @@ class HyperVAE(VAE):
         """
         codes = [self.infer_u(self._as_task(images)[None]).mean() for images in tasks]
         shares = [len(images) for images in tasks] if shares is None else shares
-        return TaskMixture(self.body, self.generate(tf.concat(codes, 0)), shares, compiled)
+        return TaskMixture(self.generate(tf.concat(codes, 0)), shares, Coder(self.body, compiled))
 
     def _as_task(self, images):
         """Images (N, H, W, 1) as the model was trained on them, float32."""
@@ -147,13 +164,7 @@ class HyperVAE(VAE):
         x = self._as_task(images)
         parts = [x[i : i + batch_size, None] for i in range(0, len(x), batch_size)]
         h = tf.concat([self.hyper_decoder(self.infer_u(part).mean()) for part in parts], 0)
-        return self._plain_vae(self.generator(tf.reduce_mean(h, 0, keepdims=True)))
-
-    def _plain_vae(self, theta):
-        vae = VAE(self.body.image_shape, self.body.latent_dim, seed=self.seed, body=self.body_name)
-        for name, value in single_theta(theta, self.body.shapes()).items():
-            vae.theta[name].assign(value)
-        return vae
+        return self.plain_vae(self.generator(tf.reduce_mean(h, 0, keepdims=True)))
 
     def call(self, x):
         """Reconstruction of images (N, H, W, 1) as one task."""

@@ -21,6 +21,19 @@ RECIPES = {
 }
 
 
+# The models that are compared on new tasks, by the names that tables give them: what each changes in the options. A
+# VAE with 190 hidden units has as many parameters as HyperVAE, within a tenth.
+PEERS = {
+    "vae": {"model": "vae"},
+    "vae_wide": {"model": "vae", "hidden": 190},
+    "cvae": {"model": "cvae"},
+    "metavae": {"model": "metavae"},
+    "neural_statistician": {"model": "hypervae", "generator": "concatenation"},
+    **{name: {"model": "hypervae", "generate": name} for name in ("bias", "scale_bias", "encoder", "decoder")},
+    "hypervae": {"model": "hypervae"},
+}
+
+
 DATA_HELP = (
     "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz with "
     "x (N, H, W) and y (N,), optionally x_test and y_test"
@@ -111,6 +124,12 @@ def settings_for(args, data, model, recipe, seed):
         wanted = f"--tasks-per-step {chosen.tasks_per_step}"
         raise InputError(f"--batch-size {chosen.batch_size} is no multiple of {wanted}: change one of them")
     return chosen if chosen.digest == plain.digest else dataclasses.replace(chosen, recipe="custom")
+
+
+def peer_settings(args, data, peer, recipe, seed, **changes):
+    """The Settings of one of PEERS; `changes` of the options come on top."""
+    chosen = PEERS[peer] | changes
+    return settings_for(argparse.Namespace(**vars(args) | chosen), data, chosen["model"], recipe, seed)
 
 
 def load_data(args, name):

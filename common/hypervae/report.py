@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.hypervae import new_tasks_report
 from common.hypervae.mixtures import HEADLINE, IMAGE_SETS, RULES
 from common.runs import identity
 from common.runs.results import read_records, read_rows
@@ -68,7 +69,7 @@ def sections(results_dir, own=False):
         rows = read_rows(path, own) if path.exists() else ()
         if len(rows):
             found.append((title, make(rows, read_records(path), results_dir)))
-    return found
+    return found + new_tasks_report.sections(results_dir, own)
 
 
 def headline(results_dir):
@@ -84,21 +85,14 @@ def headline(results_dir):
 # What tells rows apart, derived from their records.
 
 
-def _without(stored, names):
-    """A stored record without some settings, at every level."""
-    if not isinstance(stored, dict):
-        return stored
-    return {name: _without(value, names) for name, value in stored.items() if name not in names}
-
-
 def _code_length(stored):
     """The settings that decide -ELBO: all of an Evaluation's but the likelihood's, which is measured apart."""
-    return _without(stored, {"likelihood"})
+    return identity.without(stored, {"likelihood"})
 
 
 def _method(stored):
     """The settings of a row of Table 4 but for its data: what was done alike on every pair of sets."""
-    return _without(stored, {"fingerprint", "outlier_fingerprint"})
+    return identity.without(stored, {"fingerprint", "outlier_fingerprint"})
 
 
 def _words(table, records, by):
@@ -293,7 +287,7 @@ def _density_headline(rows, records):
         varied = [bool(_OF_VARIANTS & set(stored[experiment]["training"])) for experiment in own["experiment"]]
         own = own[~np.array(varied, bool)]
         # What is alike in all that does not belong to one model.
-        shared = [_without(stored[experiment], _OF_A_MODEL) for experiment in own["experiment"]]
+        shared = [identity.without(stored[experiment], _OF_A_MODEL) for experiment in own["experiment"]]
         protocols = [identity.experiment(record) for record in shared]
         words = identity.differences(dict(zip(protocols, shared)))
         for protocol, part in own.assign(protocol=protocols).groupby("protocol", sort=False):

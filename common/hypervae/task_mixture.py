@@ -12,43 +12,67 @@ from common.layers.kernels import dense_theta
 BLOCK = 100  # images a call of a compiled program
 
 
-class TaskMixture:
-    """The mixture of VAEs with given weights.
+class Coder:
+    """Lengths of images under several VAEs of one body; programs are compiled once for a number of VAEs."""
 
-    Args:
-        body: the main networks.
-        theta: their weights, those that differ by task with a first axis of K tasks.
-        shares: p_k, (K,), which sum to 1.
-        compiled: by XLA.
-    """
-
-    def __init__(self, body, theta, shares, compiled=True):
-        self.body, self.theta = body, dense_theta(theta)
-        self.log_shares = np.log(np.asarray(shares, np.float64) / np.sum(shares))
-        tasks = len(self.log_shares)
-
-        def for_each_task(images):
+    def __init__(self, body, compiled=True):
+        def for_each(tasks, images):
             return tf.broadcast_to(images[None], (tasks, *images.shape))
 
         @tf.function(jit_compile=compiled)
-        def lengths_of(images, seed, num_samples):
-            lengths = density.code_length(body, self.theta, for_each_task(images), seed, 0.0, num_samples)
+        def lengths_of(theta, images, seed, tasks, number):
+            lengths = density.code_length(body, theta, for_each(tasks, images), seed, 0.0, number)
             return lengths.reconstruction + lengths.kl_z
 
         @tf.function(jit_compile=compiled)
-        def nll_of(images, seed, num_samples):
-            weights = density.log_importance_weights(body, self.theta, for_each_task(images), seed, num_samples)
+        def nll_of(theta, images, seed, tasks, number):
+            weights = density.log_importance_weights(body, theta, for_each(tasks, images), seed, number)
             return density.importance_sampled_nll(weights)
 
         self._lengths_of, self._nll_of = lengths_of, nll_of
 
+    def code_lengths(self, theta, tasks, x, seed=0, num_samples=4):
+        """-ELBO of each image under each VAE, nats, (tasks, N).
+
+        Args:
+            theta: weights, those that differ by task with a first axis of `tasks`; x: images (N, H, W, 1).
+        """
+        return self._in_blocks(self._lengths_of, theta, tasks, x, seed, num_samples)
+
+    def neg_log_likelihoods(self, theta, tasks, x, seed=0, num_importance_samples=100):
+        """Importance-sampled -log p(x|theta_k), nats, (tasks, N); arguments as of `code_lengths`."""
+        return self._in_blocks(self._nll_of, theta, tasks, x, seed, num_importance_samples)
+
+    def _in_blocks(self, program, theta, tasks, x, seed, number):
+        theta, found = dense_theta(theta), []
+        for start in range(0, len(x), BLOCK):
+            images = np.resize(x[start : start + BLOCK], (BLOCK, *x.shape[1:]))  # one shape: one program
+            draws = tf.constant([seed, start], tf.int32)
+            values = program(theta, tf.cast(images, tf.float32), draws, tasks, number).numpy()
+            found.append(values[:, : len(x) - start])
+        return np.concatenate(found, 1).astype(np.float64)
+
+
+class TaskMixture:
+    """The mixture of VAEs with given weights.
+
+    Args:
+        theta: their weights, those that differ by task with a first axis of K tasks.
+        shares: p_k, (K,), which sum to 1.
+        coder: the Coder of their body.
+    """
+
+    def __init__(self, theta, shares, coder):
+        self.theta, self.coder = dense_theta(theta), coder
+        self.log_shares = np.log(np.asarray(shares, np.float64) / np.sum(shares))
+
     def code_lengths(self, x, seed=0, num_samples=4):
-        """-ELBO of each image under each task's VAE, nats, (K, N), of images (N, H, W, 1)."""
-        return self._in_blocks(self._lengths_of, x, seed, num_samples)
+        """-ELBO of each image (N, H, W, 1) under each task's VAE, nats, (K, N)."""
+        return self.coder.code_lengths(self.theta, len(self.log_shares), x, seed, num_samples)
 
     def neg_log_likelihoods(self, x, seed=0, num_importance_samples=100):
         """Importance-sampled -log p(x|theta_k), nats, (K, N), of images (N, H, W, 1)."""
-        return self._in_blocks(self._nll_of, x, seed, num_importance_samples)
+        return self.coder.neg_log_likelihoods(self.theta, len(self.log_shares), x, seed, num_importance_samples)
 
     def mixed(self, lengths):
         """-log sum_k p_k exp(-length_k), nats, (N,): what an image costs where its task is not told.
@@ -61,19 +85,10 @@ class TaskMixture:
         """p(k|x), (K, N), as the lengths (K, N) have it."""
         return np.exp(self.log_shares[:, None] - lengths + self.mixed(lengths))
 
-    def _in_blocks(self, program, x, seed, number):
-        found = []
-        for start in range(0, len(x), BLOCK):
-            images = np.resize(x[start : start + BLOCK], (BLOCK, *x.shape[1:]))  # one shape: one program
-            draws = tf.constant([seed, start], tf.int32)
-            values = program(tf.cast(images, tf.float32), draws, number).numpy()
-            found.append(values[:, : len(x) - start])
-        return np.concatenate(found, 1).astype(np.float64)
-
 
 def of_classes(model, y, compiled=True):
     """The TaskMixture of a model that is told the class (MetaVAE, CVAE); shares are those of the labels y (N,)."""
     counts = np.bincount(y)
     labels = tf.range(len(counts))
     theta, _ = model.weights_for(tf.zeros((len(counts), 1, *model.body.image_shape)), labels)
-    return TaskMixture(model.body, theta, counts, compiled)
+    return TaskMixture(theta, counts, Coder(model.body, compiled))

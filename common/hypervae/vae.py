@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from common.hypervae import density
 from common.hypervae.bodies import BODIES
-from common.layers.kernels import initializer
+from common.layers.kernels import initializer, single_theta
 
 
 @keras.saving.register_keras_serializable(package="hypervae")
@@ -66,6 +66,13 @@ class VAE(keras.Model):
 
     def _own(self, theta):
         return self.weights_for(tf.zeros((1, 1) + self.body.image_shape), None)[0] if theta is None else theta
+
+    def plain_vae(self, theta):
+        """A plain VAE of the same networks with weights theta of one task, {name: (1, ...) or (...)}."""
+        vae = VAE(self.body.image_shape, self.body.latent_dim, self.seed, body=self.body_name, hidden=self.body.hidden)
+        for name, value in single_theta(theta, self.body.shapes()).items():
+            vae.theta[name].assign(value)
+        return vae
 
     def call(self, x):
         """Reconstruction: pixel probabilities at the posterior mean of z."""

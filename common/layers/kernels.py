@@ -57,6 +57,14 @@ def single_theta(theta, shapes):
     return {name: w[0] if len(w.shape) > len(shapes[name]) else w for name, w in dense_theta(theta).items()}
 
 
+def stacked_theta(theta, shapes, tasks):
+    """theta of a batch of tasks, every weight multiplied out and with a first axis of tasks, shared ones repeated."""
+    return {
+        name: w if len(w.shape) > len(shapes[name]) else tf.broadcast_to(w, (tasks, *shapes[name]))
+        for name, w in dense_theta(theta).items()
+    }
+
+
 def apply_kernel(x, kernel):
     """x (..., inputs) times a kernel; where kernels differ by task, x's first axis is the tasks."""
     if isinstance(kernel, ScaledKernel):

@@ -80,6 +80,13 @@ def settings_of(stored, seeds=True):
     return stored
 
 
+def without(stored, names):
+    """A stored record without some settings, at every level."""
+    if not isinstance(stored, dict):
+        return stored
+    return {name: without(value, names) for name, value in stored.items() if name not in names}
+
+
 def digest(stored):
     """The digest of a stored record: equal settings, equal digest, whatever their order and labels."""
     text = json.dumps(settings_of(stored), sort_keys=True, allow_nan=False)

@@ -86,6 +86,26 @@ def test_the_mean_summary_is_the_mean_of_the_encoders_outputs():
     np.testing.assert_allclose(np.log(q.scale), np.mean([np.log(a.scale) for a in alone], 0), atol=1e-5)
 
 
+def test_a_wider_models_vaes_are_as_wide():
+    model = perturbed(HyperVAE(summary="mean", hidden=7, **SMALL))
+    vae = model.vae_for(X[0])
+    assert vae.body.hidden == 7
+    np.testing.assert_allclose(vae(X[0]), model(X[0]), atol=1e-5)
+
+
+def test_a_new_tasks_vae_is_fitted_and_tuned():
+    model = perturbed(HyperVAE(summary="mean", **SMALL))
+
+    def length(vae):
+        return tf.reduce_mean(vae.decode(vae.encode(X[0]).mean()).log_prob(X[0]))
+
+    plain, tuned = model.adapt(X[0], fit_steps=0), model.adapt(X[0], 20, tuning_steps=60, tuning_rate=1e-2)
+    np.testing.assert_allclose(plain(X[0]), model.vae_for(X[0])(X[0]), atol=1e-6)
+    assert type(tuned) is VAE and length(tuned) > length(plain) + 1
+    with pytest.raises(InputError, match="must lie in"):
+        model.adapt(X[0] * 255)
+
+
 def test_a_draw_sees_one_image():
     model = HyperVAE(summary="draw", **SMALL)
     other = tf.concat([X[:, :1], 1 - X[:, 1:]], 1)

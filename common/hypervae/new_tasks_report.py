@@ -1,0 +1,130 @@
+"""Sections of results/README.md on new tasks: what models are told, what u may change, classes that nobody has seen."""
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from common.runs import identity
+from common.runs.results import read_records, read_rows
+from common.runs.summaries import markdown_table, over_seeds, plus_minus, settings_in_words
+
+STAGE = "09_new_tasks"
+RIVALS = ("vae_wide_finetuned", "vae_wide")  # whom differences are taken from: the first that is there
+LEVEL = 0.95
+TOLD = """\
+The same images with more and with less told. Both lengths are nats an image and hold KL(u)/n where u is inferred from
+test images. A mixture is p(x) = sum_k p_k p(x|theta_k) over the tasks of training: it is told nothing, and pays for no
+u. `vae_wide` has 190 hidden units, and so HyperVAE's number of parameters.
+"""
+GENERATE = """\
+What of theta u may change, by the protocol of Table 1 (100 test images of one class); the rank is that of the change.
+"""
+UNSEEN = """\
+-ELBO of test images of classes that the training left out, nats an image, given a few other images of the class: the
+mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine-tuning's steps and rate are chosen on
+classes of the training, treated as new. Differences from {rival} are paired by class; the interval is a bootstrap's
+over classes, {level:.0%}.
+"""
+
+
+def sections(results_dir, own=False):
+    """[(title, Markdown)] of the tables that are there: on sets that come with the project, or on a user's own."""
+    found = []
+    makers = (
+        ("told.csv", "New tasks: what each model is told", _told),
+        ("generate.csv", "New tasks: what u may change", _generate),
+        ("unseen.csv", "New tasks: unseen classes", _unseen),
+    )
+    for name, title, make in makers:
+        path = results_dir / STAGE / name
+        rows = read_rows(path, own) if path.exists() else ()
+        if len(rows):
+            found.append((title, make(rows, read_records(path))))
+    return found
+
+
+def _told(rows, records):
+    measures = ["neg_elbo", "nll_is"]
+    table, words = over_seeds(rows, measures), settings_in_words(rows, records)
+    table = table.sort_values(["dataset", "part", "neg_elbo_mean"], kind="stable")
+    body = [
+        [row["dataset"], row["part"], row["method"], row["told"], f"{row['parameters']:,.0f}", row["num_seeds"]]
+        + [plus_minus(row[f"{name}_mean"], row[f"{name}_std"]) for name in measures]
+        + [f"{row['num_images']:,.0f}", words[row["experiment"]]]
+        for _, row in table.iterrows()
+    ]
+    header = ["data", "part", "method", "told", "parameters", "seeds", "-ELBO", "NLL (IS)", "images", "settings"]
+    return TOLD + "\n" + markdown_table(header, body)
+
+
+def _generate(rows, records):
+    measures = ["neg_elbo", "reconstruction", "kl_z", "kl_u"]
+    table, words = over_seeds(rows, measures), settings_in_words(rows, records)
+    body = [
+        [row["dataset"], row["part"], row["generate"], row["rank"], f"{row['parameters']:,.0f}", row["num_seeds"]]
+        + [plus_minus(row[f"{name}_mean"], row[f"{name}_std"], 2) for name in measures]
+        + [words[row["experiment"]]]
+        for _, row in table.iterrows()
+    ]
+    header = ["data", "part", "generated", "rank", "parameters", "seeds", "-ELBO", "reconstruction", "KL(z)", "KL(u)/n"]
+    return GENERATE + "\n" + markdown_table([*header, "settings"], body)
+
+
+# Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
+_OF_A_METHOD = {"fingerprint", "model", "tasks_per_step", "summary", "generator", "hyper_latent_dim", "hidden"}
+_OF_A_METHOD |= {"generate", "rank", "adaptation"}
+
+
+def unseen_by_class(rows, records):
+    """-ELBO of each class, seeds averaged: one row a `protocol`, method, `variant`, size of the context and class.
+
+    A protocol is what all methods share; a variant all settings of a method but the fold's data and the context's size.
+    """
+    rows = rows.assign(
+        protocol=[
+            identity.experiment(identity.without(records[run], _OF_A_METHOD | {"num_context"})) for run in rows["run"]
+        ],
+        variant=[
+            identity.experiment(identity.without(records[run], {"fingerprint", "num_context"})) for run in rows["run"]
+        ],
+    )
+    keys = ["dataset", "protocol", "variant", "method", "num_context", "class"]
+    return rows.groupby(keys, sort=False)["neg_elbo"].mean().reset_index()
+
+
+def paired_interval(differences):
+    """(low, high) of the mean of paired differences (n,), by a bootstrap over them; of one nothing is known."""
+    if len(differences) < 2:
+        return np.nan, np.nan
+    found = bootstrap((differences,), np.mean, confidence_level=LEVEL, method="percentile", rng=0)
+    return found.confidence_interval.low, found.confidence_interval.high
+
+
+def _unseen(rows, records):
+    table = unseen_by_class(rows, records)
+    parts = []
+    for (dataset, _), own in table.groupby(["dataset", "protocol"], sort=False):
+        sizes = sorted(own["num_context"].unique())
+        rival = next((name for name in RIVALS if (own["method"] == name).any()), None)
+        body = []
+        for (method, _), part in own.groupby(["method", "variant"], sort=False):
+            cells = [_cell(part, own, size, rival) for size in sizes]
+            body.append([method, part["class"].nunique(), *cells])
+        header = ["method", "classes", *(f"{size} images" for size in sizes)]
+        text = UNSEEN.format(rival=rival or "no rival", level=LEVEL)
+        parts += [text, f"**{dataset}**", markdown_table(header, body)]
+    return "\n\n".join(parts)
+
+
+def _cell(part, own, size, rival):
+    """ "129.4 (-8.1: -9.0 to -7.2)": the mean, and how it differs from the rival's with as many context images."""
+    nats = part[part["num_context"] == size].set_index("class")["neg_elbo"]
+    if nats.empty:
+        return ""
+    text = f"{nats.mean():.1f}"
+    # A VAE has no use for no context: its row without one stands for both.
+    of_rival = own[(own["method"] == rival) & (own["num_context"] == size)]
+    if of_rival.empty or (part["method"] == rival).all():
+        return text
+    difference = (nats - of_rival.set_index("class")["neg_elbo"]).dropna().to_numpy()
+    low, high = paired_interval(difference)
+    return f"{text} ({difference.mean():+.1f}" + ("" if np.isnan(low) else f": {low:+.1f} to {high:+.1f}") + ")"

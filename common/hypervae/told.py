@@ -1,0 +1,137 @@
+"""What each model is told of a test image, and what it then costs (an honest Table 1).
+
+Table 1's test batches are sorted by label: a model that sees a whole batch learns from it what it holds. Here each
+model stands beside itself with less: smaller batches, unsorted ones, no batch at all.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.hypervae import task_mixture
+from common.hypervae.density import Evaluator, Likelihood, nll_subset
+from common.hypervae.grouping import Heap
+from common.hypervae.options import load_data, trained
+from common.runs import results
+from common.runs.identity import Record
+
+MIXTURE_IMAGES = 300  # training images of a task that its u in a mixture comes from
+HEAP_IMAGES, HEAP_GROUPS = 2_000, 10  # test images that a model sorts by itself, into at most so many groups
+NOTHING = "nothing"
+# {way: what is told}; a way that a model has not is left out.
+TOLD = {
+    "alone": NOTHING,
+    "class": "the image's class",
+    "by_label": "100 test images of its class",
+    "by_label_20": "20 test images of its class",
+    "by_label_5": "5 test images of its class",
+    "by_label_1": "nothing but itself",
+    "by_label_drawn": "100 test images of its class; u is drawn",
+    "unsorted": "100 test images of all classes",
+    "mixture": NOTHING,
+    "heap": f"{HEAP_IMAGES:,} test images, which it sorts itself",
+}
+WAYS = {
+    "vae": ("alone",),
+    "cvae": ("class", "mixture"),
+    "metavae": ("class", "mixture"),
+    "hypervae": (*(way for way in TOLD if way.startswith("by_label")), "unsorted", "mixture", "heap"),
+}
+COLUMNS = ["dataset", "method", "told", "part", "seed", "parameters", "neg_elbo", "nll_is", "reconstruction", "kl_z"]
+COLUMNS += ["kl_u", "num_images", "nll_num_images", "recipe", "iterations"]
+
+
+@dataclass(frozen=True)
+class Told(Record):
+    """What a row of told.csv is: a training, in what way theta is found for a test image, and how that is measured."""
+
+    training: Record
+    way: str  # one of TOLD
+    part: str  # "test" or "validation"
+    likelihood: Likelihood
+    num_samples: int = 4  # draws of z for -ELBO
+    evaluation_seed: int = 1
+
+
+def family(settings):
+    """What tables call a model: a row of theirs is this and the way."""
+    if settings.model != "hypervae":
+        return settings.model + ("_wide" if settings.hidden else "")
+    if settings.generator == "concatenation":
+        return "neural_statistician"
+    return settings.generate if settings.generate != "all" else "hypervae"
+
+
+def method(settings, way):
+    """The name of a row: "hypervae_by_label", "cvae", "cvae_mixture"."""
+    return family(settings) if way in ("alone", "class") else f"{family(settings)}_{way}"
+
+
+def measure(told, model, data, compiled=True):
+    """Nats an image: {neg_elbo, nll_is, ...}, columns of told.csv; both lengths hold KL(u)/n where u is paid for.
+
+    Args:
+        told: a Told; model: its training's; data: the Dataset.
+    """
+    x, y = data.part(told.part)
+    if told.way in ("mixture", "heap"):
+        make = {"mixture": _mixture, "heap": _heap}[told.way]
+        return make(told, model, data, x, y, compiled)
+    size = int(told.way.rpartition("_")[2]) if told.way[-1].isdecimal() else 100
+    labels = np.zeros_like(y) if told.way == "unsorted" else y
+    options = dict(num_samples=told.num_samples, num_importance_samples=told.likelihood.num_importance_samples)
+    evaluator = Evaluator(model, size, draw_u=told.way == "by_label_drawn", compiled=compiled, **options)
+    found = evaluator(x, labels, told.evaluation_seed, told.likelihood.num_images)
+    return found | {"nll_is": found["nll_is"] + found["kl_u"], "num_images": len(x)}
+
+
+def mixture_of(model, data, compiled=True):
+    """The TaskMixture of a model that knows tasks, from the training part alone."""
+    if not hasattr(model, "task_mixture"):
+        return task_mixture.of_classes(model, data.y, compiled)
+    tasks = [data.x[data.y == label][:MIXTURE_IMAGES] for label in range(data.num_classes)]
+    return model.task_mixture(tasks, np.bincount(data.y), compiled)
+
+
+def _mixture(told, model, data, x, y, compiled):
+    mixture = mixture_of(model, data, compiled)
+    lengths = mixture.mixed(mixture.code_lengths(x, told.evaluation_seed, told.num_samples))
+    chosen = nll_subset(y, told.likelihood.num_images, told.evaluation_seed)
+    nll = mixture.neg_log_likelihoods(x[chosen], told.evaluation_seed, told.likelihood.num_importance_samples)
+    found = {"neg_elbo": lengths.mean(), "nll_is": mixture.mixed(nll).mean()}
+    return found | {"num_images": len(x), "nll_num_images": len(chosen)}
+
+
+def _heap(told, model, _, x, y, compiled):
+    chosen = nll_subset(y, HEAP_IMAGES, told.evaluation_seed)
+    heap = Heap(model, x[chosen], told.evaluation_seed, told.num_samples, compiled).group(HEAP_GROUPS)
+    return {"neg_elbo": heap.nats(), "nll_is": np.nan, "num_images": len(chosen), "nll_num_images": 0}
+
+
+def plan(settings, part, likelihood, ways=None):
+    """The Told records of one training."""
+    return [Told(settings, way, part, likelihood) for way in WAYS[settings.model] if ways is None or way in ways]
+
+
+def measured(job):
+    """Train one run if it is missing and measure it in each way; its rows of told.csv.
+
+    Args:
+        job: (options, Settings, the data set's name or path, Told records of that training).
+    """
+    args, settings, name, records = job
+    data, rows = load_data(args, name), []
+    run = functools.cache(lambda: trained(args, settings, data))
+    for record in records:
+
+        def made(record=record):
+            values = measure(record, run().model, data) | {"parameters": run().model.count_params()}
+            commits = {"trained_at": run().trained_at, "evaluated_at": results.commit()}
+            return {column: float(value) for column, value in values.items()} | commits
+
+        path = settings.folder(args.results_dir / "checkpoints") / f"told-{record.digest}.json"
+        row = {"run": record, "dataset": data.name, "method": method(settings, record.way), "told": TOLD[record.way]}
+        row |= {key: getattr(settings, key) for key in ("seed", "recipe", "iterations")} | {"part": record.part}
+        rows.append(row | results.stored(path, made))
+    return rows

@@ -1,0 +1,238 @@
+"""Tasks that no training saw: what a model makes of a few images of a held-out class (section 1, "a new task").
+
+Classes are held out fold by fold. Of each, some training images are the context, its test images are what is coded. The
+receiver has the context, too, so no KL(u) is paid.
+"""
+
+import functools
+import itertools
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.data import datasets
+from common.hypervae.adaptation import FIT_STEPS, Tuner, UFitter
+from common.hypervae.density import Likelihood
+from common.hypervae.options import load_data, trained
+from common.hypervae.task_mixture import Coder
+from common.hypervae.told import family
+from common.layers.kernels import stacked_theta
+from common.runs import results
+from common.runs.identity import Record
+
+NUM_FOLDS = 5
+CONTEXTS = (0, 1, 2, 5, 10, 20, 100)  # images
+REPEATS = 3  # contexts drawn for each class and size
+TARGETS = 300  # images coded of each class, at most
+DRAW_SEED = 2021  # of contexts: the same for every model and seed
+# What tuning is chosen among, on SEEN classes treated as new: contexts are training images, targets validation images.
+TUNING_STEPS = (0, 5, 10, 20, 40, 80, 160, 320)
+TUNING_RATES = (3e-4, 1e-3)
+SEEN = 3
+COLUMNS = ["dataset", "fold", "method", "num_context", "seed", "class", "neg_elbo", "nll_is", "adapt_milliseconds"]
+COLUMNS += ["tuning_steps", "tuning_rate", "parameters", "num_images", "iterations", "recipe"]
+KEYS = ["class"]
+CELLS = ("seed", "iterations", "recipe")  # of the training
+
+
+@dataclass(frozen=True)
+class Unseen(Record):
+    """What a row of unseen.csv is: a training without the held-out classes, and what is done with a context."""
+
+    training: Record
+    whole: str  # fingerprint of the data with all classes
+    adaptation: str  # "none" (the model as it is, q(u)'s mean), "fitted" or "finetuned"
+    num_context: int
+    likelihood: Likelihood
+    num_samples: int = 4
+    repeats: int = REPEATS
+    targets: int = TARGETS
+    fit_steps: int = FIT_STEPS
+    evaluation_seed: int = 1
+
+
+def folds(num_classes):
+    """The held-out classes of each of NUM_FOLDS folds: every class in one."""
+    return [tuple(range(fold, num_classes, NUM_FOLDS)) for fold in range(min(NUM_FOLDS, num_classes))]
+
+
+def without(data, held_out):
+    """The Dataset without the held-out classes, for training."""
+    return datasets.restrict(data, [label for label in range(data.num_classes) if label not in held_out])
+
+
+def contexts_of(x, label, number, repeats=REPEATS):
+    """`repeats` contexts (repeats, number, H, W, 1) of a class's training images x; each a prefix of longer ones.
+
+    Of a class with fewer images the context has them all.
+    """
+    orders = [np.random.default_rng([DRAW_SEED, label, repeat]).permutation(len(x)) for repeat in range(repeats)]
+    return np.stack([x[order[:number]] for order in orders])
+
+
+def adaptations(settings):
+    """What can be done with a context under a training: a VAE has no u to fit."""
+    return ("none", "finetuned") if settings.model == "vae" else ("none", "fitted", "finetuned")
+
+
+def method(record):
+    """The name of a row: "vae", "vae_finetuned", "hypervae_fitted"."""
+    name = family(record.training)
+    return name if record.adaptation == "none" else f"{name}_{record.adaptation}"
+
+
+class Adapter:
+    """Adapts one trained model to contexts, and codes targets with what comes out; programs are compiled once.
+
+    Args:
+        model: a VAE or a HyperVAE.
+    """
+
+    def __init__(self, model, fit_steps=FIT_STEPS, compiled=True):
+        self.model, self.has_u = model, hasattr(model, "infer_u")
+        self.coder = Coder(model.body, compiled)
+        self.fit = UFitter(model, fit_steps, compiled=compiled) if self.has_u else None
+        self._tuners, self._compiled = {}, compiled
+
+    def start(self, contexts, fitted, seed):
+        """Weights {name: (repeats, ...)} for contexts (repeats, k, H, W, 1); where k is 0, those of u = 0."""
+        repeats, number = contexts.shape[:2]
+        if not self.has_u:
+            theta = self.model.weights_for(contexts, None)[0]
+        elif not number:
+            theta = self.model.generate(np.zeros((repeats, self.model.hyper_latent_dim), np.float32))
+        elif fitted:
+            theta = self.model.generate(self.fit(contexts, seed))
+        else:
+            theta = self.model.generate(self.model.infer_u(contexts.astype(np.float32)).mean())
+        stacked = stacked_theta(theta, self.model.body.shapes(), repeats)
+        return {name: np.asarray(weight) for name, weight in stacked.items()}
+
+    def tuned(self, theta, contexts, steps, rate, seed):
+        """Yield the weights after each of `steps`; contexts without images cannot be tuned to."""
+        if rate not in self._tuners:
+            vae = self.model.plain_vae({name: value[:1] for name, value in theta.items()})
+            self._tuners[rate] = Tuner(vae, rate, self._compiled)
+        tune = self._tuners[rate]
+        runs = []
+        for i, images in enumerate(contexts):
+            own = {name: value[i] for name, value in theta.items()}
+            runs.append([_weights(vae) for vae in tune(own, images, steps, seed)])
+        for states in zip(*runs):
+            yield {name: np.stack([state[name] for state in states]) for name in theta}
+
+    def lengths(self, theta, x, seed, num_samples):
+        """-ELBO, nats an image, mean over contexts and targets x (N, H, W, 1)."""
+        repeats = len(next(iter(theta.values())))
+        return float(self.coder.code_lengths(theta, repeats, x, seed, num_samples).mean())
+
+    def nll(self, theta, x, seed, num_importance_samples):
+        """Importance-sampled -log p(x|theta), nats an image, mean over contexts and targets."""
+        repeats = len(next(iter(theta.values())))
+        return float(self.coder.neg_log_likelihoods(theta, repeats, x, seed, num_importance_samples).mean())
+
+
+def _weights(vae):
+    return {name: weight.numpy() for name, weight in vae.theta.items()}
+
+
+def choose_tuning(adapter, record, data):
+    """Steps and rate of tuning with which classes that the model knows are coded shortest when treated as new ones.
+
+    Args:
+        data: the Dataset of the training.
+
+    Returns:
+        (steps, rate)
+    """
+    labels = np.linspace(0, data.num_classes - 1, SEEN).round().astype(int)
+    nats = {}
+    for label, rate in itertools.product(np.unique(labels), TUNING_RATES):
+        contexts = contexts_of(data.x[data.y == label], int(label), record.num_context, 1)
+        targets = data.x_validation[data.y_validation == label][: record.targets]
+        theta = adapter.start(contexts, True, record.evaluation_seed)
+        tuned = adapter.tuned(theta, contexts, TUNING_STEPS, rate, record.evaluation_seed)
+        for steps, weights in zip(TUNING_STEPS, tuned):
+            nats.setdefault((steps, rate), []).append(
+                adapter.lengths(weights, targets, record.evaluation_seed, record.num_samples)
+            )
+    return min(nats, key=lambda choice: np.mean(nats[choice]))
+
+
+def measure(record, adapter, whole, held_out, seen):
+    """A row of unseen.csv for each held-out class, without its labels.
+
+    Args:
+        whole: the Dataset with all classes, from which contexts and targets come; seen: that of the training.
+    """
+    steps, rate = 0, 0.0
+    tunes = record.adaptation == "finetuned" and record.num_context > 0
+    if tunes:
+        steps, rate = choose_tuning(adapter, record, seen)
+    rows = []
+    for label in held_out:
+        contexts = contexts_of(whole.x[whole.y == label], label, record.num_context, record.repeats)
+        targets = whole.x_test[whole.y_test == label][: record.targets]
+        theta, milliseconds = None, 0.0
+        for _ in range(2):  # the second time nothing is compiled
+            started = time.perf_counter()
+            theta = adapter.start(contexts, record.adaptation != "none", record.evaluation_seed)
+            if tunes and steps:
+                (theta,) = adapter.tuned(theta, contexts, [steps], rate, record.evaluation_seed)
+            milliseconds = 1e3 * (time.perf_counter() - started) / record.repeats
+        number = record.likelihood.num_importance_samples
+        rows.append(
+            {
+                "class": int(label),
+                "neg_elbo": adapter.lengths(theta, targets, record.evaluation_seed, record.num_samples),
+                "nll_is": adapter.nll(theta, targets, record.evaluation_seed, number) if number else float("nan"),
+                "adapt_milliseconds": milliseconds,
+                "tuning_steps": steps,
+                "tuning_rate": rate,
+                "num_images": len(targets),
+            }
+        )
+    return rows
+
+
+def measured(job):
+    """Train one run without a fold's classes if it is missing, and measure what it makes of them; rows of unseen.csv.
+
+    Args:
+        job: (options, Settings, the data set's name or path, fold, Unseen records of that training).
+    """
+    args, settings, name, fold, records = job
+    whole = load_data(args, name)
+    held_out = folds(whole.num_classes)[fold]
+    seen = without(whole, held_out)
+    run = functools.cache(lambda: trained(args, settings, seen))
+    adapter = functools.cache(lambda: Adapter(run().model))
+    rows = []
+    for record in records:
+
+        def made(record=record):
+            found = {"rows": measure(record, adapter(), whole, held_out, seen)}
+            commits = {"trained_at": run().trained_at, "evaluated_at": results.commit()}
+            return found | {"parameters": run().model.count_params()} | commits
+
+        path = settings.folder(args.results_dir / "checkpoints") / f"unseen-{record.digest}.json"
+        found = results.stored(path, made)
+        cells = {"run": record, "dataset": whole.name, "fold": fold, "method": method(record)}
+        cells |= {"num_context": record.num_context} | {key: getattr(settings, key) for key in CELLS}
+        cells |= {key: found[key] for key in ("parameters", "trained_at", "evaluated_at")}
+        rows += [cells | row for row in found["rows"]]
+    return rows
+
+
+def plan(settings, whole, likelihood):
+    """The Unseen records of one training: every adaptation and number of context images.
+
+    Where there is no context, or a VAE has no use for it, all adaptations are one.
+    """
+    return [
+        Unseen(settings, whole, adaptation, number, likelihood)
+        for adaptation in adaptations(settings)
+        for number in CONTEXTS
+        if number == 0 and adaptation == "none" or number and (adaptation, settings.model) != ("none", "vae")
+    ]

@@ -1,0 +1,186 @@
+"""New tasks: what is told, heaps that a model sorts itself, classes that no training saw."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from hypervae.toy import SmallBody, bars, settings
+
+from common.data import datasets
+from common.hypervae import new_tasks_report, options, told, unseen
+from common.hypervae.bodies import BODIES, ConvBody
+from common.hypervae.density import Likelihood, nll_subset
+from common.hypervae.grouping import Heap
+from common.hypervae.hypervae import HyperVAE
+from common.hypervae.training import build_model, fit_or_load
+from common.runs import results
+
+pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
+FEW = Likelihood(4, 0)
+
+
+@pytest.fixture(scope="module")
+def trained_bars(tmp_path_factory):
+    """A HyperVAE that tells the three bars apart."""
+    from hypervae import toy
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(toy.BODIES, "conv", SmallBody)
+        patch.setattr(tf, "function", toy.plain_function(tf.function))
+        own = settings(summary="mean", generator="layerwise", iterations=400, learning_rate=5e-3, kl_warmup=0.0)
+        return fit_or_load(own, bars(), tmp_path_factory.mktemp("bars")).model
+
+
+@pytest.mark.parametrize("model", told.WAYS)
+def test_every_way_is_measured(model, trained_bars):
+    own = settings(model=model, summary="mean", generator="layerwise")
+    network = trained_bars if model == "hypervae" else build_model(own, bars())
+    names = []
+    for record in told.plan(own, "test", FEW):
+        found = told.measure(record, network, bars(), compiled=False)
+        names.append(told.method(own, record.way))
+        assert np.isfinite(found["neg_elbo"]) and found["num_images"] == 30
+        assert record.way == "heap" or found["nll_is"] < found["neg_elbo"] + 0.5
+    assert len(set(names)) == len(told.WAYS[model])
+    assert len({record.digest for record in told.plan(own, "test", FEW)}) == len(names)
+
+
+def test_less_told_costs_more(trained_bars):
+    own = settings(summary="mean", generator="layerwise")
+    nats = {
+        record.way: told.measure(record, trained_bars, bars(), compiled=False)["neg_elbo"]
+        for record in told.plan(own, "test", FEW, ["by_label", "unsorted", "by_label_drawn"])
+    }
+    assert nats["by_label"] < nats["unsorted"]
+
+
+def test_what_peers_change_is_what_tables_call_them(monkeypatch):
+    monkeypatch.setitem(BODIES, "conv", ConvBody)  # whole networks: their parameters count
+    args = options.parser("", "").parse_args([])
+    for peer in options.PEERS:
+        own = options.peer_settings(args, bars(), peer, "ours", 0)
+        assert told.family(own) == peer
+    wide = [build_model(options.peer_settings(args, mnist_sized(), p, "ours", 0), mnist_sized()) for p in WIDE]
+    counts = [model.count_params() for model in wide]
+    assert abs(counts[0] / counts[1] - 1) < 0.1
+
+
+WIDE = ("vae_wide", "hypervae")
+
+
+def mnist_sized():
+    x = np.zeros((4, 28, 28, 1), np.uint8)
+    return datasets.Dataset("m", x, np.arange(4) % 2, x, np.arange(4) % 2, (), x, np.arange(4) % 2)
+
+
+def test_a_heap_of_two_clear_tasks_is_sorted_and_paid_for(trained_bars):
+    data = bars()
+    chosen = np.flatnonzero(data.y != 1)
+    heap = Heap(trained_bars, data.x[chosen], compiled=False).group(2)
+    pairs = {(int(a), int(y)) for a, y in zip(heap.assigned, data.y[chosen])}
+    assert len(pairs) == 2  # each group is one task
+    lengths = heap.lengths[heap.assigned, np.arange(len(chosen))]
+    plain = heap.nats(bits_back=False)
+    by_hand = lengths.mean() + np.log(2) + (heap.kl_u.sum() + 2 * np.log(len(chosen) + 1)) / len(chosen)
+    assert plain == pytest.approx(by_hand, abs=0.02)
+    assert heap.nats() <= plain + 1e-9  # bits that come back cost nothing
+    one = Heap(trained_bars, data.x[chosen], compiled=False).group(1)
+    assert plain < one.nats()
+
+
+def test_every_class_is_held_out_once_and_never_trained_on():
+    assert sorted(label for held_out in unseen.folds(13) for label in held_out) == list(range(13))
+    data = bars()
+    # The pixels say which image of the whole set they are.
+    ids = np.arange(len(data.x), dtype=np.int64)
+    marked = datasets.Dataset(
+        "b",
+        ids[:, None, None, None],
+        data.y,
+        ids[:30, None, None, None],
+        data.y_test,
+        (),
+        *[
+            ids[30:, None, None, None],
+            data.y_validation,
+        ],
+    )
+    for held_out in unseen.folds(3):
+        seen = unseen.without(marked, held_out)
+        for x in (seen.x, seen.x_validation, seen.x_test):
+            assert not np.isin(data.y[x.ravel()], held_out).any()
+        assert seen.num_classes == 3 - len(held_out)
+
+
+def test_contexts_are_nested_and_are_no_targets():
+    data = bars()
+    x = data.x[data.y == 1]
+    small, large = unseen.contexts_of(x, 1, 2), unseen.contexts_of(x, 1, 5)
+    np.testing.assert_array_equal(large[:, :2], small)
+    assert small.shape == (unseen.REPEATS, 2, 8, 8, 1)
+    assert unseen.contexts_of(x, 1, 10_000).shape[1] == len(x)
+
+
+@pytest.mark.parametrize("choice", [{}, {"generator": "concatenation"}, {"generate": "scale_bias"}])
+def test_no_context_is_the_priors_mean_and_a_fitted_one_no_worse(choice, trained_bars):
+    model = (
+        HyperVAE(image_shape=(8, 8, 1), latent_dim=2, hyper_latent_dim=2, summary="mean", **choice)
+        if choice
+        else trained_bars
+    )
+    adapter = unseen.Adapter(model, fit_steps=20, compiled=False)
+    none = adapter.start(np.zeros((2, 0, 8, 8, 1), np.uint8), False, 0)
+    expected = model.plain_vae(model.generate(tf.zeros((1, model.hyper_latent_dim))))
+    for name, weight in expected.theta.items():
+        np.testing.assert_allclose(none[name][1], weight, atol=1e-6)
+    contexts = unseen.contexts_of(bars().x[bars().y == 2], 2, 5, 2)
+    nats = [adapter.lengths(adapter.start(contexts, fitted, 0), contexts[0], 0, 16) for fitted in (False, True)]
+    assert nats[1] < nats[0] + 1.0
+
+
+def test_tuning_is_chosen_on_seen_classes_and_rows_name_the_class(monkeypatch, trained_bars):
+    monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 30))
+    monkeypatch.setattr(unseen, "TUNING_RATES", (1e-2,))
+    data, own = bars(), settings(summary="mean", generator="layerwise")
+    adapter = unseen.Adapter(trained_bars, fit_steps=5, compiled=False)
+    records = {(r.adaptation, r.num_context): r for r in unseen.plan(own, "whole", FEW)}
+    assert len(records) == 1 + 3 * 6 and len({r.digest for r in records.values()}) == len(records)
+    assert len(unseen.plan(settings(model="vae"), "whole", FEW)) == 1 + 6
+    rows = unseen.measure(records["finetuned", 5], adapter, data, (0, 2), data)
+    assert [row["class"] for row in rows] == [0, 2] and {row["tuning_steps"] for row in rows} <= {0, 30}
+    assert all(row["nll_is"] < row["neg_elbo"] + 0.5 and row["adapt_milliseconds"] > 0 for row in rows)
+
+
+def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
+    rows = []
+    for model, shift in (("vae", 0.0), ("hypervae", -2.0)):
+        for label in range(4):
+            for seed in (0, 1):
+                own = settings(model=model, seed=seed, hidden=190 if model == "vae" else 0, fingerprint=f"{label}")
+                own = own.__class__(**{**own.__dict__, "generator": "layerwise" if model == "hypervae" else "none"})
+                record = unseen.Unseen(own, "whole", "none", 0, FEW)
+                row = {
+                    "run": record,
+                    "dataset": "mnist",
+                    "method": unseen.method(record),
+                    "num_context": 0,
+                    "seed": seed,
+                }
+                rows.append(row | {"class": label, "neg_elbo": 100.0 + 10 * label + shift + seed, "fold": label})
+    path = tmp_path / new_tasks_report.STAGE / "unseen.csv"
+    table = results.put_rows(
+        path, [r | {"trained_at": "a", "evaluated_at": "b"} for r in rows], unseen.COLUMNS, ["class"]
+    )
+    found = new_tasks_report.unseen_by_class(table, results.read_records(path))
+    assert len(found) == 8 and found["protocol"].nunique() == 1
+    (section,) = new_tasks_report.sections(tmp_path)
+    assert "| vae_wide | 4 | 115.5 |" in section[1] and "| hypervae | 4 | 113.5 (-2.0: -2.0 to -2.0) |" in section[1]
+    assert new_tasks_report.sections(tmp_path, own=True) == []
+
+
+def test_the_likelihoods_images_are_those_of_table_1():
+    y = np.repeat([0, 1, 2], [250, 30, 5])
+    chosen = nll_subset(y, 60, 1)
+    assert len(chosen) == len(set(chosen)) == 3 * 12 + 12 + 5
+    assert pd.Series(y[chosen]).value_counts().to_dict() == {0: 36, 1: 12, 2: 5}
+    assert len(nll_subset(y, 0, 1)) == len(y)
