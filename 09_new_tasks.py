@@ -30,12 +30,14 @@ GENERATE = ["dataset", "generate", "rank", "part", "seed", "parameters", "neg_el
 GENERATE += ["recipe", "iterations"]
 
 
+def peers_of(args, table):
+    """The models of a table that --peer asks for (all)."""
+    return [peer for peer in OF_TABLE[table] if peer in (args.peer or OF_TABLE[table])]
+
+
 def trainings(args, data, table):
     """The Settings of every peer, recipe and seed that a table asks for."""
-    peers = [peer for peer in OF_TABLE[table] if peer in (args.peer or OF_TABLE[table])]
-    if not peers:
-        raise InputError(f"table {table} has none of these models: choose --peer among {', '.join(OF_TABLE[table])}")
-    for recipe, seed, peer in itertools.product(args.recipe, args.seeds, peers):
+    for recipe, seed, peer in itertools.product(args.recipe, args.seeds, peers_of(args, table)):
         yield options.peer_settings(args, data, peer, recipe, seed)
         if table == "generate" and peer == "hypervae":
             for rank in RANKS:
@@ -107,7 +109,7 @@ def write_unseen(args, loaded, folder):
 def main():
     parser = options.parser(__doc__, EXAMPLES)
     group = parser.add_argument_group("new tasks")
-    group.add_argument("--table", choices=TABLES, nargs="+", default=list(TABLES), help="which tables (all)")
+    group.add_argument("--table", choices=TABLES, nargs="+", help="which tables (all that have the models)")
     group.add_argument("--peer", choices=tuple(options.PEERS), nargs="+", help="which models (those of the table)")
     folds = "which of the five folds of held-out classes (all)"
     group.add_argument("--folds", type=int, choices=range(5), nargs="+", help=folds)
@@ -120,9 +122,14 @@ def main():
     args = parser.parse_args()
     if args.model != ["all"]:
         raise InputError("the models of these tables have names of their own: give --peer in place of --model")
+    tables = args.table or [table for table in TABLES if peers_of(args, table)]
+    for table in tables:
+        if not peers_of(args, table):
+            known = ", ".join(OF_TABLE[table])
+            raise InputError(f"table {table} has none of these models: choose --peer among {known}")
     loaded = {name: options.load_data(args, name) for name in args.dataset}
     folder = args.results_dir / "09_new_tasks"
-    for table in args.table:
+    for table in tables:
         {"told": write_told, "generate": write_generate, "unseen": write_unseen}[table](args, loaded, folder)
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")

@@ -97,10 +97,12 @@ def mixture_of(model, data, compiled=True):
 def _mixture(told, model, data, x, y, compiled):
     mixture = mixture_of(model, data, compiled)
     lengths = mixture.mixed(mixture.code_lengths(x, told.evaluation_seed, told.num_samples))
-    chosen = nll_subset(y, told.likelihood.num_images, told.evaluation_seed)
-    nll = mixture.neg_log_likelihoods(x[chosen], told.evaluation_seed, told.likelihood.num_importance_samples)
-    found = {"neg_elbo": lengths.mean(), "nll_is": mixture.mixed(nll).mean()}
-    return found | {"num_images": len(x), "nll_num_images": len(chosen)}
+    found = {"neg_elbo": lengths.mean(), "nll_is": np.nan, "num_images": len(x), "nll_num_images": 0}
+    if told.likelihood.num_importance_samples:
+        chosen = nll_subset(y, told.likelihood.num_images, told.evaluation_seed)
+        nll = mixture.neg_log_likelihoods(x[chosen], told.evaluation_seed, told.likelihood.num_importance_samples)
+        found |= {"nll_is": mixture.mixed(nll).mean(), "nll_num_images": len(chosen)}
+    return found
 
 
 def _heap(told, model, _, x, y, compiled):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.data import datasets
+from common.errors import InputError
 from common.hypervae.adaptation import FIT_STEPS, Tuner, UFitter
 from common.hypervae.density import Likelihood
 from common.hypervae.options import load_data, trained
@@ -53,7 +54,13 @@ class Unseen(Record):
 
 
 def folds(num_classes):
-    """The held-out classes of each of NUM_FOLDS folds: every class in one."""
+    """The held-out classes of each of NUM_FOLDS folds: every class in one.
+
+    Raises:
+        InputError: no class is left to train on.
+    """
+    if num_classes < 2:
+        raise InputError("the data have one class, and a held-out one leaves nothing to train on: give more classes")
     return [tuple(range(fold, num_classes, NUM_FOLDS)) for fold in range(min(NUM_FOLDS, num_classes))]
 
 

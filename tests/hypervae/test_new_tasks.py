@@ -1,5 +1,7 @@
 """New tasks: what is told, heaps that a model sorts itself, classes that no training saw."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 from hypervae.toy import SmallBody, bars, settings
 
 from common.data import datasets
+from common.errors import InputError
 from common.hypervae import new_tasks_report, options, told, unseen
 from common.hypervae.bodies import BODIES, ConvBody
 from common.hypervae.density import Likelihood, nll_subset
@@ -41,6 +44,8 @@ def test_every_way_is_measured(model, trained_bars):
         names.append(told.method(own, record.way))
         assert np.isfinite(found["neg_elbo"]) and found["num_images"] == 30
         assert record.way == "heap" or found["nll_is"] < found["neg_elbo"] + 0.5
+        without = dataclasses.replace(record, likelihood=Likelihood(0, 0))
+        assert np.isnan(told.measure(without, network, bars(), compiled=False)["nll_is"])
     assert len(set(names)) == len(told.WAYS[model])
     assert len({record.digest for record in told.plan(own, "test", FEW)}) == len(names)
 
@@ -110,6 +115,11 @@ def test_every_class_is_held_out_once_and_never_trained_on():
         for x in (seen.x, seen.x_validation, seen.x_test):
             assert not np.isin(data.y[x.ravel()], held_out).any()
         assert seen.num_classes == 3 - len(held_out)
+
+
+def test_one_class_alone_cannot_be_held_out():
+    with pytest.raises(InputError, match="one class"):
+        unseen.folds(1)
 
 
 def test_contexts_are_nested_and_are_no_targets():
