@@ -3,7 +3,7 @@
 from common import cli, report
 from common.errors import InputError
 from common.hypervae import mixtures, options
-from common.hypervae.report import OUTLIER_MEASURES, table4
+from common.hypervae.outlier_report import MEASURES, table4
 from common.runs import identity, results, summaries
 from common.runs.jobs import run_jobs
 
@@ -105,7 +105,7 @@ def main():
             pair[record.scored.model] = (record, scores)
     folder = args.results_dir / "03_outliers"
     rows, records = results.read_rows(folder / "table4.csv"), results.read_records(folder / "table4.csv")
-    results.write_table(folder / "summary.csv", summaries.over_seeds(rows, OUTLIER_MEASURES, by=["score"]))
+    results.write_table(folder / "summary.csv", summaries.over_seeds(rows, MEASURES, by=["score"]))
     print(table4(rows, records))
     for name in loaded:
         draw(args, name, found)

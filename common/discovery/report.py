@@ -14,7 +14,7 @@ from scipy.stats import binomtest, bootstrap
 from common.discovery.records import IN_CLASS, METHOD_NAMES, SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
 from common.runs.results import of_own_data, read_records, read_rows, read_summary, write_table
-from common.runs.summaries import markdown_table, settings_in_words
+from common.runs.summaries import count, markdown_table, settings_in_words
 
 DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
 HINDSIGHT = "best HyperVAE search (in hindsight)"
@@ -227,8 +227,7 @@ def paired_table(pairs):
 
 def count_words(summary):
     """ "5 targets a class, 1 seed" """
-    numbers = {name: summary[f"num_{name}s"].max() for name in ("target", "seed")}
-    target, seed = (f"{number} {name}{'s' if number > 1 else ''}" for name, number in numbers.items())
+    target, seed = (count(summary[f"num_{name}s"].max(), name) for name in ("target", "seed"))
     return f"{target} a class, {seed}"
 
 

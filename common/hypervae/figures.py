@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from sklearn.metrics import auc, roc_curve
 
 from common.hypervae.mixtures import HEADLINE
-from common.hypervae.report import NAMES
+from common.hypervae.options import NAMES
 from common.hypervae.training import HELD_OUT
 from common.runs.figures import grey, grid, save
 

@@ -9,6 +9,7 @@ from common.errors import InputError
 
 ALL_MODELS = ("vae", "metavae", "hypervae")  # the paper's
 MODELS = (*ALL_MODELS, "cvae")
+NAMES = {"vae": "VAE", "cvae": "class-told VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
 # The keys of layers.generators.GENERATORS, and GENERATED there, without loading TensorFlow.
 GENERATORS = ("layerwise", "block", "concatenation")
 GENERATED = ("all", "decoder", "encoder", "scale_bias", "bias")

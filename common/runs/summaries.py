@@ -40,6 +40,30 @@ def settings_in_words(rows, records):
     return differences({row.experiment: records[row.run] for row in first.itertuples()})
 
 
+def words_apart(table, records, by):
+    """What tells the groups of a table apart that are alike in the columns `by`, in words, one text a row.
+
+    Args:
+        records: {value of the table's column `experiment` or `method`: stored record}.
+    """
+    key = "method" if "method" in table else "experiment"
+    words = {}
+    for _, part in table.groupby(by, sort=False, dropna=False):
+        words |= differences({name: records[name] for name in part[key]})
+    return table[key].map(words)
+
+
+def settings_column(table, records, by):
+    """Settings in words: what tells rows of one recipe apart; of a custom one, what tells it from all others."""
+    within, among = words_apart(table, records, [*by, "recipe"]), words_apart(table, records, by)
+    return within.where(table["recipe"] != "custom", among)
+
+
+def count(number, what):
+    """ "1 seed", "2,000 images"."""
+    return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
+
+
 def plus_minus(mean, spread=np.nan, decimals=1):
     """ "93.1 +- 1.0"; without the spread where there is none, and empty where there is no mean."""
     if mean is None or pd.isna(mean):
