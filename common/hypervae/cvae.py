@@ -3,24 +3,18 @@
 import keras
 import tensorflow as tf
 
-from common.hypervae.vae import VAE
+from common.hypervae.metavae import MetaVAE
 
 
 @keras.saving.register_keras_serializable(package="hypervae")
-class CVAE(VAE):
+class CVAE(MetaVAE):
     """The class, one-hot, is one more input of the dense layers of encoder and decoder (Sohn et al. 2015).
 
-    To a dense layer that is a bias of each class; all other weights are shared.
+    To a dense layer that is a bias of each class: where MetaVAE has a decoder for each class, this has two biases.
 
     Args:
         num_tasks: number of classes.
     """
-
-    mixed_batches = False
-
-    def __init__(self, num_tasks=10, **kwargs):
-        self.num_tasks = num_tasks
-        super().__init__(**kwargs)
 
     def create_weights(self):
         self.theta = self.add_theta(self.body.shapes())
@@ -34,6 +28,3 @@ class CVAE(VAE):
         theta = {name: w.value for name, w in self.theta.items()}
         theta |= {name: theta[name] + tf.gather(w.value, labels) for name, w in self.of_class.items()}
         return theta, tf.zeros(x.shape[0])
-
-    def get_config(self):
-        return {**super().get_config(), "num_tasks": self.num_tasks}
