@@ -69,33 +69,40 @@ class Tuner:
     """Tunes all weights of plain VAEs to the images of their tasks, by Keras' `fit`; compiled once for each shape.
 
     Args:
-        vae: a plain VAE, whose networks are used and whose weights are overwritten.
+        model: a VAE or one of its subclasses, whose networks the plain VAEs have.
         rate: of Adam.
     """
 
-    def __init__(self, vae, rate=TUNING_RATE, compiled=True):
-        self.vae = vae
-        vae.compile(optimizer=keras.optimizers.Adam(rate), jit_compile=compiled)
-        vae.optimizer.build(vae.trainable_variables)
-        self._fresh = [variable.numpy() for variable in vae.optimizer.variables]
+    def __init__(self, model, rate=TUNING_RATE, compiled=True):
+        self.model, self.rate, self.compiled = model, rate, compiled
+        self._of_size = {}  # Keras would make one program of several shapes, and its dimensions would be unknown
 
-    def __call__(self, theta, images, steps, seed=0):
+    def _vae(self, number, theta):
+        """A compiled VAE for so many images, and its optimizer's variables as they were before any step."""
+        if number not in self._of_size:
+            vae = self.model.plain_vae(theta)
+            vae.compile(optimizer=keras.optimizers.Adam(self.rate), jit_compile=self.compiled)
+            vae.optimizer.build(vae.trainable_variables)
+            self._of_size[number] = vae, [variable.numpy() for variable in vae.optimizer.variables]
+        return self._of_size[number]
+
+    def __call__(self, theta, images, steps):
         """Yield the VAE after each of `steps`, an increasing list, of training theta on all images at once.
 
         Args:
-            theta: {name: array} of one VAE.
+            theta: {name: array} of one VAE, without an axis of tasks.
             images: (N, H, W, 1) in [0, 1].
         """
+        vae, fresh = self._vae(len(images), theta)
         for name, value in theta.items():
-            self.vae.theta[name].assign(value)
-        for variable, value in zip(self.vae.optimizer.variables, self._fresh):
+            vae.theta[name].assign(value)
+        for variable, value in zip(vae.optimizer.variables, fresh):
             variable.assign(value)
-        self.vae.seed = seed
         batch = np.asarray(images, np.float32)[None], np.zeros(1, np.int32)
         batches = tf.data.Dataset.from_tensors(batch).repeat()
         done = 0
         for number in steps:
             if number > done:
-                self.vae.fit(batches, steps_per_epoch=number - done, shuffle=False, verbose=0)
+                vae.fit(batches, steps_per_epoch=number - done, shuffle=False, verbose=0)
                 done = number
-            yield self.vae
+            yield vae

@@ -10,6 +10,7 @@ from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, Tuner, UFitter
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.vae import VAE
 from common.layers.generators import GENERATORS
+from common.layers.kernels import single_theta
 
 SUMMARIES = ("draw", "mean", "set")
 
@@ -129,10 +130,9 @@ class HyperVAE(VAE):
         """
         task = self._as_task(images)
         u = UFitter(self, fit_steps)(task[None], seed) if fit_steps else self.infer_u(task[None]).mean()
-        vae = self.plain_vae(self.generate(u))
-        theta = {name: weight.numpy() for name, weight in vae.theta.items()}
-        (tuned,) = Tuner(vae, tuning_rate)(theta, task, [tuning_steps], seed)
-        return tuned
+        theta = single_theta(self.generate(u), self.body.shapes())
+        (vae,) = Tuner(self, tuning_rate)(theta, task, [tuning_steps])
+        return vae
 
     def task_mixture(self, tasks, shares=None, compiled=True):
         """The TaskMixture of the VAEs of known tasks, for images whose task nobody tells.

@@ -116,16 +116,15 @@ class Adapter:
         stacked = stacked_theta(theta, self.model.body.shapes(), repeats)
         return {name: np.asarray(weight) for name, weight in stacked.items()}
 
-    def tuned(self, theta, contexts, steps, rate, seed):
+    def tuned(self, theta, contexts, steps, rate):
         """Yield the weights after each of `steps`; contexts without images cannot be tuned to."""
         if rate not in self._tuners:
-            vae = self.model.plain_vae({name: value[:1] for name, value in theta.items()})
-            self._tuners[rate] = Tuner(vae, rate, self._compiled)
+            self._tuners[rate] = Tuner(self.model, rate, self._compiled)
         tune = self._tuners[rate]
         runs = []
         for i, images in enumerate(contexts):
             own = {name: value[i] for name, value in theta.items()}
-            runs.append([_weights(vae) for vae in tune(own, images, steps, seed)])
+            runs.append([_weights(vae) for vae in tune(own, images, steps)])
         for states in zip(*runs):
             yield {name: np.stack([state[name] for state in states]) for name in theta}
 
@@ -159,7 +158,7 @@ def choose_tuning(adapter, record, data):
         contexts = contexts_of(data.x[data.y == label], int(label), record.num_context, 1)
         targets = data.x_validation[data.y_validation == label][: record.targets]
         theta = adapter.start(contexts, True, record.evaluation_seed)
-        tuned = adapter.tuned(theta, contexts, TUNING_STEPS, rate, record.evaluation_seed)
+        tuned = adapter.tuned(theta, contexts, TUNING_STEPS, rate)
         for steps, weights in zip(TUNING_STEPS, tuned):
             nats.setdefault((steps, rate), []).append(
                 adapter.lengths(weights, targets, record.evaluation_seed, record.num_samples)
@@ -186,7 +185,7 @@ def measure(record, adapter, whole, held_out, seen):
             started = time.perf_counter()
             theta = adapter.start(contexts, record.adaptation != "none", record.evaluation_seed)
             if tunes and steps:
-                (theta,) = adapter.tuned(theta, contexts, [steps], rate, record.evaluation_seed)
+                (theta,) = adapter.tuned(theta, contexts, [steps], rate)
             milliseconds = 1e3 * (time.perf_counter() - started) / record.repeats
         number = record.likelihood.num_importance_samples
         rows.append(

@@ -254,7 +254,7 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, write_npz, monkey
     """All tables of 09, nothing measured twice; an unknown peer, and one that no table has, are refused."""
     from common.hypervae import unseen
 
-    monkeypatch.setattr(unseen, "CONTEXTS", (0, 2))
+    monkeypatch.setattr(unseen, "CONTEXTS", (0, 1, 2))
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 3))
     folder = tmp_path / "results"
     options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--num-importance-samples", 2, *SHORT]
