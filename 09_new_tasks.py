@@ -5,7 +5,7 @@ import itertools
 from common import cli, report
 from common.errors import InputError
 from common.hypervae import options
-from common.runs import results
+from common.runs import identity, results
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -83,7 +83,7 @@ def write_generate(args, loaded, folder):
 def write_unseen(args, loaded, folder):
     from common.hypervae import figures, unseen
     from common.hypervae.density import Likelihood
-    from common.hypervae.new_tasks_report import unseen_by_class
+    from common.hypervae.new_tasks_report import protocol_words, unseen_by_class
 
     jobs = []
     for name, data in loaded.items():
@@ -98,12 +98,14 @@ def write_unseen(args, loaded, folder):
         for row in rows:
             line = "{dataset} without class {class}: {method}, {num_context} images, seed {seed}: -ELBO {neg_elbo:.2f}"
             print(line.format(**row), flush=True)
-    records, runs = results.read_records(folder / "unseen.csv"), {record.digest for *_, own in jobs for record in own}
-    for (dataset, protocol), own in unseen_by_class(table[table["run"].isin(runs)], records).groupby(
-        ["dataset", "protocol"], sort=False
-    ):
-        title = f"{dataset}: {own['class'].nunique()} classes that no training saw"
-        figures.nats_by_context(own, title, folder / f"unseen_{dataset}-{protocol}.png")
+    records = results.read_records(folder / "unseen.csv")
+    own = table[table["run"].isin(record.digest for *_, plan in jobs for record in plan)]
+    words = protocol_words(own, records)
+    drawn = identity.digest(sorted(own["run"].unique()))
+    for (dataset, protocol), nats in unseen_by_class(own, records).groupby(["dataset", "protocol"], sort=False):
+        count = f"{nats['class'].nunique()} classes that no training saw"
+        title = ", ".join(filter(None, [f"{dataset}: {count}", words[protocol]]))
+        figures.nats_by_context(nats, title, folder / f"unseen_{dataset}-{identity.digest([protocol, drawn])}.png")
 
 
 def main():
@@ -127,7 +129,18 @@ def main():
         if not peers_of(args, table):
             known = ", ".join(OF_TABLE[table])
             raise InputError(f"table {table} has none of these models: choose --peer among {known}")
+    if (args.hidden, args.generator, args.generate) != (0, "layerwise", "all"):
+        raise InputError("the models have --hidden, --generator and --generate of their own: leave these out")
     loaded = {name: options.load_data(args, name) for name in args.dataset}
+    if "unseen" in tables:
+        from common.hypervae.unseen import folds
+
+        for name, data in loaded.items():
+            number = len(folds(data.num_classes))
+            if max(args.folds or [0]) >= number:
+                raise InputError(
+                    f"{name} has {data.num_classes} classes, and so folds 0 to {number - 1}: choose --folds"
+                )
     folder = args.results_dir / "09_new_tasks"
     for table in tables:
         {"told": write_told, "generate": write_generate, "unseen": write_unseen}[table](args, loaded, folder)

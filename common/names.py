@@ -17,6 +17,11 @@ def name_of_file(path):
     return name if len(name) <= LONGEST else f"{name[:20]}...{name[-13:]}"
 
 
+def common_name(given):
+    """One name for data that go by several: that of a set of ours, or else the last file's."""
+    return min(list(given)[::-1], key=is_file_name)
+
+
 def is_file_name(name):
     """Whether a name stands for a user's file, or for some classes of it."""
     return "." in str(name)

@@ -62,8 +62,8 @@ def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1):
 def log_importance_weights(body, theta, x, seed, num_samples):
     """log p(x|z_i) p(z_i) / q(z_i|x, theta) for draws z_i ~ q: (num_samples, *leading axes of x).
 
-    theta must be one set of weights shared by all images. One draw of every image is decoded at a time:
-    memory does not grow with num_samples, and what is decoded stays in the processor's cache.
+    theta is one set of weights, or one for each of x's first axis. One draw of every image is decoded at a time: memory
+    does not grow with num_samples, and what is decoded stays in the processor's cache.
     """
     q_z = posterior(*body.encode(theta, x))
 

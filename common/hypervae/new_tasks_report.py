@@ -13,16 +13,17 @@ LEVEL = 0.95
 TOLD = """\
 The same images with more and with less told. Both lengths are nats an image and hold KL(u)/n where u is inferred from
 test images. A mixture is p(x) = sum_k p_k p(x|theta_k) over the tasks of training: it is told nothing, and pays for no
-u. `vae_wide` has 190 hidden units, and so HyperVAE's number of parameters.
+u. `vae_wide` has 190 hidden units, and so, on images of 28 x 28, HyperVAE's number of parameters.
 """
 GENERATE = """\
-What of theta u may change, by the protocol of Table 1 (100 test images of one class); the rank is that of the change.
+What of theta u may change, by the protocol of Table 1 (up to 100 test images of one class). The rank is that of H, and
+of the change of a kernel; the Neural Statistician's form has no H, and biases and scales are vectors.
 """
 UNSEEN = """\
 -ELBO of test images of classes that the training left out, nats an image, given a few other images of the class: the
 mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine-tuning's steps and rate are chosen on
-classes of the training, treated as new. Differences from {rival} are paired by class; the interval is a bootstrap's
-over classes, {level:.0%}.
+classes of the training, treated as new (their context images were trained on). Differences from {rival} are paired by
+class; the interval is a bootstrap's over classes, {level:.0%}.
 """
 
 
@@ -88,7 +89,14 @@ def unseen_by_class(rows, records):
         ],
     )
     keys = ["dataset", "protocol", "variant", "method", "num_context", "class"]
-    return rows.groupby(keys, sort=False)["neg_elbo"].mean().reset_index()
+    grouped = rows.groupby(keys, sort=False)
+    return grouped["neg_elbo"].mean().to_frame().assign(num_seeds=grouped["seed"].nunique()).reset_index()
+
+
+def protocol_words(rows, records):
+    """{protocol: what tells it from the others, in words} of rows of unseen.csv."""
+    own = {run: identity.without(records[run], _OF_A_METHOD | {"num_context"}) for run in rows["run"].unique()}
+    return identity.differences({identity.experiment(r): identity.without(r, {"whole"}) for r in own.values()})
 
 
 def paired_interval(differences):
@@ -101,17 +109,18 @@ def paired_interval(differences):
 
 def _unseen(rows, records):
     table = unseen_by_class(rows, records)
-    parts = []
-    for (dataset, _), own in table.groupby(["dataset", "protocol"], sort=False):
+    parts, words = [], protocol_words(rows, records)
+    for (dataset, protocol), own in table.groupby(["dataset", "protocol"], sort=False):
         sizes = sorted(own["num_context"].unique())
-        rival = next((name for name in RIVALS if (own["method"] == name).any()), None)
+        alone = own.groupby("method")["variant"].nunique() == 1  # of two variants neither is the rival
+        rival = next((name for name in RIVALS if alone.get(name, False)), None)
         body = []
         for (method, _), part in own.groupby(["method", "variant"], sort=False):
             cells = [_cell(part, own, size, rival) for size in sizes]
-            body.append([method, part["class"].nunique(), *cells])
-        header = ["method", "classes", *(f"{size} images" for size in sizes)]
+            body.append([method, part["class"].nunique(), part["num_seeds"].max(), *cells])
+        header = ["method", "classes", "seeds", *(f"{size} images" for size in sizes)]
         text = UNSEEN.format(rival=rival or "no rival", level=LEVEL)
-        parts += [text, f"**{dataset}**", markdown_table(header, body)]
+        parts += [text, f"**{', '.join(filter(None, [dataset, words[protocol]]))}**", markdown_table(header, body)]
     return "\n\n".join(parts)
 
 
@@ -121,10 +130,13 @@ def _cell(part, own, size, rival):
     if nats.empty:
         return ""
     text = f"{nats.mean():.1f}"
-    # A VAE has no use for no context: its row without one stands for both.
-    of_rival = own[(own["method"] == rival) & (own["num_context"] == size)]
-    if of_rival.empty or (part["method"] == rival).all():
+    # Without a context nothing is tuned: the rival is then the model as it is.
+    name = rival if size or rival is None else rival.removesuffix("_finetuned")
+    of_rival = own[(own["method"] == name) & (own["num_context"] == size)]
+    if (part["method"] == name).all() or of_rival["class"].duplicated().any():
         return text
     difference = (nats - of_rival.set_index("class")["neg_elbo"]).dropna().to_numpy()
+    if not len(difference):
+        return text
     low, high = paired_interval(difference)
     return f"{text} ({difference.mean():+.1f}" + ("" if np.isnan(low) else f": {low:+.1f} to {high:+.1f}") + ")"

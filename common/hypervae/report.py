@@ -5,6 +5,7 @@ import numpy as np
 from common.hypervae import new_tasks_report, outlier_report
 from common.hypervae.mixtures import IMAGE_SETS
 from common.hypervae.options import NAMES
+from common.names import is_file_name
 from common.runs import identity
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import count, markdown_table, over_seeds, plus_minus, settings_column, words_apart
@@ -181,7 +182,7 @@ def _table2(rows, records, results_dir):
     settings = words_apart(rows, _by_experiment(rows, records), ["dataset", "model", "generator"])
     body = [
         [r.dataset, NAMES[r.model], r.generator, words, f"{r.inference:,}", f"{r.generative:,}", f"{r.total:,}"]
-        + list(PAPER_TABLE_2[r.model])
+        + list(("", "") if is_file_name(r.dataset) else PAPER_TABLE_2[r.model])
         for r, words in zip(rows.itertuples(), settings)
     ]
     header = ["data", "model", "generator", "settings", "inference", "generative", "total"]
@@ -210,7 +211,11 @@ def _table3(rows, records, results_dir):
 
 def _paper_time(row):
     value = PAPER_TABLE_3.get((row.model, row.quantity))
-    return "" if value is None or row.generator == "block" else f"{value / PAPER_TABLE_3['vae', 'total']:.2f}"
+    return (
+        ""
+        if value is None or row.generator == "block" or is_file_name(row.dataset)
+        else f"{value / PAPER_TABLE_3['vae', 'total']:.2f}"
+    )
 
 
 def _validation(rows, records, results_dir):

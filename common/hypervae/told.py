@@ -11,26 +11,25 @@ import numpy as np
 
 from common.hypervae import task_mixture
 from common.hypervae.density import Evaluator, Likelihood, nll_subset
-from common.hypervae.grouping import Heap
+from common.hypervae.grouping import ROUNDS, Heap
 from common.hypervae.options import load_data, trained
+from common.hypervae.task_mixture import MIXTURE_SAMPLES
 from common.runs import results
 from common.runs.identity import Record
 
-MIXTURE_IMAGES = 300  # training images of a task that its u in a mixture comes from
-HEAP_IMAGES, HEAP_GROUPS = 2_000, 10  # test images that a model sorts by itself, into at most so many groups
 NOTHING = "nothing"
 # {way: what is told}; a way that a model has not is left out.
 TOLD = {
     "alone": NOTHING,
     "class": "the image's class",
-    "by_label": "100 test images of its class",
-    "by_label_20": "20 test images of its class",
-    "by_label_5": "5 test images of its class",
+    "by_label": "up to 100 test images of its class",
+    "by_label_20": "up to 20 test images of its class",
+    "by_label_5": "up to 5 test images of its class",
     "by_label_1": "nothing but itself",
-    "by_label_drawn": "100 test images of its class; u is drawn",
-    "unsorted": "100 test images of all classes",
+    "by_label_drawn": "up to 100 test images of its class; u is drawn",
+    "unsorted": "up to 100 test images of all classes",
     "mixture": NOTHING,
-    "heap": f"{HEAP_IMAGES:,} test images, which it sorts itself",
+    "heap": "up to 2,000 test images, which it sorts itself",
 }
 WAYS = {
     "vae": ("alone",),
@@ -38,6 +37,8 @@ WAYS = {
     "metavae": ("class", "mixture"),
     "hypervae": (*(way for way in TOLD if way.startswith("by_label")), "unsorted", "mixture", "heap"),
 }
+COUNTED = ("parameters", "num_images", "nll_num_images")
+NUM_SAMPLES = 4  # draws of z, as in Table 1
 COLUMNS = ["dataset", "method", "told", "part", "seed", "parameters", "neg_elbo", "nll_is", "reconstruction", "kl_z"]
 COLUMNS += ["kl_u", "num_images", "nll_num_images", "recipe", "iterations"]
 
@@ -50,8 +51,12 @@ class Told(Record):
     way: str  # one of TOLD
     part: str  # "test" or "validation"
     likelihood: Likelihood
-    num_samples: int = 4  # draws of z for -ELBO
+    num_samples: int  # draws of z for -ELBO
     evaluation_seed: int = 1
+    mixture_images: int = 300  # training images of a task that its u in a mixture comes from
+    heap_images: int = 2_000  # test images that a model sorts by itself, ...
+    heap_groups: int = 10  # ... into at most so many groups
+    heap_rounds: int = ROUNDS
 
 
 def family(settings):
@@ -86,16 +91,16 @@ def measure(told, model, data, compiled=True):
     return found | {"nll_is": found["nll_is"] + found["kl_u"], "num_images": len(x)}
 
 
-def mixture_of(model, data, compiled=True):
-    """The TaskMixture of a model that knows tasks, from the training part alone."""
+def mixture_of(model, data, images, compiled=True):
+    """The TaskMixture of a model that knows tasks, from the training part alone: so many images of each task."""
     if not hasattr(model, "task_mixture"):
         return task_mixture.of_classes(model, data.y, compiled)
-    tasks = [data.x[data.y == label][:MIXTURE_IMAGES] for label in range(data.num_classes)]
+    tasks = [data.x[data.y == label][:images] for label in range(data.num_classes)]
     return model.task_mixture(tasks, np.bincount(data.y), compiled)
 
 
 def _mixture(told, model, data, x, y, compiled):
-    mixture = mixture_of(model, data, compiled)
+    mixture = mixture_of(model, data, told.mixture_images, compiled)
     lengths = mixture.mixed(mixture.code_lengths(x, told.evaluation_seed, told.num_samples))
     found = {"neg_elbo": lengths.mean(), "nll_is": np.nan, "num_images": len(x), "nll_num_images": 0}
     if told.likelihood.num_importance_samples:
@@ -106,14 +111,17 @@ def _mixture(told, model, data, x, y, compiled):
 
 
 def _heap(told, model, _, x, y, compiled):
-    chosen = nll_subset(y, HEAP_IMAGES, told.evaluation_seed)
-    heap = Heap(model, x[chosen], told.evaluation_seed, told.num_samples, compiled).group(HEAP_GROUPS)
+    chosen = nll_subset(y, told.heap_images, told.evaluation_seed)
+    heap = Heap(model, x[chosen], told.evaluation_seed, told.num_samples, compiled)
+    heap.group(told.heap_groups, told.heap_rounds)
     return {"neg_elbo": heap.nats(), "nll_is": np.nan, "num_images": len(chosen), "nll_num_images": 0}
 
 
 def plan(settings, part, likelihood, ways=None):
     """The Told records of one training."""
-    return [Told(settings, way, part, likelihood) for way in WAYS[settings.model] if ways is None or way in ways]
+    own = [way for way in WAYS[settings.model] if ways is None or way in ways]
+    mixed = dict.fromkeys(("mixture", "heap"), MIXTURE_SAMPLES)
+    return [Told(settings, way, part, likelihood, mixed.get(way, NUM_SAMPLES)) for way in own]
 
 
 def measured(job):
@@ -130,7 +138,8 @@ def measured(job):
         def made(record=record):
             values = measure(record, run().model, data) | {"parameters": run().model.count_params()}
             commits = {"trained_at": run().trained_at, "evaluated_at": results.commit()}
-            return {column: float(value) for column, value in values.items()} | commits
+            counted = {column: int(value) for column, value in values.items() if column in COUNTED}
+            return {column: float(value) for column, value in values.items()} | counted | commits
 
         path = settings.folder(args.results_dir / "checkpoints") / f"told-{record.digest}.json"
         row = {"run": record, "dataset": data.name, "method": method(settings, record.way), "told": TOLD[record.way]}

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae.adaptation import FIT_STEPS, Tuner, UFitter
+from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, Tuner, UFitter
 from common.hypervae.density import Likelihood
 from common.hypervae.options import load_data, trained
 from common.hypervae.task_mixture import Coder
@@ -24,13 +24,9 @@ from common.runs.identity import Record
 
 NUM_FOLDS = 5
 CONTEXTS = (0, 1, 2, 5, 10, 20, 100)  # images
-REPEATS = 3  # contexts drawn for each class and size
-TARGETS = 300  # images coded of each class, at most
-DRAW_SEED = 2021  # of contexts: the same for every model and seed
-# What tuning is chosen among, on SEEN classes treated as new: contexts are training images, targets validation images.
+# What tuning is chosen among, on known classes treated as new: contexts are training images, targets validation images.
 TUNING_STEPS = (0, 5, 10, 20, 40, 80, 160, 320)
 TUNING_RATES = (3e-4, 1e-3)
-SEEN = 3
 COLUMNS = ["dataset", "fold", "method", "num_context", "seed", "class", "neg_elbo", "nll_is", "adapt_milliseconds"]
 COLUMNS += ["tuning_steps", "tuning_rate", "parameters", "num_images", "iterations", "recipe"]
 KEYS = ["class"]
@@ -46,11 +42,23 @@ class Unseen(Record):
     adaptation: str  # "none" (the model as it is, q(u)'s mean), "fitted" or "finetuned"
     num_context: int
     likelihood: Likelihood
+    tuning_steps: tuple
+    tuning_rates: tuple
     num_samples: int = 4
-    repeats: int = REPEATS
-    targets: int = TARGETS
+    repeats: int = 3  # contexts drawn for each class and size
+    targets: int = 300  # images coded of each class, at most
     fit_steps: int = FIT_STEPS
+    fit_rate: float = FIT_RATE
+    seen: int = 3  # known classes that tuning is chosen on
+    draw_seed: int = 2021  # of contexts: the same for every model and seed
     evaluation_seed: int = 1
+
+    def __post_init__(self):
+        """What is not tuned does not depend on how it would be."""
+        super().__post_init__()
+        if self.adaptation != "finetuned":
+            for name, value in (("tuning_steps", ()), ("tuning_rates", ()), ("seen", 0)):
+                object.__setattr__(self, name, value)
 
 
 def folds(num_classes):
@@ -69,12 +77,9 @@ def without(data, held_out):
     return datasets.restrict(data, [label for label in range(data.num_classes) if label not in held_out])
 
 
-def contexts_of(x, label, number, repeats=REPEATS):
-    """`repeats` contexts (repeats, number, H, W, 1) of a class's training images x; each a prefix of longer ones.
-
-    Of a class with fewer images the context has them all.
-    """
-    orders = [np.random.default_rng([DRAW_SEED, label, repeat]).permutation(len(x)) for repeat in range(repeats)]
+def contexts_of(x, label, number, repeats, draw_seed):
+    """`repeats` contexts (repeats, number, H, W, 1) of a class's training images x; each a prefix of longer ones."""
+    orders = [np.random.default_rng([draw_seed, label, repeat]).permutation(len(x)) for repeat in range(repeats)]
     return np.stack([x[order[:number]] for order in orders])
 
 
@@ -96,10 +101,10 @@ class Adapter:
         model: a VAE or a HyperVAE.
     """
 
-    def __init__(self, model, fit_steps=FIT_STEPS, compiled=True):
+    def __init__(self, model, fit_steps=FIT_STEPS, fit_rate=FIT_RATE, compiled=True):
         self.model, self.has_u = model, hasattr(model, "infer_u")
         self.coder = Coder(model.body, compiled)
-        self.fit = UFitter(model, fit_steps, compiled=compiled) if self.has_u else None
+        self.fit = UFitter(model, fit_steps, fit_rate, compiled) if self.has_u else None
         self._tuners, self._compiled = {}, compiled
 
     def start(self, contexts, fitted, seed):
@@ -146,20 +151,22 @@ def _weights(vae):
 def choose_tuning(adapter, record, data):
     """Steps and rate of tuning with which classes that the model knows are coded shortest when treated as new ones.
 
+    Their context images were trained on, those that are coded were not.
+
     Args:
         data: the Dataset of the training.
 
     Returns:
         (steps, rate)
     """
-    labels = np.linspace(0, data.num_classes - 1, SEEN).round().astype(int)
+    labels = np.linspace(0, data.num_classes - 1, record.seen).round().astype(int)
     nats = {}
-    for label, rate in itertools.product(np.unique(labels), TUNING_RATES):
-        contexts = contexts_of(data.x[data.y == label], int(label), record.num_context, 1)
+    for label, rate in itertools.product(np.unique(labels), record.tuning_rates):
+        contexts = contexts_of(data.x[data.y == label], int(label), record.num_context, 1, record.draw_seed)
         targets = data.x_validation[data.y_validation == label][: record.targets]
         theta = adapter.start(contexts, True, record.evaluation_seed)
-        tuned = adapter.tuned(theta, contexts, TUNING_STEPS, rate)
-        for steps, weights in zip(TUNING_STEPS, tuned):
+        tuned = adapter.tuned(theta, contexts, record.tuning_steps, rate)
+        for steps, weights in zip(record.tuning_steps, tuned):
             nats.setdefault((steps, rate), []).append(
                 adapter.lengths(weights, targets, record.evaluation_seed, record.num_samples)
             )
@@ -167,7 +174,7 @@ def choose_tuning(adapter, record, data):
 
 
 def measure(record, adapter, whole, held_out, seen):
-    """A row of unseen.csv for each held-out class, without its labels.
+    """A row of unseen.csv for each held-out class, without its labels; none where a class has too few images.
 
     Args:
         whole: the Dataset with all classes, from which contexts and targets come; seen: that of the training.
@@ -178,7 +185,10 @@ def measure(record, adapter, whole, held_out, seen):
         steps, rate = choose_tuning(adapter, record, seen)
     rows = []
     for label in held_out:
-        contexts = contexts_of(whole.x[whole.y == label], label, record.num_context, record.repeats)
+        members = whole.x[whole.y == label]
+        if len(members) < record.num_context:
+            continue
+        contexts = contexts_of(members, label, record.num_context, record.repeats, record.draw_seed)
         targets = whole.x_test[whole.y_test == label][: record.targets]
         theta, milliseconds = None, 0.0
         for _ in range(2):  # the second time nothing is compiled
@@ -213,7 +223,7 @@ def measured(job):
     held_out = folds(whole.num_classes)[fold]
     seen = without(whole, held_out)
     run = functools.cache(lambda: trained(args, settings, seen))
-    adapter = functools.cache(lambda: Adapter(run().model))
+    adapter = functools.cache(lambda: Adapter(run().model, records[0].fit_steps, records[0].fit_rate))
     rows = []
     for record in records:
 
@@ -237,7 +247,7 @@ def plan(settings, whole, likelihood):
     Where there is no context, or a VAE has no use for it, all adaptations are one.
     """
     return [
-        Unseen(settings, whole, adaptation, number, likelihood)
+        Unseen(settings, whole, adaptation, number, likelihood, TUNING_STEPS, TUNING_RATES)
         for adaptation in adaptations(settings)
         for number in CONTEXTS
         if number == 0 and adaptation == "none" or number and (adaptation, settings.model) != ("none", "vae")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from common.names import is_file_name
+from common.names import common_name
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import markdown_table, over_seeds, plus_minus
 
@@ -136,8 +136,7 @@ def _named(rows, fingerprints):
     Where two data sets share a name, the fingerprint follows.
     """
     rows = rows.assign(fingerprint=[fingerprints[run] for run in rows["run"]])
-    by_data = rows.groupby("fingerprint")["dataset"]
-    rows["dataset"] = by_data.transform(lambda given: min(given[::-1], key=is_file_name))
+    rows["dataset"] = rows.groupby("fingerprint")["dataset"].transform(common_name)
     shared = rows.groupby("dataset")["fingerprint"].transform("nunique") > 1
     rows.loc[shared, "dataset"] += " (" + rows["fingerprint"] + ")"
     return rows

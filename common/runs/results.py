@@ -144,7 +144,7 @@ def read_json(path, remedy):
     """
     content = _read_dictionary(path, remedy)
     if content.pop(CHECKSUM, None) != _checksum(content):
-        raise InputError(f"{path} is damaged (it is not what was written there): {remedy}")
+        raise InputError(f"{path} is damaged, or an earlier version wrote it: {remedy}")
     return content
 
 
@@ -258,6 +258,8 @@ def _typed(text):
 def with_experiment(rows, records, where=""):
     """Rows with the column `experiment`: the digest of everything but the seed, from each run's own record.
 
+    Data have one name in an experiment.
+
     Raises:
         InputError: a run without a record.
     """
@@ -267,7 +269,10 @@ def with_experiment(rows, records, where=""):
             f"settings.json beside {where} lacks run {min(unknown)}: restore it, or delete that run's rows"
         )
     experiments = {run: experiment(records[run]) for run in rows["run"].unique()}
-    return rows.assign(experiment=rows["run"].map(experiments))
+    rows = rows.assign(experiment=rows["run"].map(experiments))
+    for name in set(names.COLUMNS) & set(rows):  # a renamed file's runs are repetitions of the old one's
+        rows[name] = rows.groupby("experiment")[name].transform(names.common_name)
+    return rows
 
 
 def read_rows(path, own=None):

@@ -75,7 +75,9 @@ def folder_name(run):
         parts.append(f"inpaint{run.inpaint:g}")
     if isinstance(run, rivals.RivalRun):
         parts.append(run.method)
-    return "_".join([*parts, f"seed{run.seed}-{run.digest}"])
+    # No dot in numbers: it tells the name of a user's file.
+    settings = [part.replace(".", "p") for part in parts[1:]]
+    return "_".join([parts[0], *settings, f"seed{run.seed}-{run.digest}"])
 
 
 def title(run, channels):

@@ -125,10 +125,9 @@ def test_one_class_alone_cannot_be_held_out():
 def test_contexts_are_nested_and_are_no_targets():
     data = bars()
     x = data.x[data.y == 1]
-    small, large = unseen.contexts_of(x, 1, 2), unseen.contexts_of(x, 1, 5)
+    small, large = (unseen.contexts_of(x, 1, number, 3, 7) for number in (2, 5))
     np.testing.assert_array_equal(large[:, :2], small)
-    assert small.shape == (unseen.REPEATS, 2, 8, 8, 1)
-    assert unseen.contexts_of(x, 1, 10_000).shape[1] == len(x)
+    assert small.shape == (3, 2, 8, 8, 1) and not np.array_equal(small, unseen.contexts_of(x, 2, 2, 3, 7))
 
 
 @pytest.mark.parametrize("choice", [{}, {"generator": "concatenation"}, {"generate": "scale_bias"}])
@@ -143,7 +142,7 @@ def test_no_context_is_the_priors_mean_and_a_fitted_one_no_worse(choice, trained
     expected = model.plain_vae(model.generate(tf.zeros((1, model.hyper_latent_dim))))
     for name, weight in expected.theta.items():
         np.testing.assert_allclose(none[name][1], weight, atol=1e-6)
-    contexts = unseen.contexts_of(bars().x[bars().y == 2], 2, 5, 2)
+    contexts = unseen.contexts_of(bars().x[bars().y == 2], 2, 5, 2, 7)
     nats = [adapter.lengths(adapter.start(contexts, fitted, 0), contexts[0], 0, 16) for fitted in (False, True)]
     assert nats[1] < nats[0] + 1.0
 
@@ -158,6 +157,8 @@ def test_tuning_is_chosen_on_seen_classes_and_rows_name_the_class(monkeypatch, t
     assert len(unseen.plan(settings(model="vae"), "whole", FEW)) == 1 + 6
     rows = unseen.measure(records["finetuned", 5], adapter, data, (0, 2), data)
     assert [row["class"] for row in rows] == [0, 2] and {row["tuning_steps"] for row in rows} <= {0, 30}
+    too_many = dataclasses.replace(records["none", 100], num_context=10_000)
+    assert unseen.measure(too_many, adapter, data, (0,), data) == []
     assert all(row["nll_is"] < row["neg_elbo"] + 0.5 and row["adapt_milliseconds"] > 0 for row in rows)
 
 
@@ -168,7 +169,7 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
             for seed in (0, 1):
                 own = settings(model=model, seed=seed, hidden=190 if model == "vae" else 0, fingerprint=f"{label}")
                 own = own.__class__(**{**own.__dict__, "generator": "layerwise" if model == "hypervae" else "none"})
-                record = unseen.Unseen(own, "whole", "none", 0, FEW)
+                record = unseen.Unseen(own, "whole", "none", 0, FEW, (), ())
                 row = {
                     "run": record,
                     "dataset": "mnist",
@@ -184,7 +185,10 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
     found = new_tasks_report.unseen_by_class(table, results.read_records(path))
     assert len(found) == 8 and found["protocol"].nunique() == 1
     (section,) = new_tasks_report.sections(tmp_path)
-    assert "| vae_wide | 4 | 115.5 |" in section[1] and "| hypervae | 4 | 113.5 (-2.0: -2.0 to -2.0) |" in section[1]
+    assert (
+        "| vae_wide | 4 | 2 | 115.5 |" in section[1]
+        and "| hypervae | 4 | 2 | 113.5 (-2.0: -2.0 to -2.0) |" in section[1]
+    )
     assert new_tasks_report.sections(tmp_path, own=True) == []
 
 
@@ -194,3 +198,20 @@ def test_the_likelihoods_images_are_those_of_table_1():
     assert len(chosen) == len(set(chosen)) == 3 * 12 + 12 + 5
     assert pd.Series(y[chosen]).value_counts().to_dict() == {0: 36, 1: 12, 2: 5}
     assert len(nll_subset(y, 0, 1)) == len(y)
+
+
+def test_a_renamed_file_is_the_same_data_and_two_rivals_are_none(tmp_path):
+    """Seeds of one experiment under two names are averaged; of two variants of the rival none is subtracted."""
+    path = tmp_path / new_tasks_report.STAGE / "told.csv"
+    rows = []
+    for seed, name in ((0, "photos.npz"), (1, "renamed.npz")):
+        (record,) = told.plan(settings(model="vae", seed=seed), "test", FEW)
+        row = {"run": record, "dataset": name, "method": "vae", "told": "nothing", "part": "test", "seed": seed}
+        rows.append(row | {"parameters": 7, "neg_elbo": 10.0 + seed, "nll_is": 9.0, "num_images": 5})
+    results.put_rows(path, [row | {"trained_at": "a", "evaluated_at": "b"} for row in rows], told.COLUMNS)
+    ((_, text),) = new_tasks_report.sections(tmp_path, own=True)
+    assert "| renamed.npz | test | vae | nothing | 7 | 2 | 10.5 +- 0.7 |" in text
+    own = pd.DataFrame({"method": ["vae_wide", "vae_wide", "hypervae"], "variant": ["a", "b", "c"], "num_context": 0})
+    own = own.assign(**{"class": 3, "neg_elbo": [5.0, 15.0, 1.0]})
+    assert new_tasks_report._cell(own[2:], own, 0, "vae_wide") == "1.0"
+    assert new_tasks_report._cell(own[2:], own[1:], 0, "vae_wide_finetuned") == "1.0 (-14.0)"

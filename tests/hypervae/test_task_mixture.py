@@ -58,6 +58,9 @@ def test_a_hypervaes_mixture_holds_the_vaes_that_it_hands_out(choice):
 def test_the_likelihood_lies_below_the_bound_and_on_it_for_one_draw():
     model = HyperVAE(summary="mean", **SMALL)
     mixture = model.task_mixture([X[Y == k].astype(np.float32) for k in range(2)])
+    same = model.task_mixture([X.astype(np.float32)] * 4)
+    lengths = same.code_lengths(X, num_samples=1)
+    np.testing.assert_allclose(same.mixed(lengths), lengths[0], rtol=1e-4)  # all VAEs see the same noise
     bound = mixture.code_lengths(X, num_samples=64).mean()
     nll = [mixture.neg_log_likelihoods(X, num_importance_samples=n).mean() for n in (1, 64)]
     assert nll[1] < bound and abs(nll[0] - bound) < 0.3  # one draw is the bound, but for noise

@@ -74,7 +74,7 @@ def test_folders_of_pictures_are_told_apart_and_not_too_long():
     names = [denoising.folder_name(run) for run in (RUN, other, RUN.coarse(), RIVAL, rivals.rival(RUN, "bm3d"))]
     assert len(set(names)) == 5 and names[0] == f"scan_25_seed0-{RUN.digest}" and "_tv_" in names[3]
     long = dataclasses.replace(RUN, image=name_of_file("é" * 120), sigma=None, inpaint=0.5)
-    assert "_noisy_inpaint0.5_seed0-" in denoising.folder_name(long) and len(denoising.folder_name(long).encode()) < 255
+    assert "_noisy_inpaint0p5_seed0-" in denoising.folder_name(long) and len(denoising.folder_name(long).encode()) < 255
 
 
 def test_missing_pixels_are_left_out_of_the_patches():
