@@ -169,12 +169,14 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
             for seed in (0, 1):
                 own = settings(model=model, seed=seed, hidden=190 if model == "vae" else 0, fingerprint=f"{label}")
                 own = own.__class__(**{**own.__dict__, "generator": "layerwise" if model == "hypervae" else "none"})
-                record = unseen.Unseen(own, "whole", "none", 0, FEW, (), ())
+                # With a rival that is tuned and a model that is not: still one protocol.
+                adaptation = "finetuned" if model == "vae" else "none"
+                record = unseen.Unseen(own, "whole", adaptation, 5, FEW, (0, 5), (1e-3,))
                 row = {
                     "run": record,
                     "dataset": "mnist",
                     "method": unseen.method(record),
-                    "num_context": 0,
+                    "num_context": 5,
                     "seed": seed,
                 }
                 rows.append(row | {"class": label, "neg_elbo": 100.0 + 10 * label + shift + seed, "fold": label})
@@ -186,7 +188,7 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
     assert len(found) == 8 and found["protocol"].nunique() == 1
     (section,) = new_tasks_report.sections(tmp_path)
     assert (
-        "| vae_wide | 4 | 2 | 115.5 |" in section[1]
+        "| vae_wide_finetuned | 4 | 2 | 115.5 |" in section[1]
         and "| hypervae | 4 | 2 | 113.5 (-2.0: -2.0 to -2.0) |" in section[1]
     )
     assert new_tasks_report.sections(tmp_path, own=True) == []
