@@ -106,6 +106,11 @@ def flat(stored, prefix=""):
     return found
 
 
+def knows_data(stored):
+    """Whether a stored record says by a fingerprint what data it is about."""
+    return any(name.rpartition(".")[2] in ("fingerprint", "data") for name in flat(stored))
+
+
 def differences(records):
     """Which settings tell experiments apart, in words.
 

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from common import names
 from common.errors import InputError
+from common.runs import identity
 from common.runs.identity import digest, experiment
 
 COMMITS = ["trained_at", "evaluated_at"]  # the code's commit at training and at evaluation
@@ -270,8 +271,11 @@ def with_experiment(rows, records, where=""):
         )
     experiments = {run: experiment(records[run]) for run in rows["run"].unique()}
     rows = rows.assign(experiment=rows["run"].map(experiments))
-    for name in set(names.COLUMNS) & set(rows):  # a renamed file's runs are repetitions of the old one's
-        rows[name] = rows.groupby("experiment")[name].transform(names.common_name)
+    # A renamed file's runs are repetitions of the old one's. (What depends on no data, as Table 2, keeps each name.)
+    knows_data = rows["run"].map({run: identity.knows_data(records[run]) for run in experiments}).astype(bool)
+    for name in set(names.COLUMNS) & set(rows):
+        own = rows[knows_data]
+        rows.loc[knows_data, name] = own.groupby("experiment")[name].transform(names.common_name)
     return rows
 
 
