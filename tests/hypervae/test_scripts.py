@@ -258,22 +258,19 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, write_npz, monkey
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 3))
     folder = tmp_path / "results"
     options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--num-importance-samples", 2, *SHORT]
-    peers = ["--peer", "vae", "scale_bias", "hypervae"]
+    peers = ["--peer", "vae", "hypervae"]
     done = call("09_new_tasks.py", *options, *peers, "--folds", 0)
     assert done.returncode == 0, done.stderr
     stage = folder / "09_new_tasks"
     told, generate, new = (results.read_rows(stage / f"{name}.csv") for name in ("told", "generate", "unseen"))
     assert set(told["method"]) == {"vae", *(f"hypervae_{way}" for way in WAYS["hypervae"])}
-    assert sorted(zip(generate["generate"], generate["rank"])) == [
-        *(("hypervae", rank) for rank in (1, 5, 20, 40)),
-        ("scale_bias", 20),
-    ]
+    assert sorted(zip(generate["generate"], generate["rank"])) == [("hypervae", rank) for rank in (1, 5, 20, 40)]
     by_label = told.set_index("method").loc["hypervae_by_label", "neg_elbo"]
     assert generate.query("generate == 'hypervae' and rank == 20")["neg_elbo"].item() == pytest.approx(
         by_label, rel=1e-4
     )
     assert set(new["class"]) == {0} and set(new["fold"]) == {0}
-    adapted = {f"{name}{end}" for name in ("scale_bias", "hypervae") for end in ("", "_fitted", "_finetuned")}
+    adapted = {f"hypervae{end}" for end in ("", "_fitted", "_finetuned")}
     assert set(new["method"]) == adapted | {"vae", "vae_finetuned"}
     assert len(pngs(stage)) == 1 and "### New tasks: unseen classes" in (folder / "README.md").read_text()
     before = {path: path.read_bytes() for path in stage.glob("*.csv")}
