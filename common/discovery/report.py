@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 
 from common.discovery.records import IN_CLASS, METHOD_NAMES, SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
 from common.runs.results import of_own_data, read_records, read_rows, read_summary, write_table
-from common.runs.summaries import count, markdown_table, settings_in_words
+from common.runs.summaries import bootstrap_interval, count, markdown_table, settings_in_words
 
 DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
 HINDSIGHT = "best HyperVAE search (in hindsight)"
@@ -102,20 +102,12 @@ def paired(final, by):
         wins, losses = int((ratios < 0).sum()), int((ratios > 0).sum())
         p = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
         row = {"protocol": protocol, "method": method, "num_targets": len(ratios), "wins": wins, "p_sign": p}
-        low, high = median_interval(ratios, 1 - (1 - LEVEL) / len(COMPARED))
+        low, high = bootstrap_interval(ratios, np.median, 1 - (1 - LEVEL) / len(COMPARED))
         row |= {"ratio": np.exp(np.median(ratios)), "ratio_low": np.exp(low), "ratio_high": np.exp(high)}
         rows.append(row)
     table = pd.DataFrame(rows)
     table.insert(5, "p_holm", table.groupby("protocol")["p_sign"].transform(holm))
     return table
-
-
-def median_interval(values, level):
-    """Bootstrap interval (low, high) of the median of values (n,), by percentiles; of one value nothing is known."""
-    if len(values) < 2:
-        return np.nan, np.nan
-    found = bootstrap((values,), np.median, confidence_level=level, method="percentile", rng=0).confidence_interval
-    return found.low, found.high
 
 
 def holm(p):

@@ -1,11 +1,10 @@
 """Sections of results/README.md on new tasks: what models are told, what u may change, classes that nobody has seen."""
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from common.runs import identity
 from common.runs.results import read_records, read_rows
-from common.runs.summaries import markdown_table, over_seeds, plus_minus, settings_in_words
+from common.runs.summaries import bootstrap_interval, markdown_table, over_seeds, plus_minus, settings_in_words
 
 STAGE = "09_new_tasks"
 RIVALS = ("vae_wide_finetuned", "vae_wide")  # whom differences are taken from: the first that is there
@@ -99,14 +98,6 @@ def protocol_words(rows, records):
     return identity.differences({identity.experiment(r): identity.without(r, {"whole"}) for r in own.values()})
 
 
-def paired_interval(differences):
-    """(low, high) of the mean of paired differences (n,), by a bootstrap over them; of one nothing is known."""
-    if len(differences) < 2:
-        return np.nan, np.nan
-    found = bootstrap((differences,), np.mean, confidence_level=LEVEL, method="percentile", rng=0)
-    return found.confidence_interval.low, found.confidence_interval.high
-
-
 def _unseen(rows, records):
     table = unseen_by_class(rows, records)
     parts, words = [], protocol_words(rows, records)
@@ -138,5 +129,5 @@ def _cell(part, own, size, rival):
     difference = (nats - of_rival.set_index("class")["neg_elbo"]).dropna().to_numpy()
     if not len(difference):
         return text
-    low, high = paired_interval(difference)
+    low, high = bootstrap_interval(difference, np.mean, LEVEL)
     return f"{text} ({difference.mean():+.1f}" + ("" if np.isnan(low) else f": {low:+.1f} to {high:+.1f}") + ")"

@@ -20,7 +20,6 @@ from filelock import FileLock
 from common import names
 from common.errors import InputError
 from common.runs import identity
-from common.runs.identity import digest, experiment
 
 COMMITS = ["trained_at", "evaluated_at"]  # the code's commit at training and at evaluation
 # Columns that hold text, whatever it looks like: 2024 is an alloy, 0001 a picture, 12e4567890 a commit.
@@ -188,7 +187,7 @@ def read_records(table):
     path, remedy = _settings_file(table), "restore it, or delete it with the tables beside it"
     records = _read_dictionary(path, remedy) if path.exists() else {}
     for run, record in records.items():
-        if not isinstance(record, dict) or digest(record) != run:
+        if not isinstance(record, dict) or identity.digest(record) != run:
             raise InputError(f"{path} is damaged (it holds another record than that of run {run}): {remedy}")
     return records
 
@@ -246,14 +245,14 @@ def read_summary(path, key, text=()):
     rows = _parsed(path)
     if key not in rows:
         raise InputError(f"{path} is damaged (it has no column {key}): delete it, and run the script that writes it")
-    return pd.read_csv(io.StringIO(rows.to_csv(index=False)), dtype=dict.fromkeys([key, *text], str))
+    return _typed(rows, {key, *text})
 
 
-def _typed(text):
-    """The same rows with numbers as numbers; an empty cell of a text column stays an empty text."""
-    stream = io.StringIO(text.to_csv(index=False))
-    rows = pd.read_csv(stream, dtype={name: str for name in text if name in TEXT})
-    return rows.fillna({name: "" for name in rows if name in TEXT})
+def _typed(rows, more=frozenset()):
+    """Rows of text with numbers as numbers; an empty cell of a text column, or one of `more`, stays an empty text."""
+    texts = [name for name in rows if name in TEXT | more]
+    typed = pd.read_csv(io.StringIO(rows.to_csv(index=False)), dtype=dict.fromkeys(texts, str))
+    return typed.fillna(dict.fromkeys(texts, ""))
 
 
 def with_experiment(rows, records, where=""):
@@ -269,7 +268,7 @@ def with_experiment(rows, records, where=""):
         raise InputError(
             f"settings.json beside {where} lacks run {min(unknown)}: restore it, or delete that run's rows"
         )
-    experiments = {run: experiment(records[run]) for run in rows["run"].unique()}
+    experiments = {run: identity.experiment(records[run]) for run in rows["run"].unique()}
     rows = rows.assign(experiment=rows["run"].map(experiments))
     # A renamed file's runs are repetitions of the old one's. (What depends on no data, as Table 2, keeps each name.)
     knows_data = rows["run"].map({run: identity.knows_data(records[run]) for run in experiments}).astype(bool)

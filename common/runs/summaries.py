@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy.stats import bootstrap
 
 from common.runs.identity import differences
 
@@ -62,6 +63,14 @@ def settings_column(table, records, by):
 def count(number, what):
     """ "1 seed", "2,000 images"."""
     return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
+
+
+def bootstrap_interval(values, statistic, level):
+    """Bootstrap interval (low, high) of a statistic of values (n,), by percentiles; of one value nothing is known."""
+    if len(values) < 2:
+        return np.nan, np.nan
+    found = bootstrap((values,), statistic, confidence_level=level, method="percentile", rng=0).confidence_interval
+    return found.low, found.high
 
 
 def plus_minus(mean, spread=np.nan, decimals=1):

@@ -12,6 +12,7 @@ from test_records import SEARCH, Training, discovery
 from common.discovery import alloy_search, digits, figures, report
 from common.discovery.records import METHOD_NAMES, FoundAlloys, Target, ThroughCalphad, columns
 from common.errors import InputError
+from common.runs.summaries import bootstrap_interval
 
 SEARCHES = ("vae", *report.COMPARED, "random_vae", "random_hypervae")
 COMMITS = {"trained_at": "t", "evaluated_at": "e"}
@@ -103,10 +104,10 @@ def test_the_interval_of_a_median_covers_as_often_as_it_says():
     rng = np.random.default_rng(0)
     hits = 0
     for _ in range(100):
-        low, high = report.median_interval(rng.exponential(1, 25), 0.9)
+        low, high = bootstrap_interval(rng.exponential(1, 25), np.median, 0.9)
         hits += low < np.log(2) < high
     assert 82 <= hits <= 97
-    assert np.isnan(report.median_interval([1.0], 0.9)).all()
+    assert np.isnan(bootstrap_interval([1.0], np.median, 0.9)).all()
 
 
 def alloy_rows(alloy, seed, error, through=None):
