@@ -87,11 +87,13 @@ def write_unseen(args, loaded, folder):
 
     jobs = []
     for name, data in loaded.items():
-        for fold, held_out in enumerate(unseen.folds(data.num_classes)):
-            if fold in (args.folds or range(unseen.NUM_FOLDS)):
-                for settings in trainings(args, unseen.without(data, held_out), "unseen"):
-                    records = unseen.plan(settings, data.fingerprint(), Likelihood(args.num_importance_samples, 0))
-                    jobs.append((args, settings, name, fold, records))
+        all_folds = unseen.folds(data.num_classes)
+        of_fold = [list(trainings(args, unseen.without(data, held_out), "unseen")) for held_out in all_folds]
+        for fold in args.folds or range(len(all_folds)):
+            for settings, chooser in zip(of_fold[fold], of_fold[(fold + 1) % len(all_folds)]):
+                likelihood = Likelihood(args.num_importance_samples, 0)
+                records = unseen.plan(settings, chooser, data.fingerprint(), likelihood)
+                jobs.append((args, settings, name, fold, records))
     order = ["dataset", "method", "num_context", "fold", "seed"]
     for rows in run_jobs(unseen.measured, jobs, args.jobs, args.scheduler):
         table = results.put_rows(folder / "unseen.csv", rows, unseen.COLUMNS, unseen.KEYS, order)

@@ -21,7 +21,7 @@ demo: .venv/.installed
 test: .venv/.installed
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
-	$(RUN) -m pytest -q -n auto --dist loadfile
+	$(RUN) -m pytest -q -n auto --dist worksteal
 
 FULL = --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --jobs $(JOBS)
 

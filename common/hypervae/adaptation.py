@@ -4,105 +4,131 @@ q(u|D) gives a u at once. A few gradient steps on u alone code the images shorte
 u leads.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from common.hypervae import density
+from common.hypervae.vae import VAE
 
 FIT_STEPS, FIT_RATE = 50, 0.1
 JUDGED_BY = 8  # draws of z by which a fitted u is compared with where it began
 TUNING_RATE = 3e-4
+TOGETHER = 100  # images a step: fewer are repeated, each copy with a z of its own, so that most sizes share a program
+
+
+def repeated(images):
+    """Images (tasks, N, ...) as often as they fit into TOGETHER, once at least; and how often that is."""
+    copies = max(1, TOGETHER // images.shape[1])
+    return tf.tile(images, (1, copies) + (1,) * (len(images.shape) - 2)), copies
 
 
 class UFitter:
-    """Fits u of some tasks to their images; its program is compiled once for each shape of images.
+    """Fits u of some tasks to their images; compiled once for each number of tasks and of repeated images.
 
     u minimises the code length of the images and of itself, sum_i -ELBO(x_i|theta(u)) - log N(u; 0, I), by Adam from
     the mean of q(u|D).
 
     Args:
         model: a HyperVAE.
-        steps: of Adam; rate: its learning rate.
+        rate: of Adam.
     """
 
-    def __init__(self, model, steps=FIT_STEPS, rate=FIT_RATE, compiled=True):
+    def __init__(self, model, rate=FIT_RATE, compiled=True):
         self.model = model
 
-        def length(u, images, seed, num_samples=1):
+        def length(u, images, copies, seed, num_samples=1):
             """Nats a task, (tasks,)."""
             own = density.code_length(model.body, model.generate(u), images, seed, 0.0, num_samples)
-            return tf.reduce_sum(own.reconstruction + own.kl_z, 1) - density.standard_normal(u).log_prob(u)
+            return tf.reduce_sum(own.reconstruction + own.kl_z, 1) / copies - density.standard_normal(u).log_prob(u)
 
-        def step(i, u, first, second, images, seed):
+        def step(i, u, first, second, images, copies, seed):
             """One step of Adam (Kingma & Ba 2015), each task's on its own."""
             with tf.GradientTape() as tape:
                 tape.watch(u)
-                loss = length(u, images, tf.random.fold_in(seed, i))
+                loss = length(u, images, copies, tf.random.fold_in(seed, i))
             gradient = tape.gradient(loss, u)
             first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
             t = tf.cast(i + 1, tf.float32)
             move = first / (1 - 0.9**t) / (tf.sqrt(second / (1 - 0.999**t)) + 1e-7)
-            return i + 1, u - rate * move, first, second, images, seed
+            return i + 1, u - rate * move, first, second, images, copies, seed
 
         @tf.function(jit_compile=compiled)
-        def fit(images, seed):
-            start = model.infer_u(images).mean()
+        def fit(start, images, copies, steps, seed):
             zeros = tf.zeros_like(start)
-            state = (tf.constant(0), start, zeros, zeros, images, seed)
+            state = (tf.constant(0), start, zeros, zeros, images, copies, seed)
             fitted = tf.while_loop(lambda i, *_: i < steps, step, state)[1]
             judge = tf.random.fold_in(seed, steps)
-            before, after = (length(u, images, judge, JUDGED_BY) for u in (start, fitted))
+            before, after = (length(u, images, copies, judge, JUDGED_BY) for u in (start, fitted))
             return tf.where((after < before)[:, None], fitted, start)
 
         self._fit = fit
 
-    def __call__(self, images, seed=0):
+    def __call__(self, images, seed=0, steps=FIT_STEPS):
         """u (tasks, hyper_latent_dim) of images (tasks, N, H, W, 1); never one that codes them worse than q(u)'s mean.
 
         The two are compared by the same draws of z.
         """
-        return self._fit(tf.cast(images, tf.float32), tf.constant([seed, 1], tf.int32))
+        images = tf.cast(images, tf.float32)
+        start = self.model.infer_u(images).mean()
+        images, copies = repeated(images)
+        seed = tf.constant([seed, 1], tf.int32)
+        return self._fit(start, images, tf.constant(copies, tf.float32), tf.constant(steps), seed)
 
 
 class Tuner:
-    """Tunes all weights of plain VAEs to the images of their tasks, by Keras' `fit`; compiled once for each shape.
+    """Tunes all weights of a plain VAE to the images of its task, by Keras' `fit` with Adam; one program a batch size.
 
     Args:
-        model: a VAE or one of its subclasses, whose networks the plain VAEs have.
-        rate: of Adam.
+        body: the VAE's networks, as VAE has them.
     """
 
-    def __init__(self, model, rate=TUNING_RATE, compiled=True):
-        self.model, self.rate, self.compiled = model, rate, compiled
+    def __init__(self, image_shape, latent_dim, body, hidden, compiled=True):
+        self._make = functools.partial(VAE, image_shape, latent_dim, body=body, hidden=hidden)
+        self._compiled = compiled
         self._of_size = {}  # Keras would make one program of several shapes, and its dimensions would be unknown
 
-    def _vae(self, number, theta):
+    def _vae(self, number):
         """A compiled VAE for so many images, and its optimizer's variables as they were before any step."""
         if number not in self._of_size:
-            vae = self.model.plain_vae(theta)
-            vae.compile(optimizer=keras.optimizers.Adam(self.rate), jit_compile=self.compiled)
+            vae = self._make()
+            vae.compile(optimizer=keras.optimizers.Adam(TUNING_RATE), jit_compile=self._compiled)
             vae.optimizer.build(vae.trainable_variables)
             self._of_size[number] = vae, [variable.numpy() for variable in vae.optimizer.variables]
         return self._of_size[number]
 
-    def __call__(self, theta, images, steps):
-        """Yield the VAE after each of `steps`, an increasing list, of training theta on all images at once.
+    def __call__(self, theta, images, steps, rate=TUNING_RATE):
+        """Yield the weights {name: array} after each of `steps`, an increasing list, of training on all images at once.
 
         Args:
             theta: {name: array} of one VAE, without an axis of tasks.
             images: (N, H, W, 1) in [0, 1].
+            rate: of Adam.
         """
-        vae, fresh = self._vae(len(images), theta)
+        images, _ = repeated(tf.cast(images, tf.float32)[None])
+        vae, fresh = self._vae(images.shape[1])
         for name, value in theta.items():
             vae.theta[name].assign(value)
         for variable, value in zip(vae.optimizer.variables, fresh):
             variable.assign(value)
-        batch = np.asarray(images, np.float32)[None], np.zeros(1, np.int32)
-        batches = tf.data.Dataset.from_tensors(batch).repeat()
+        vae.optimizer.learning_rate = rate
+        batches = tf.data.Dataset.from_tensors((images, np.zeros(1, np.int32))).repeat()
         done = 0
         for number in steps:
             if number > done:
                 vae.fit(batches, steps_per_epoch=number - done, shuffle=False, verbose=0)
                 done = number
-            yield vae
+            yield {name: weight.numpy() for name, weight in vae.theta.items()}
+
+
+def tuner_of(model, compiled=True):
+    """The Tuner of a model's networks: one in a process, since what it compiles knows no weights."""
+    body = model.body
+    return _tuner(type(body), body.image_shape, body.latent_dim, model.body_name, body.hidden, compiled)
+
+
+@functools.lru_cache(maxsize=4)
+def _tuner(_, *networks):
+    return Tuner(*networks)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.hypervae import density
-from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, Tuner, UFitter
+from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, UFitter, tuner_of
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.vae import VAE
 from common.layers.generators import GENERATORS
@@ -51,6 +51,7 @@ class HyperVAE(VAE):
         self.hyper_latent_dim, self.summary, self.generator_name = hyper_latent_dim, summary, generator
         self.hyper_hidden, self.hyper_matrix = hyper_hidden, hyper_matrix
         super().__init__(**kwargs)
+        self._fitter = None  # made when u is fitted for the first time; it keeps its programs
 
     def create_weights(self):
         self.theta = self.add_theta(self.body.encoder_shapes(self.hyper_latent_dim))  # the hyper-encoder's
@@ -129,10 +130,15 @@ class HyperVAE(VAE):
             InputError: as `vae_for`.
         """
         task = self._as_task(images)
-        u = UFitter(self, fit_steps)(task[None], seed) if fit_steps else self.infer_u(task[None]).mean()
-        theta = single_theta(self.generate(u), self.body.shapes())
-        (vae,) = Tuner(self, tuning_rate)(theta, task, [tuning_steps])
-        return vae
+        theta = single_theta(self.generate(self.fit_u(task[None], seed, fit_steps)), self.body.shapes())
+        (tuned,) = tuner_of(self)(theta, task, [tuning_steps], tuning_rate)
+        return self.plain_vae(tuned)
+
+    def fit_u(self, images, seed=0, steps=FIT_STEPS):
+        """u (tasks, hyper_latent_dim) fitted to the images of some tasks (tasks, N, H, W, 1), see UFitter."""
+        if self._fitter is None:
+            self._fitter = UFitter(self)
+        return self._fitter(images, seed, steps) if steps else self.infer_u(tf.cast(images, tf.float32)).mean()
 
     def task_mixture(self, tasks, shares=None, compiled=True):
         """The TaskMixture of the VAEs of known tasks, for images whose task nobody tells.

@@ -20,9 +20,9 @@ of the change of a kernel; the Neural Statistician's form has no H, and biases a
 """
 UNSEEN = """\
 -ELBO of test images of classes that the training left out, nats an image, given a few other images of the class: the
-mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine-tuning's steps and rate are chosen on
-classes of the training, treated as new (their context images were trained on). Differences from {rival} are paired by
-class; the interval is a bootstrap's over classes, {level:.0%}.
+mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine-tuning's steps and rate are those that
+are best for the next fold's classes, by a model of the same kind that has not seen these. Differences from {rival} are
+paired by class; the interval is a bootstrap's over classes, {level:.0%}.
 """
 
 
@@ -71,7 +71,7 @@ def _generate(rows, records):
 
 # Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
 _OF_A_METHOD = {"fingerprint", "model", "tasks_per_step", "summary", "generator", "hyper_latent_dim", "hidden"}
-_OF_A_METHOD |= {"generate", "rank", "adaptation", "tuning_steps", "tuning_rates", "seen"}
+_OF_A_METHOD |= {"generate", "rank", "adaptation", "tuning_steps", "tuning_rates", "chooser"}
 
 
 def unseen_by_class(rows, records):

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, Tuner, UFitter
+from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, tuner_of
 from common.hypervae.density import Likelihood
 from common.hypervae.options import load_data, trained
 from common.hypervae.task_mixture import Coder
@@ -24,11 +24,13 @@ from common.runs.identity import Record
 
 NUM_FOLDS = 5
 CONTEXTS = (0, 1, 2, 5, 10, 20, 100)  # images
-# What tuning is chosen among, on known classes treated as new: contexts are training images, targets validation images.
+# What tuning is chosen among, by what is best for the next fold's classes and the model that has not seen these:
+# contexts are their training images, targets their validation images.
 TUNING_STEPS = (0, 5, 10, 20, 40, 80, 160, 320)
 TUNING_RATES = (3e-4, 1e-3)
 COLUMNS = ["dataset", "fold", "method", "num_context", "seed", "class", "neg_elbo", "nll_is", "adapt_milliseconds"]
-COLUMNS += ["tuning_steps", "tuning_rate", "parameters", "num_images", "iterations", "recipe"]
+COLUMNS += ["tuning_steps", "tuning_rate", "parameters", "num_images", "nll_num_images"]
+COLUMNS += ["iterations", "recipe"]
 KEYS = ["class"]
 CELLS = ("seed", "iterations", "recipe")  # of the training
 
@@ -38,6 +40,7 @@ class Unseen(Record):
     """What a row of unseen.csv is: a training without the held-out classes, and what is done with a context."""
 
     training: Record
+    chooser: Record | None  # the training without the next fold's classes: by these, new to it, tuning is chosen
     whole: str  # fingerprint of the data with all classes
     adaptation: str  # "none" (the model as it is, q(u)'s mean), "fitted" or "finetuned"
     num_context: int
@@ -47,9 +50,9 @@ class Unseen(Record):
     num_samples: int = 4
     repeats: int = 3  # contexts drawn for each class and size
     targets: int = 300  # images coded of each class, at most
+    nll_targets: int = 100  # of these the likelihood has, at most
     fit_steps: int = FIT_STEPS
     fit_rate: float = FIT_RATE
-    seen: int = 3  # known classes that tuning is chosen on
     draw_seed: int = 2021  # of contexts: the same for every model and seed
     evaluation_seed: int = 1
 
@@ -57,7 +60,7 @@ class Unseen(Record):
         """What is not tuned does not depend on how it would be."""
         super().__post_init__()
         if self.adaptation != "finetuned":
-            for name, value in (("tuning_steps", ()), ("tuning_rates", ()), ("seen", 0)):
+            for name, value in (("tuning_steps", ()), ("tuning_rates", ()), ("chooser", None)):
                 object.__setattr__(self, name, value)
 
 
@@ -101,11 +104,9 @@ class Adapter:
         model: a VAE or a HyperVAE.
     """
 
-    def __init__(self, model, fit_steps=FIT_STEPS, fit_rate=FIT_RATE, compiled=True):
-        self.model, self.has_u = model, hasattr(model, "infer_u")
-        self.coder = Coder(model.body, compiled)
-        self.fit = UFitter(model, fit_steps, fit_rate, compiled) if self.has_u else None
-        self._tuners, self._compiled = {}, compiled
+    def __init__(self, model, fit_steps=FIT_STEPS, compiled=True):
+        self.model, self.has_u, self.fit_steps = model, hasattr(model, "infer_u"), fit_steps
+        self.coder, self.tuner = Coder(model.body, compiled), tuner_of(model, compiled)
 
     def start(self, contexts, fitted, seed):
         """Weights {name: (repeats, ...)} for contexts (repeats, k, H, W, 1); where k is 0, those of u = 0."""
@@ -114,22 +115,17 @@ class Adapter:
             theta = self.model.weights_for(contexts, None)[0]
         elif not number:
             theta = self.model.generate(np.zeros((repeats, self.model.hyper_latent_dim), np.float32))
-        elif fitted:
-            theta = self.model.generate(self.fit(contexts, seed))
         else:
-            theta = self.model.generate(self.model.infer_u(contexts.astype(np.float32)).mean())
+            theta = self.model.generate(self.model.fit_u(contexts, seed, self.fit_steps if fitted else 0))
         stacked = stacked_theta(theta, self.model.body.shapes(), repeats)
         return {name: np.asarray(weight) for name, weight in stacked.items()}
 
     def tuned(self, theta, contexts, steps, rate):
         """Yield the weights after each of `steps`; contexts without images cannot be tuned to."""
-        if rate not in self._tuners:
-            self._tuners[rate] = Tuner(self.model, rate, self._compiled)
-        tune = self._tuners[rate]
-        runs = []
-        for i, images in enumerate(contexts):
-            own = {name: value[i] for name, value in theta.items()}
-            runs.append([_weights(vae) for vae in tune(own, images, steps)])
+        runs = [
+            list(self.tuner({name: value[i] for name, value in theta.items()}, images, steps, rate))
+            for i, images in enumerate(contexts)
+        ]
         for states in zip(*runs):
             yield {name: np.stack([state[name] for state in states]) for name in theta}
 
@@ -144,26 +140,20 @@ class Adapter:
         return float(self.coder.neg_log_likelihoods(theta, repeats, x, seed, num_importance_samples).mean())
 
 
-def _weights(vae):
-    return {name: weight.numpy() for name, weight in vae.theta.items()}
-
-
-def choose_tuning(adapter, record, data):
-    """Steps and rate of tuning with which classes that the model knows are coded shortest when treated as new ones.
-
-    Their context images were trained on, those that are coded were not.
+def choose_tuning(adapter, record, whole, held_out):
+    """Steps and rate of tuning with which classes that a model has not seen are coded shortest.
 
     Args:
-        data: the Dataset of the training.
+        adapter: of the record's `chooser`; whole: the Dataset with all classes; held_out: those that it has not seen.
 
     Returns:
         (steps, rate)
     """
-    labels = np.linspace(0, data.num_classes - 1, record.seen).round().astype(int)
     nats = {}
-    for label, rate in itertools.product(np.unique(labels), record.tuning_rates):
-        contexts = contexts_of(data.x[data.y == label], int(label), record.num_context, 1, record.draw_seed)
-        targets = data.x_validation[data.y_validation == label][: record.targets]
+    for label, rate in itertools.product(held_out, record.tuning_rates):
+        members = whole.x[whole.y == label]
+        contexts = contexts_of(members, label, record.num_context, 1, record.draw_seed)
+        targets = whole.x_validation[whole.y_validation == label][: record.targets]
         theta = adapter.start(contexts, True, record.evaluation_seed)
         tuned = adapter.tuned(theta, contexts, record.tuning_steps, rate)
         for steps, weights in zip(record.tuning_steps, tuned):
@@ -173,16 +163,15 @@ def choose_tuning(adapter, record, data):
     return min(nats, key=lambda choice: np.mean(nats[choice]))
 
 
-def measure(record, adapter, whole, held_out, seen):
+def measure(record, adapter, whole, held_out, choose):
     """A row of unseen.csv for each held-out class, without its labels; none where a class has too few images.
 
     Args:
-        whole: the Dataset with all classes, from which contexts and targets come; seen: that of the training.
+        adapter: of the record's training; whole: the Dataset with all classes, from which contexts and targets come.
+        choose: gives (steps, rate) of tuning; called where there is something to tune to.
     """
-    steps, rate = 0, 0.0
     tunes = record.adaptation == "finetuned" and record.num_context > 0
-    if tunes:
-        steps, rate = choose_tuning(adapter, record, seen)
+    steps, rate = choose() if tunes else (0, 0.0)
     rows = []
     for label in held_out:
         members = whole.x[whole.y == label]
@@ -193,19 +182,20 @@ def measure(record, adapter, whole, held_out, seen):
         for _ in range(1 if rows else 2):  # the first class twice: then all programs are compiled
             started = time.perf_counter()
             theta = adapter.start(contexts, record.adaptation != "none", record.evaluation_seed)
-            if tunes and steps:
+            if steps:
                 (theta,) = adapter.tuned(theta, contexts, [steps], rate)
             milliseconds = 1e3 * (time.perf_counter() - started) / record.repeats
-        number = record.likelihood.num_importance_samples
+        number, few = record.likelihood.num_importance_samples, targets[: record.nll_targets]
         rows.append(
             {
                 "class": int(label),
                 "neg_elbo": adapter.lengths(theta, targets, record.evaluation_seed, record.num_samples),
-                "nll_is": adapter.nll(theta, targets, record.evaluation_seed, number) if number else float("nan"),
+                "nll_is": adapter.nll(theta, few, record.evaluation_seed, number) if number else float("nan"),
                 "adapt_milliseconds": milliseconds,
                 "tuning_steps": steps,
                 "tuning_rate": rate,
                 "num_images": len(targets),
+                "nll_num_images": len(few) if number else 0,
             }
         )
     return rows
@@ -215,19 +205,27 @@ def measured(job):
     """Train one run without a fold's classes if it is missing, and measure what it makes of them; rows of unseen.csv.
 
     Args:
-        job: (options, Settings, the data set's name or path, fold, Unseen records of that training).
+        job: (options, Settings, the data set's name or path, fold, Unseen records of that training as of `plan`).
     """
     args, settings, name, fold, records = job
     whole = load_data(args, name)
-    held_out = folds(whole.num_classes)[fold]
-    seen = without(whole, held_out)
-    run = functools.cache(lambda: trained(args, settings, seen))
-    adapter = functools.cache(lambda: Adapter(run().model, records[0].fit_steps, records[0].fit_rate))
+    all_folds = folds(whole.num_classes)
+    held_out, following = all_folds[fold], all_folds[(fold + 1) % len(all_folds)]
+    run = functools.cache(lambda: trained(args, settings, without(whole, held_out)))
+    adapter = functools.cache(lambda: Adapter(run().model, records[0].fit_steps))
+
+    @functools.cache
+    def chooser():
+        return Adapter(trained(args, records[-1].chooser, without(whole, following)).model, records[0].fit_steps)
+
     rows = []
     for record in records:
 
         def made(record=record):
-            found = {"rows": measure(record, adapter(), whole, held_out, seen)}
+            def choose():
+                return choose_tuning(chooser(), record, whole, following)
+
+            found = {"rows": measure(record, adapter(), whole, held_out, choose)}
             commits = {"trained_at": run().trained_at, "evaluated_at": results.commit()}
             return found | {"parameters": run().model.count_params()} | commits
 
@@ -240,13 +238,16 @@ def measured(job):
     return rows
 
 
-def plan(settings, whole, likelihood):
+def plan(settings, chooser, whole, likelihood):
     """The Unseen records of one training: every adaptation and number of context images.
 
     Where there is no context, or a VAE has no use for it, all adaptations are one.
+
+    Args:
+        chooser: the Settings of the same model without the next fold's classes; whole: the data's fingerprint.
     """
     return [
-        Unseen(settings, whole, adaptation, number, likelihood, TUNING_STEPS, TUNING_RATES)
+        Unseen(settings, chooser, whole, adaptation, number, likelihood, TUNING_STEPS, TUNING_RATES)
         for adaptation in adaptations(settings)
         for number in CONTEXTS
         if number == 0 and adaptation == "none" or number and (adaptation, settings.model) != ("none", "vae")

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypervae.toy import bars
 
 from common.hypervae import density
-from common.hypervae.adaptation import JUDGED_BY, Tuner, UFitter
+from common.hypervae.adaptation import JUDGED_BY, TOGETHER, UFitter, repeated, tuner_of
 from common.hypervae.hypervae import HyperVAE
 
 pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
@@ -27,7 +27,7 @@ def model():
 def test_fitted_u_codes_its_images_shorter(model):
     x = tf.constant(TASKS)
     start = model.infer_u(x).mean()
-    fitted = UFitter(model, steps=60)(TASKS)
+    fitted = UFitter(model)(TASKS, steps=60)
     assert (code_length(model, fitted, x) < code_length(model, start, x)).numpy().all()
 
 
@@ -35,12 +35,13 @@ def test_fitted_u_codes_its_images_shorter(model):
 def test_fitted_u_is_never_worse_by_the_draws_that_judge(model, steps, rate):
     """A rate that throws u far away: then q(u)'s mean is what comes back."""
     x, start = tf.constant(TASKS), model.infer_u(tf.constant(TASKS)).mean()
-    fitted = UFitter(model, steps, rate)(TASKS, seed=3)
+    fitted = UFitter(model, rate)(TASKS, 3, steps)
     judge = tf.random.fold_in(tf.constant([3, 1]), steps)
 
     def judged(u):
-        own = density.code_length(model.body, model.generate(u), x, judge, 0.0, JUDGED_BY)
-        return tf.reduce_sum(own.reconstruction + own.kl_z, 1) - density.standard_normal(u).log_prob(u)
+        images, copies = repeated(x)
+        own = density.code_length(model.body, model.generate(u), images, judge, 0.0, JUDGED_BY)
+        return tf.reduce_sum(own.reconstruction + own.kl_z, 1) / copies - density.standard_normal(u).log_prob(u)
 
     assert (judged(fitted) <= judged(start) + 1e-3).numpy().all()
     if rate == 100.0:
@@ -48,7 +49,8 @@ def test_fitted_u_is_never_worse_by_the_draws_that_judge(model, steps, rate):
 
 
 def test_tasks_are_fitted_each_on_its_own(model):
-    together, alone = UFitter(model, 10)(TASKS), UFitter(model, 10)(TASKS[:1])
+    fit = UFitter(model)
+    together, alone = fit(TASKS, steps=10), fit(TASKS[:1], steps=10)
     # Their draws of z differ with the shape; their ends do so little.
     assert np.abs(together[0] - alone[0]).max() < 0.5 * np.abs(together - model.infer_u(TASKS).mean()).max() + 0.2
 
@@ -57,18 +59,27 @@ def test_tuning_begins_with_the_given_weights_each_time(model):
     images = TASKS[1]
     vae = model.vae_for(images)
     theta = {name: weight.numpy() for name, weight in vae.theta.items()}
-    tune = Tuner(model, rate=1e-2)
+    tune = tuner_of(model)
+    assert tuner_of(HyperVAE(summary="mean", **SMALL)) is tune  # a program knows no weights
     lengths = []
     for _ in range(2):
         own = []
-        for tuned in tune(theta, images, [0, 5, 40]):
-            own.append(float(tf.reduce_mean(code_of(tuned, images))))
+        for tuned in tune(theta, images, [0, 5, 40], rate=1e-2):
+            own.append(float(tf.reduce_mean(code_of(model.plain_vae(tuned), images))))
         lengths.append(own)
     np.testing.assert_allclose(lengths[0], lengths[1], rtol=1e-5)  # the second call is not the first one's continuation
     np.testing.assert_allclose(lengths[0][0], tf.reduce_mean(code_of(vae, images)), rtol=1e-5)
     assert lengths[0][0] > lengths[0][1] > lengths[0][2]
     for number in (1, 2, 3):  # contexts of other sizes
         assert len(list(tune(theta, images[:number], [0, 2]))) == 2
+    assert len(tune._of_size) == 2  # of 100 and of 99 images
+
+
+@pytest.mark.parametrize("number, total", [(1, 100), (20, 100), (33, 99), (100, 100), (101, 101), (250, 250)])
+def test_few_images_are_repeated_a_whole_number_of_times(number, total):
+    images, copies = repeated(tf.range(number)[None, :, None])
+    assert images.shape[1] == total == copies * number and total <= max(TOGETHER, number)
+    assert set(np.bincount(images.numpy().ravel())) == {copies}
 
 
 def code_of(vae, images):

@@ -147,18 +147,22 @@ def test_no_context_is_the_priors_mean_and_a_fitted_one_no_worse(choice, trained
     assert nats[1] < nats[0] + 1.0
 
 
-def test_tuning_is_chosen_on_seen_classes_and_rows_name_the_class(monkeypatch, trained_bars):
+def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monkeypatch, trained_bars):
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 30))
     monkeypatch.setattr(unseen, "TUNING_RATES", (1e-2,))
     data, own = bars(), settings(summary="mean", generator="layerwise")
     adapter = unseen.Adapter(trained_bars, fit_steps=5, compiled=False)
-    records = {(r.adaptation, r.num_context): r for r in unseen.plan(own, "whole", FEW)}
+    chooser = dataclasses.replace(own, fingerprint="without the next fold's classes")
+    records = {(r.adaptation, r.num_context): r for r in unseen.plan(own, chooser, "whole", FEW)}
     assert len(records) == 1 + 3 * 6 and len({r.digest for r in records.values()}) == len(records)
-    assert len(unseen.plan(settings(model="vae"), "whole", FEW)) == 1 + 6
-    rows = unseen.measure(records["finetuned", 5], adapter, data, (0, 2), data)
-    assert [row["class"] for row in rows] == [0, 2] and {row["tuning_steps"] for row in rows} <= {0, 30}
+    assert {key for key, record in records.items() if record.chooser} == {k for k in records if k[0] == "finetuned"}
+    assert len(unseen.plan(settings(model="vae"), settings(model="vae"), "whole", FEW)) == 1 + 6
+    choose = lambda: unseen.choose_tuning(adapter, records["finetuned", 5], data, (1,))  # noqa: E731
+    assert choose() in {(0, 1e-2), (30, 1e-2)}
+    rows = unseen.measure(records["finetuned", 5], adapter, data, (0, 2), lambda: (30, 1e-2))
+    assert [(row["class"], row["tuning_steps"], row["tuning_rate"]) for row in rows] == [(0, 30, 1e-2), (2, 30, 1e-2)]
     too_many = dataclasses.replace(records["none", 100], num_context=10_000)
-    assert unseen.measure(too_many, adapter, data, (0,), data) == []
+    assert unseen.measure(too_many, adapter, data, (0,), None) == []
     assert all(row["nll_is"] < row["neg_elbo"] + 0.5 and row["adapt_milliseconds"] > 0 for row in rows)
 
 
@@ -171,7 +175,7 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
                 own = own.__class__(**{**own.__dict__, "generator": "layerwise" if model == "hypervae" else "none"})
                 # With a rival that is tuned and a model that is not: still one protocol.
                 adaptation = "finetuned" if model == "vae" else "none"
-                record = unseen.Unseen(own, "whole", adaptation, 5, FEW, (0, 5), (1e-3,))
+                record = unseen.Unseen(own, own, "whole", adaptation, 5, FEW, (0, 5), (1e-3,))
                 row = {
                     "run": record,
                     "dataset": "mnist",
