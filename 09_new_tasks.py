@@ -25,7 +25,6 @@ OF_TABLE = {
     "generate": ("bias", "scale_bias", "neural_statistician", "encoder", "decoder", "hypervae"),
     "unseen": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae"),
 }
-RANKS = (1, 5, 40)  # beside the usual one
 GENERATE = ["dataset", "generate", "rank", "part", "seed", "parameters", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
 GENERATE += ["recipe", "iterations"]
 
@@ -40,8 +39,9 @@ def trainings(args, data, table):
     for recipe, seed, peer in itertools.product(args.recipe, args.seeds, peers_of(args, table)):
         yield options.peer_settings(args, data, peer, recipe, seed)
         if table == "generate" and peer == "hypervae":
-            for rank in RANKS:
-                yield options.peer_settings(args, data, peer, recipe, seed, rank=rank)
+            for rank in args.ranks:
+                if rank != args.rank:
+                    yield options.peer_settings(args, data, peer, recipe, seed, rank=rank)
 
 
 def write_told(args, loaded, folder):
@@ -123,6 +123,8 @@ def main():
     group.add_argument("--num-nll-images", type=cli.whole_number, default=2000, help=images)
     part = "of `told` and `generate`: validation for choosing settings (test)"
     group.add_argument("--evaluate-on", choices=("test", "validation"), default="test", help=part)
+    ranks = "of `generate`: HyperVAE's ranks beside --rank (1 5 40)"
+    group.add_argument("--ranks", type=cli.positive_int, nargs="*", default=[1, 5, 40], help=ranks)
     args = parser.parse_args()
     if args.model != ["all"]:
         raise InputError("the models of these tables have names of their own: give --peer in place of --model")

@@ -16,7 +16,7 @@ from common.hypervae.vae import VAE
 FIT_STEPS, FIT_RATE = 50, 0.1
 JUDGED_BY = 8  # draws of z by which a fitted u is compared with where it began
 TUNING_RATE = 3e-4
-TOGETHER = 100  # images a step: fewer are repeated, each copy with a z of its own, so that most sizes share a program
+TOGETHER = 20  # images a step: fewer are repeated, each copy with a z of its own, so that most sizes share a program
 
 
 def repeated(images):

@@ -9,7 +9,7 @@ from common.hypervae import density
 from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, UFitter, tuner_of
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.vae import VAE
-from common.layers.generators import GENERATORS
+from common.layers.generators import CHANGE_SCALE, GENERATORS
 from common.layers.kernels import single_theta
 
 SUMMARIES = ("draw", "mean", "set")
@@ -29,6 +29,7 @@ class HyperVAE(VAE):
         hyper_hidden: units of the hyper-decoder's dense layer.
         hyper_matrix: side of the square matrix H, and so the rank of what u changes in a weight.
         generate: what of theta is generated, one of GENERATED; the layerwise generator's.
+        change_scale: size of what u changes in a weight at the start; not of the generator "concatenation".
     """
 
     mixed_batches = False
@@ -41,6 +42,7 @@ class HyperVAE(VAE):
         hyper_hidden=100,
         hyper_matrix=20,
         generate="all",
+        change_scale=CHANGE_SCALE,
         **kwargs,
     ):
         if summary not in SUMMARIES or generator not in GENERATORS:
@@ -49,7 +51,7 @@ class HyperVAE(VAE):
             raise ValueError(f"the generator {generator} makes all weights, not {generate}")
         self.generate_name = generate
         self.hyper_latent_dim, self.summary, self.generator_name = hyper_latent_dim, summary, generator
-        self.hyper_hidden, self.hyper_matrix = hyper_hidden, hyper_matrix
+        self.hyper_hidden, self.hyper_matrix, self.change_scale = hyper_hidden, hyper_matrix, change_scale
         super().__init__(**kwargs)
         self._fitter = None  # made when u is fitted for the first time; it keeps its programs
 
@@ -75,7 +77,8 @@ class HyperVAE(VAE):
             ],
             name="hyper_decoder",
         )
-        options = {"generate": self.generate_name} if self.generator_name == "layerwise" else {}
+        options = {"change_scale": self.change_scale}
+        options |= {"generate": self.generate_name} if self.generator_name == "layerwise" else {}
         self.generator = GENERATORS[self.generator_name](self.body.shapes(), (side, side), name="generator", **options)
 
     def infer_u(self, x, mask=None):
@@ -186,4 +189,5 @@ class HyperVAE(VAE):
             "hyper_hidden": self.hyper_hidden,
             "hyper_matrix": self.hyper_matrix,
             "generate": self.generate_name,
+            "change_scale": self.change_scale,
         }

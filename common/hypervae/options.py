@@ -98,6 +98,8 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     )
     train.add_argument("--generate", choices=GENERATED, default="all", help="what of theta is generated (all)")
     train.add_argument("--rank", type=positive_int, default=20, help="side of the matrix H (20)")
+    scale = "size of what u changes in theta at the start of training (0.1)"
+    train.add_argument("--change-scale", type=positive_float, default=0.1, help=scale)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
     return p
 
@@ -112,7 +114,7 @@ def settings_for(args, data, model, recipe, seed):
 
     given = {name: getattr(args, name) for name in RECIPES[recipe] if getattr(args, name) is not None}
     own = ("iterations", "batch_size", "latent_dim", "hyper_latent_dim", "generator", "binarize")
-    own += ("generate", "rank", "hidden")
+    own += ("generate", "rank", "hidden", "change_scale")
     if args.generate != "all" and args.generator != "layerwise":
         raise InputError(f"--generate {args.generate} is of the layerwise generator: leave --generator out")
     shared = {name: getattr(args, name) for name in own}

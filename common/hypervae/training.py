@@ -14,6 +14,7 @@ from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
 from common.hypervae.tasks import training_batches
 from common.hypervae.vae import VAE
+from common.layers.generators import CHANGE_SCALE
 from common.runs.checkpoints import Checkpoint, exclusive, resume
 from common.runs.identity import Record, added, label
 
@@ -49,6 +50,7 @@ class Settings(Record):
     hidden: int = added(0)  # units of the main networks' dense layers; 0: the body's own
     generate: str = added("all")  # what of theta is generated
     rank: int = added(20)  # of what u changes in a weight: the side of H
+    change_scale: float = added(CHANGE_SCALE)  # of that change at the start
 
     def __post_init__(self):
         """What a model does not use must not split its checkpoints."""
@@ -57,9 +59,9 @@ class Settings(Record):
         if self.model == "vae":
             unused |= {"tasks_per_step": 1}
         if self.model != "hypervae":
-            unused |= {"summary": "none", "generator": "none", "hyper_latent_dim": 0, "generate": "all", "rank": 20}
-        elif self.generator == "concatenation":
-            unused |= {"generate": "all", "rank": 20}
+            unused |= {"summary": "none", "generator": "none", "hyper_latent_dim": 0}
+        if self.model != "hypervae" or self.generator == "concatenation":
+            unused |= {"generate": "all", "rank": 20, "change_scale": CHANGE_SCALE}
         for name, value in unused.items():
             object.__setattr__(self, name, value)
 
@@ -99,13 +101,14 @@ def build_networks(
     hidden=0,
     generate="all",
     rank=20,
+    change_scale=CHANGE_SCALE,
 ):
     """An untrained model; the seed decides its initial weights, and later its draws in training.
 
     Args:
         model: one of MODELS.
         num_classes: MetaVAE's decoders, the classes that CVAE is told; hyper_latent_dim, summary, generator, generate,
-            rank: HyperVAE's. The others ignore them.
+            rank, change_scale: HyperVAE's. The others ignore them.
         kl_warmup: iterations, see VAE; hidden: units of the dense layers, 0 for the body's own.
     """
     keras.utils.set_random_seed(seed)
@@ -115,7 +118,7 @@ def build_networks(
         return VAE(**common)
     if model in ("metavae", "cvae"):
         return {"metavae": MetaVAE, "cvae": CVAE}[model](num_tasks=num_classes, **common)
-    common |= {"generate": generate, "hyper_matrix": rank}
+    common |= {"generate": generate, "hyper_matrix": rank, "change_scale": change_scale}
     return HyperVAE(hyper_latent_dim=hyper_latent_dim, summary=summary, generator=generator, **common)
 
 
@@ -123,6 +126,7 @@ def build_model(settings, data):
     """An untrained, compiled model for a Dataset's shapes and kind; the seed decides its initial weights."""
     warmup = round(settings.kl_warmup * settings.iterations)
     own = ("latent_dim", "hyper_latent_dim", "summary", "generator", "seed", "hidden", "generate", "rank")
+    own += ("change_scale",)
     options = {name: getattr(settings, name) for name in own}
     model = build_networks(settings.model, data.image_shape, data.num_classes, data.body, kl_warmup=warmup, **options)
     rate = settings.learning_rate

@@ -9,9 +9,8 @@ import tensorflow as tf
 from common.layers.kernels import FactoredKernel, ScaledKernel, initializer
 
 LINE = 16  # numbers: in block generation each weight starts at a whole line of 64 bytes, where it need not be copied
-CHANGE_SCALE = (
-    0.1  # std of U H V, for H of unit variance, against 1 / sqrt(rows + columns): training starts near a plain VAE
-)
+# Standard deviation of U H V at the start, for H of unit variance, against 1 / sqrt(rows + columns): near a plain VAE.
+CHANGE_SCALE = 0.1
 
 
 @keras.saving.register_keras_serializable(package="hypervae")
@@ -146,7 +145,7 @@ class BlockGenerator(keras.layers.Layer):
     dimension, and one batched matrix layer W_i = U_i H V_i + B_i generates the stack.
     """
 
-    def __init__(self, shapes, input_shape_of_h=(20, 20), block=200, **kwargs):
+    def __init__(self, shapes, input_shape_of_h=(20, 20), change_scale=CHANGE_SCALE, block=200, **kwargs):
         super().__init__(**kwargs)
         self.shapes, self.block = dict(shapes), block
         inner_rows, inner_columns = input_shape_of_h
@@ -162,7 +161,7 @@ class BlockGenerator(keras.layers.Layer):
         self.right = self.add_weight(
             shape=(self.num_blocks, inner_columns, block),
             name="right",
-            initializer=keras.initializers.RandomNormal(stddev=CHANGE_SCALE / math.sqrt(inner_columns * 2 * block)),
+            initializer=keras.initializers.RandomNormal(stddev=change_scale / math.sqrt(inner_columns * 2 * block)),
         )
         self.base = self.add_weight(shape=(self.num_blocks, block, block), name="base", initializer=self._initial_base)
         self.built = True

@@ -69,8 +69,8 @@ def test_each_setting_is_another_run_and_another_row_and_labels_are_not(tmp_path
 @pytest.mark.parametrize(
     "model, unused",
     [
-        ("vae", ["tasks_per_step", "summary", "generator", "hyper_latent_dim", "generate", "rank"]),
-        ("metavae", ["summary", "generator", "hyper_latent_dim", "generate", "rank"]),
+        ("vae", ["tasks_per_step", "summary", "generator", "hyper_latent_dim", "generate", "rank", "change_scale"]),
+        ("metavae", ["summary", "generator", "hyper_latent_dim", "generate", "rank", "change_scale"]),
     ],
 )
 def test_what_a_model_does_not_use_does_not_split_its_runs(model, unused):
