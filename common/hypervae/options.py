@@ -33,6 +33,13 @@ PEERS = {
     **{name: {"model": "hypervae", "generate": name} for name in ("bias", "scale_bias", "encoder", "decoder")},
     "hypervae": {"model": "hypervae"},
 }
+# Peers whose tasks are found, not labelled: {peer: as which one it is trained}.
+CLUSTERED = {"cvae_clusters": "cvae", "hypervae_clusters": "hypervae"}
+TABLES = {  # of new tasks, and their peers
+    "told": ("vae", "vae_wide", "cvae", "metavae", "hypervae", *CLUSTERED),
+    "generate": ("bias", "scale_bias", "neural_statistician", "encoder", "decoder", "hypervae"),
+    "unseen": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae"),
+}
 
 
 DATA_HELP = (
@@ -133,6 +140,24 @@ def peer_settings(args, data, peer, recipe, seed, **changes):
     """The Settings of one of PEERS; `changes` of the options come on top."""
     chosen = {"hidden": 0, "generator": "layerwise", "generate": "all"} | PEERS[peer] | changes
     return settings_for(argparse.Namespace(**vars(args) | chosen), data, chosen["model"], recipe, seed)
+
+
+def tables_of_peers(args):
+    """The tables of new tasks that --table asks for, or all that have one of the models of --peer.
+
+    Raises:
+        InputError: a table without any of them, and options that peers have of their own.
+    """
+    if args.model != ["all"]:
+        raise InputError("the models of these tables have names of their own: give --peer in place of --model")
+    if (args.hidden, args.generator, args.generate) != (0, "layerwise", "all"):
+        raise InputError("the models have --hidden, --generator and --generate of their own: leave these out")
+    having = [table for table, peers in TABLES.items() if not args.peer or set(peers) & set(args.peer)]
+    for table in args.table or having:
+        if table not in having:
+            known = ", ".join(TABLES[table])
+            raise InputError(f"table {table} has none of these models: choose --peer among {known}")
+    return args.table or having
 
 
 def load_data(args, name):

@@ -11,11 +11,12 @@ import numpy as np
 
 from common.hypervae import task_mixture
 from common.hypervae.density import Evaluator, Likelihood, nll_subset
+from common.hypervae.found_tasks import with_found_tasks
 from common.hypervae.grouping import ROUNDS, Heap
 from common.hypervae.options import load_data, trained
 from common.hypervae.task_mixture import MIXTURE_SAMPLES
 from common.runs import results
-from common.runs.identity import Record
+from common.runs.identity import Record, added
 
 NOTHING = "nothing"
 # {way: what is told}; a way that a model has not is left out.
@@ -29,13 +30,14 @@ TOLD = {
     "by_label_drawn": "up to 100 test images of its class; u is drawn",
     "unsorted": "up to 100 test images of all classes",
     "mixture": NOTHING,
+    "clusters": NOTHING,  # the mixture of tasks that nobody labelled
     "heap": "up to 2,000 test images, which it sorts itself",
 }
 WAYS = {
     "vae": ("alone",),
-    "cvae": ("class", "mixture"),
-    "metavae": ("class", "mixture"),
-    "hypervae": (*(way for way in TOLD if way.startswith("by_label")), "unsorted", "mixture", "heap"),
+    "cvae": ("class", "mixture", "clusters"),
+    "metavae": ("class", "mixture", "clusters"),
+    "hypervae": (*(way for way in TOLD if way.startswith("by_label")), "unsorted", "mixture", "clusters", "heap"),
 }
 COUNTED = ("parameters", "num_images", "nll_num_images")
 NUM_SAMPLES = 4  # draws of z, as in Table 1
@@ -57,6 +59,7 @@ class Told(Record):
     heap_images: int = 2_000  # test images that a model sorts by itself, ...
     heap_groups: int = 10  # ... into at most so many groups
     heap_rounds: int = ROUNDS
+    tasks: Record | None = added(None)  # FoundTasks that the training had in place of classes
 
 
 def family(settings):
@@ -73,16 +76,18 @@ def method(settings, way):
     return family(settings) if way in ("alone", "class") else f"{family(settings)}_{way}"
 
 
-def measure(told, model, data, compiled=True):
+def measure(told, model, data, tasks=None, compiled=True):
     """Nats an image: {neg_elbo, nll_is, ...}, columns of told.csv; both lengths hold KL(u)/n where u is paid for.
 
     Args:
-        told: a Told; model: its training's; data: the Dataset.
+        told: a Told; model: its training's; data: the Dataset, whose labels say what is told; tasks: the same with the
+            tasks of the training as labels, where these are others.
     """
     x, y = data.part(told.part)
-    if told.way in ("mixture", "heap"):
-        make = {"mixture": _mixture, "heap": _heap}[told.way]
-        return make(told, model, data, x, y, compiled)
+    if told.way in ("mixture", "clusters"):
+        return _mixture(told, model, tasks or data, x, y, compiled)
+    if told.way == "heap":
+        return _heap(told, model, x, y, compiled)
     size = int(told.way.rpartition("_")[2]) if told.way[-1].isdecimal() else 100
     labels = np.zeros_like(y) if told.way == "unsorted" else y
     options = dict(num_samples=told.num_samples, num_importance_samples=told.likelihood.num_importance_samples)
@@ -99,8 +104,8 @@ def mixture_of(model, data, images, compiled=True):
     return model.task_mixture(tasks, np.bincount(data.y), compiled)
 
 
-def _mixture(told, model, data, x, y, compiled):
-    mixture = mixture_of(model, data, told.mixture_images, compiled)
+def _mixture(told, model, tasks, x, y, compiled):
+    mixture = mixture_of(model, tasks, told.mixture_images, compiled)
     lengths = mixture.mixed(mixture.code_lengths(x, told.evaluation_seed, told.num_samples))
     found = {"neg_elbo": lengths.mean(), "nll_is": np.nan, "num_images": len(x), "nll_num_images": 0}
     if told.likelihood.num_importance_samples:
@@ -110,18 +115,22 @@ def _mixture(told, model, data, x, y, compiled):
     return found
 
 
-def _heap(told, model, _, x, y, compiled):
+def _heap(told, model, x, y, compiled):
     chosen = nll_subset(y, told.heap_images, told.evaluation_seed)
     heap = Heap(model, x[chosen], told.evaluation_seed, told.num_samples, compiled)
     heap.group(told.heap_groups, told.heap_rounds)
     return {"neg_elbo": heap.nats(), "nll_is": np.nan, "num_images": len(chosen), "nll_num_images": 0}
 
 
-def plan(settings, part, likelihood, ways=None):
-    """The Told records of one training."""
-    own = [way for way in WAYS[settings.model] if ways is None or way in ways]
-    mixed = dict.fromkeys(("mixture", "heap"), MIXTURE_SAMPLES)
-    return [Told(settings, way, part, likelihood, mixed.get(way, NUM_SAMPLES)) for way in own]
+def plan(settings, part, likelihood, ways=None, tasks=None):
+    """The Told records of one training: in all ways that it has, or those of `ways`.
+
+    Args:
+        tasks: FoundTasks that it had in place of classes; then nothing can be told, and there is one way.
+    """
+    own = [way for way in WAYS[settings.model] if way in (ways or TOLD) and (way == "clusters") == bool(tasks)]
+    mixed = dict.fromkeys(("mixture", "clusters", "heap"), MIXTURE_SAMPLES)
+    return [Told(settings, way, part, likelihood, mixed.get(way, NUM_SAMPLES), tasks=tasks) for way in own]
 
 
 def measured(job):
@@ -131,12 +140,13 @@ def measured(job):
         job: (options, Settings, the data set's name or path, Told records of that training).
     """
     args, settings, name, records = job
-    data, rows = load_data(args, name), []
-    run = functools.cache(lambda: trained(args, settings, data))
+    data, rows, found = load_data(args, name), [], records[0].tasks
+    tasks = with_found_tasks(args, found, data) if found else data
+    run = functools.cache(lambda: trained(args, settings, tasks))
     for record in records:
 
         def made(record=record):
-            values = measure(record, run().model, data) | {"parameters": run().model.count_params()}
+            values = measure(record, run().model, data, tasks) | {"parameters": run().model.count_params()}
             commits = {"trained_at": run().trained_at, "evaluated_at": results.commit()}
             counted = {column: int(value) for column, value in values.items() if column in COUNTED}
             return {column: float(value) for column, value in values.items()} | counted | commits

@@ -75,6 +75,17 @@ def folds(num_classes):
     return [tuple(range(fold, num_classes, NUM_FOLDS)) for fold in range(min(NUM_FOLDS, num_classes))]
 
 
+def check_folds(chosen, name, num_classes):
+    """Refuse folds that a data set has not.
+
+    Raises:
+        InputError: the number of a fold that is too large, or no class left to train on.
+    """
+    number = len(folds(num_classes))
+    if max(chosen or [0]) >= number:
+        raise InputError(f"{name} has {num_classes} classes, and so folds 0 to {number - 1}: choose --folds")
+
+
 def without(data, held_out):
     """The Dataset without the held-out classes, for training."""
     return datasets.restrict(data, [label for label in range(data.num_classes) if label not in held_out])

@@ -1,5 +1,6 @@
 """New tasks: what is told, heaps that a model sorts itself, classes that no training saw."""
 
+import argparse
 import dataclasses
 
 import numpy as np
@@ -7,10 +8,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from hypervae.toy import SmallBody, bars, settings
+from sklearn.metrics import adjusted_rand_score
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import new_tasks_report, options, told, unseen
+from common.hypervae import found_tasks, new_tasks_report, options, told, unseen
 from common.hypervae.bodies import BODIES, ConvBody
 from common.hypervae.density import Likelihood, nll_subset
 from common.hypervae.grouping import Heap
@@ -46,8 +48,22 @@ def test_every_way_is_measured(model, trained_bars):
         assert record.way == "heap" or found["nll_is"] < found["neg_elbo"] + 0.5
         without = dataclasses.replace(record, likelihood=Likelihood(0, 0))
         assert np.isnan(told.measure(without, network, bars(), compiled=False)["nll_is"])
-    assert len(set(names)) == len(told.WAYS[model])
+    of_classes = set(told.WAYS[model]) - {"clusters"}
+    assert len(set(names)) == len(of_classes)
     assert len({record.digest for record in told.plan(own, "test", FEW)}) == len(names)
+    on_found_tasks = told.plan(own, "test", FEW, tasks=found_tasks.FoundTasks(own, 3))
+    assert [record.way for record in on_found_tasks] == ["clusters"] * ("clusters" in told.WAYS[model])
+
+
+def test_tasks_are_found_where_nobody_labelled_them(tmp_path):
+    args = argparse.Namespace(results_dir=tmp_path, tensorboard=False)
+    vae = settings(model="vae", iterations=600, learning_rate=5e-3, kl_warmup=0.5)
+    tasks = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, 3), bars())
+    for part in found_tasks.PARTS:
+        assert adjusted_rand_score(getattr(bars(), f"y{part}"), getattr(tasks, f"y{part}")) > 0.4  # chance: 0
+    assert tasks.num_classes == 3 and tasks.fingerprint() != bars().fingerprint() and tasks.name == "bars-3-clusters"
+    again = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, 3), bars())
+    assert again.fingerprint() == tasks.fingerprint()
 
 
 def test_less_told_costs_more(trained_bars):

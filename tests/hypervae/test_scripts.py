@@ -258,12 +258,13 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, write_npz, monkey
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 3))
     folder = tmp_path / "results"
     options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--num-importance-samples", 2, *SHORT]
-    peers = ["--peer", "vae", "hypervae", "--ranks", 5]
+    peers = ["--peer", "vae", "hypervae", "cvae_clusters", "--ranks", 5, "--clusters", 3]
     done = call("09_new_tasks.py", *options, *peers, "--folds", 0)
     assert done.returncode == 0, done.stderr
     stage = folder / "09_new_tasks"
     told, generate, new = (results.read_rows(stage / f"{name}.csv") for name in ("told", "generate", "unseen"))
-    assert set(told["method"]) == {"vae", *(f"hypervae_{way}" for way in WAYS["hypervae"])}
+    ways = set(WAYS["hypervae"]) - {"clusters"}
+    assert set(told["method"]) == {"vae", "cvae_clusters", *(f"hypervae_{way}" for way in ways)}
     assert sorted(zip(generate["generate"], generate["rank"])) == [("hypervae", rank) for rank in (5, 20)]
     by_label = told.set_index("method").loc["hypervae_by_label", "neg_elbo"]
     assert generate.query("generate == 'hypervae' and rank == 20")["neg_elbo"].item() == pytest.approx(

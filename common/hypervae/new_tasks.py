@@ -1,0 +1,69 @@
+"""What the tables of new tasks need: which models are trained, and how each is measured.
+
+A job is (options, Settings, the data set's name or path, ..., the records of its measurements).
+"""
+
+import itertools
+
+from common.hypervae import told, unseen
+from common.hypervae.density import Likelihood
+from common.hypervae.found_tasks import FoundTasks, with_found_tasks
+from common.hypervae.options import CLUSTERED, PEERS, TABLES, peer_settings
+
+
+def trainings(args, data, table):
+    """The Settings of every peer, recipe and seed that a table asks for, but for peers on found tasks."""
+    peers = [peer for peer in TABLES[table] if peer in PEERS and peer in (args.peer or TABLES[table])]
+    for recipe, seed, peer in itertools.product(args.recipe, args.seeds, peers):
+        yield peer_settings(args, data, peer, recipe, seed)
+        if table == "generate" and peer == "hypervae":
+            for rank in args.ranks:
+                if rank != args.rank:
+                    yield peer_settings(args, data, peer, recipe, seed, rank=rank)
+
+
+def told_jobs(args, loaded):
+    """Jobs of told.measured for the data sets {name or path: Dataset}: all that knows the classes, or no tasks."""
+    return [
+        (args, settings, name, told.plan(settings, args.evaluate_on, _likelihood(args)))
+        for name, data in loaded.items()
+        for settings in trainings(args, data, "told")
+    ]
+
+
+def found_tasks_jobs(args, loaded):
+    """Jobs of told.measured for models of tasks that nobody labelled; trains the VAEs that find them."""
+    jobs = []
+    peers = [peer for peer in CLUSTERED if peer in (args.peer or CLUSTERED)]
+    for (name, data), recipe, seed, peer in itertools.product(loaded.items(), args.recipe, args.seeds, peers):
+        found = FoundTasks(peer_settings(args, data, "vae", recipe, seed), args.clusters)
+        settings = peer_settings(args, with_found_tasks(args, found, data), CLUSTERED[peer], recipe, seed)
+        jobs.append((args, settings, name, told.plan(settings, args.evaluate_on, _likelihood(args), tasks=found)))
+    return jobs
+
+
+def _likelihood(args):
+    return Likelihood(args.num_importance_samples, args.num_nll_images)
+
+
+def generate_jobs(args, loaded):
+    """Jobs of told.measured by the protocol of Table 1, for what u may change and for ranks."""
+    return [
+        (args, settings, name, told.plan(settings, args.evaluate_on, Likelihood(0, 0), ["by_label"]))
+        for name, data in loaded.items()
+        for settings in trainings(args, data, "generate")
+    ]
+
+
+def unseen_jobs(args, loaded):
+    """Jobs of unseen.measured: each fold, each model; tuning is chosen by the same model without the next fold."""
+    jobs = []
+    for name, data in loaded.items():
+        folds = unseen.folds(data.num_classes)
+        of_fold = [list(trainings(args, unseen.without(data, held_out), "unseen")) for held_out in folds]
+        for fold in args.folds or range(len(folds)):
+            for settings, chooser in zip(of_fold[fold], of_fold[(fold + 1) % len(folds)]):
+                likelihood = Likelihood(args.num_importance_samples, 0)
+                records = unseen.plan(settings, chooser, data.fingerprint(), likelihood)
+                jobs.append((args, settings, name, fold, records))
+    return jobs
