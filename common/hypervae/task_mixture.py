@@ -9,8 +9,12 @@ import tensorflow as tf
 from common.hypervae import density
 from common.layers.kernels import dense_theta
 
-BLOCK = 1_000  # images under one VAE, or one under a thousand VAEs: what a compiled program takes at once
+BLOCK = 1_000  # images under one VAE, or one under a thousand VAEs: what a compiled program takes at most
+FEWEST = 3  # a block of images under one VAE is as large as under so many: of most tasks there are few
 MIXTURE_SAMPLES = 32  # draws of z: the mixture of noisy lengths is shorter than that of the lengths themselves
+# A task that is so many nats behind an image's best one by a few draws is coded by these alone: of K tasks that far all
+# together have e^-FAR K of the image's probability at most, less than a thousandth of a nat.
+FEW, FAR = 4, 15
 
 
 class Coder:
@@ -20,49 +24,61 @@ class Coder:
     """
 
     def __init__(self, body, compiled=True):
+        self.body = body
+
         def for_each(tasks, images):
-            return tf.broadcast_to(images[None], (tasks, *images.shape))
+            return tf.broadcast_to(tf.cast(images, tf.float32)[None], (tasks, *images.shape))
 
         @tf.function(jit_compile=compiled)
-        def lengths_of(theta, images, seed, tasks, number):
+        def lengths_of(theta, tasks, images, noise):
             x = for_each(tasks, images)
             q_z = density.posterior(*body.encode(theta, x))
 
-            def reconstruction(draw_seed):
-                noise = tf.random.stateless_normal((len(images), body.latent_dim), draw_seed)
-                z = q_z.mean() + q_z.stddev() * noise
+            def reconstruction(own):
+                z = q_z.mean() + q_z.stddev() * own
                 return -body.likelihood(body.decode(theta, z)).log_prob(x)
 
-            draws = tf.map_fn(reconstruction, tf.random.split(seed, number), fn_output_signature=x.dtype)
+            draws = tf.map_fn(reconstruction, noise, fn_output_signature=x.dtype)
             return tf.reduce_mean(draws, 0) + density.kl_to_prior(q_z)
 
         @tf.function(jit_compile=compiled)
-        def nll_of(theta, images, seed, tasks, number):
+        def nll_of(theta, tasks, images, seed, number):
             weights = density.log_importance_weights(body, theta, for_each(tasks, images), seed, number)
             return density.importance_sampled_nll(weights)
 
         self._lengths_of, self._nll_of = lengths_of, nll_of
 
-    def code_lengths(self, theta, tasks, x, seed=0, num_samples=MIXTURE_SAMPLES):
+    def noise(self, number, seed=0, num_samples=MIXTURE_SAMPLES):
+        """Noise of all draws of z for so many images, (num_samples, number, latent_dim); the first draws of more."""
+        seeds = tf.unstack(tf.random.split((seed, 0), num_samples))
+        return np.stack([tf.random.stateless_normal((number, self.body.latent_dim), own) for own in seeds])
+
+    def code_lengths(self, theta, tasks, x, noise):
         """-ELBO of each image under each VAE, nats, (tasks, N).
 
         Args:
             theta: weights, those that differ by task with a first axis of `tasks`; x: images (N, H, W, 1).
+            noise: of z, (draws, N, latent_dim), the same for all VAEs.
         """
-        return self._in_blocks(self._lengths_of, theta, tasks, x, seed, num_samples)
+        blocks = self._blocks(len(x), tasks)
+        return _together([self._lengths_of(theta, tasks, x[i], noise[:, i]) for i in blocks], len(x))
 
     def neg_log_likelihoods(self, theta, tasks, x, seed=0, num_importance_samples=100):
         """Importance-sampled -log p(x|theta_k), nats, (tasks, N); arguments as of `code_lengths`."""
-        return self._in_blocks(self._nll_of, theta, tasks, x, seed, num_importance_samples)
+        found = []
+        for block, i in enumerate(self._blocks(len(x), tasks)):
+            draws = tf.constant([seed, block], tf.int32)
+            found.append(self._nll_of(theta, tasks, x[i], draws, num_importance_samples))
+        return _together(found, len(x))
 
-    def _in_blocks(self, program, theta, tasks, x, seed, number):
-        theta, found, block = dense_theta(theta), [], max(1, BLOCK // tasks)
-        for start in range(0, len(x), block):
-            images = np.resize(x[start : start + block], (block, *x.shape[1:]))  # one shape: one program
-            draws = tf.constant([seed, start], tf.int32)
-            values = program(theta, tf.cast(images, tf.float32), draws, tasks, number).numpy()
-            found.append(values[:, : len(x) - start])
-        return np.concatenate(found, 1).astype(np.float64)
+    def _blocks(self, number, tasks):
+        """Indices of so many images, block by block; the last one is filled up: one shape is one program."""
+        size = max(1, BLOCK // max(tasks, FEWEST))
+        return [np.resize(np.arange(start, min(start + size, number)), size) for start in range(0, number, size)]
+
+
+def _together(blocks, number):
+    return np.concatenate(blocks, 1)[:, :number].astype(np.float64)
 
 
 class TaskMixture:
@@ -79,12 +95,35 @@ class TaskMixture:
         self.log_shares = np.log(np.asarray(shares, np.float64) / np.sum(shares))
 
     def code_lengths(self, x, seed=0, num_samples=MIXTURE_SAMPLES):
-        """-ELBO of each image (N, H, W, 1) under each task's VAE, nats, (K, N)."""
-        return self.coder.code_lengths(self.theta, len(self.log_shares), x, seed, num_samples)
+        """-ELBO of each image (N, H, W, 1) under each task's VAE, nats, (K, N).
+
+        By all draws where the task matters to the image, else by FEW.
+        """
+        noise = self.coder.noise(len(x), seed, num_samples)
+        found = self.coder.code_lengths(self.theta, len(self.log_shares), x, noise[:FEW])
+        if num_samples > FEW:
+            for task, near in self._near(found):
+                found[task, near] = self.coder.code_lengths(self._theta_of(task), 1, x[near], noise[:, near])
+        return found
 
     def neg_log_likelihoods(self, x, seed=0, num_importance_samples=100):
-        """Importance-sampled -log p(x|theta_k), nats, (K, N), of images (N, H, W, 1)."""
-        return self.coder.neg_log_likelihoods(self.theta, len(self.log_shares), x, seed, num_importance_samples)
+        """Importance-sampled -log p(x|theta_k), nats, (K, N), of images (N, H, W, 1); -ELBO where a task is far off."""
+        found = self.code_lengths(x, seed, FEW)
+        for task, near in self._near(found):
+            own = self.coder.neg_log_likelihoods(self._theta_of(task), 1, x[near], seed + task, num_importance_samples)
+            found[task, near] = own
+        return found
+
+    def _near(self, lengths):
+        """[(task, indices of the images to which it matters)] by lengths (K, N)."""
+        behind = lengths - self.log_shares[:, None]
+        near = behind <= behind.min(0) + FAR
+        return [(task, np.flatnonzero(own)) for task, own in enumerate(near) if own.any()]
+
+    def _theta_of(self, task):
+        shapes = self.coder.body.shapes()
+        own = {name: len(weight.shape) > len(shapes[name]) for name, weight in self.theta.items()}
+        return {name: weight[task : task + 1] if own[name] else weight for name, weight in self.theta.items()}
 
     def mixed(self, lengths):
         """-log sum_k p_k exp(-length_k), nats, (N,): what an image costs where its task is not told.

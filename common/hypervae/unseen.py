@@ -143,7 +143,8 @@ class Adapter:
     def lengths(self, theta, x, seed, num_samples):
         """-ELBO, nats an image, mean over contexts and targets x (N, H, W, 1)."""
         repeats = len(next(iter(theta.values())))
-        return float(self.coder.code_lengths(theta, repeats, x, seed, num_samples).mean())
+        noise = self.coder.noise(len(x), seed, num_samples)
+        return float(self.coder.code_lengths(theta, repeats, x, noise).mean())
 
     def nll(self, theta, x, seed, num_importance_samples):
         """Importance-sampled -log p(x|theta), nats an image, mean over contexts and targets."""

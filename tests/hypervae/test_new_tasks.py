@@ -61,7 +61,7 @@ def test_tasks_are_found_where_nobody_labelled_them(tmp_path):
     tasks = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, 3), bars())
     for part in found_tasks.PARTS:
         assert adjusted_rand_score(getattr(bars(), f"y{part}"), getattr(tasks, f"y{part}")) > 0.4  # chance: 0
-    assert tasks.num_classes == 3 and tasks.fingerprint() != bars().fingerprint() and tasks.name == "bars-3-clusters"
+    assert tasks.num_classes == 3 and tasks.name == "bars-3-clusters"
     again = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, 3), bars())
     assert again.fingerprint() == tasks.fingerprint()
 
