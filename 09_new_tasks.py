@@ -9,12 +9,14 @@ EXAMPLES = """examples:
   python 09_new_tasks.py                                          digits, all tables
   python 09_new_tasks.py --dataset mnist --data-dir DATA --seeds 0 1 2 --jobs 2
   python 09_new_tasks.py --dataset mnist --data-dir DATA --table unseen --folds 3 --peer vae_wide hypervae
+  python 09_new_tasks.py --table characters --data-dir DATA --latent-dim 50 --hyper-latent-dim 50 --rank 30
   python 09_new_tasks.py --dataset mnist --data-dir DATA --iterations 2000 --evaluate-on validation     (for choosing)
 
 Tables: `told` (the same test images, with more and with less told), `generate` (what of theta u may change, and the
 rank of the change), `unseen` (five folds of held-out classes; 0 to 100 context images; the models as they are, with u
-fitted, and fine-tuned). Trains what is missing; what was measured is not measured again. Writes RESULTS_DIR/
-09_new_tasks/told.csv, generate.csv, unseen.csv, a figure of each data set, and RESULTS_DIR/README.md."""
+fitted, and fine-tuned), `characters` (few-shot Omniglot of DATA/omniglot_characters; where asked for). Trains what is
+missing; what was measured is not measured again. Writes RESULTS_DIR/09_new_tasks/told.csv, generate.csv, unseen.csv
+with a figure of each data set, characters.csv, characters_bound.csv, and RESULTS_DIR/README.md."""
 
 GENERATE = ["dataset", "generate", "rank", "part", "seed", "parameters", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
 GENERATE += ["recipe", "iterations"]
@@ -65,13 +67,29 @@ def write_unseen(args, loaded, folder):
         figures.nats_by_context(nats, title, folder / f"unseen_{dataset}-{identity.digest([protocol, drawn])}.png")
 
 
-WRITE = {"told": write_told, "generate": write_generate, "unseen": write_unseen}
+def write_characters(args, _, folder):
+    from common.hypervae import characters, new_tasks
+
+    jobs = new_tasks.characters_jobs(args)
+    for rows, bounds in run_jobs(characters.measured, jobs, args.jobs, args.scheduler):
+        order = ["method", "num_context", "seed"]
+        results.put_rows(folder / "characters.csv", rows, characters.COLUMNS, order=order)
+        order = ["method", "set_size", "seed"]
+        results.put_rows(folder / "characters_bound.csv", bounds, characters.BOUND_COLUMNS, order=order)
+        for row in rows:
+            line = "{method}, {num_context} drawings, seed {seed}: -ELBO {neg_elbo:.2f}, NLL {nll_is:.2f}"
+            print(line.format(**row), flush=True)
+
+
+WRITE = {"told": write_told, "generate": write_generate, "unseen": write_unseen, "characters": write_characters}
 
 
 def main():
     parser = options.parser(__doc__, EXAMPLES)
     group = parser.add_argument_group("new tasks")
-    group.add_argument("--table", choices=tuple(WRITE), nargs="+", help="which tables (all that have the models)")
+    group.add_argument(
+        "--table", choices=tuple(WRITE), nargs="+", help="which tables (all on --dataset that have the models)"
+    )
     group.add_argument(
         "--peer",
         choices=(*options.PEERS, *options.CLUSTERED),
@@ -86,7 +104,9 @@ def main():
     group.add_argument("--num-nll-images", type=cli.whole_number, default=2000, help=images)
     clusters = "of *_clusters: tasks found by k-means of the VAE's codes (50)"
     group.add_argument("--clusters", type=cli.positive_int, default=50, help=clusters)
-    part = "of `told` and `generate`: validation for choosing settings (test)"
+    number = "of `characters`: how many unseen ones, spread over all; 0 takes all (0)"
+    group.add_argument("--num-characters", type=cli.whole_number, default=0, help=number)
+    part = "of all but `unseen`: validation for choosing settings (test)"
     group.add_argument("--evaluate-on", choices=("test", "validation"), default="test", help=part)
     ranks = "of `generate`: HyperVAE's ranks beside --rank (1 5 40)"
     group.add_argument("--ranks", type=cli.positive_int, nargs="*", default=[1, 5, 40], help=ranks)

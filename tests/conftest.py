@@ -104,3 +104,23 @@ def write_npz(tmp_path):
         return path
 
     return write
+
+
+def drawings(seed, number=4):
+    """Drawings of a character as few-shot Omniglot has them; ink always in the upper left corner."""
+    ink = np.random.default_rng(seed).random((number, 28, 28)) < 0.1
+    ink[:, 0, :3] = True
+    return np.where(ink, 0, 255).astype(np.uint8).reshape(number, 784)
+
+
+@pytest.fixture
+def character_files(tmp_path):
+    """A folder of data: five alphabets of two characters to learn from, four of one that are new."""
+    from common.data import characters
+
+    (tmp_path / characters.FOLDER).mkdir()
+    known = {f"images_background/A{i}/character{j}": drawings([0, i, j]) for i in range(5) for j in range(2)}
+    unseen = {f"images_evaluation/B{i}/character1": drawings([1, i]) for i in range(4)}
+    for file, arrays in zip(characters.FILES, (known, unseen)):
+        np.savez(tmp_path / characters.FOLDER / file, **arrays)
+    return tmp_path

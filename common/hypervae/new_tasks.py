@@ -5,7 +5,7 @@ A job is (options, Settings, the data set's name or path, ..., the records of it
 
 import itertools
 
-from common.hypervae import told, unseen
+from common.hypervae import characters, told, unseen
 from common.hypervae.density import Likelihood
 from common.hypervae.found_tasks import FoundTasks, with_found_tasks
 from common.hypervae.options import CLUSTERED, PEERS, TABLES, peer_settings
@@ -67,3 +67,12 @@ def unseen_jobs(args, loaded):
                 records = unseen.plan(settings, chooser, data.fingerprint(), likelihood)
                 jobs.append((args, settings, name, fold, records))
     return jobs
+
+
+def characters_jobs(args):
+    """Jobs of characters.measured."""
+    data, sizes = characters.load(args.data_dir), (args.num_importance_samples, args.num_characters)
+    return [
+        (args, settings, characters.plan(settings, args.evaluate_on, *sizes))
+        for settings in trainings(args, data, "characters")
+    ]

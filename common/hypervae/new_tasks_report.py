@@ -24,6 +24,21 @@ mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine
 are best for the next fold's classes, by a model of the same kind that has not seen these. Differences from {rival} are
 paired by class; the interval is a bootstrap's over classes, {level:.0%}.
 """
+CHARACTERS = """\
+-log p of other drawings of an unseen character given some, nats an image, importance-sampled (number of draws and of
+characters: settings). Without a drawing HyperVAE is the mixture of VAEs of u drawn from its prior. Published figures
+have residual networks, 1,000 draws and all characters (Bartunov & Vetrov 2018, Table 1).
+"""
+BOUND = """\
+-ELBO of sets of drawings of one unseen character, nats an image, u drawn from q(u|set) and KL(u) shared by the set.
+Published: Neural Statistician 101.6, 96.3, 94.9, 94.4 at sizes 2, 5, 10, 20; SCHA-VAE 94.9, 88.4, 86.7, 86.0 (Giannone
+& Winther 2022, read off a figure; other preparation of the drawings).
+"""
+PUBLISHED = {  # -log p by number of drawings
+    "published: VAE": {0: 89.2},
+    "published: average of the set": {0: 91.3, 1: 83.9, 2: 82.3, 3: 81.8, 4: 81.1, 9: 80.3},
+    "published: Generative Matching Network": {0: 90.9, 1: 82.8, 2: 78.8, 3: 76.4, 4: 74.2, 9: 64.6},
+}
 
 
 def sections(results_dir, own=False):
@@ -33,6 +48,8 @@ def sections(results_dir, own=False):
         ("told.csv", "New tasks: what each model is told", _told),
         ("generate.csv", "New tasks: what u may change", _generate),
         ("unseen.csv", "New tasks: unseen classes", _unseen),
+        ("characters.csv", "New tasks: unseen characters of Omniglot", _characters),
+        ("characters_bound.csv", "New tasks: sets of an unseen character", _characters_bound),
     )
     for name, title, make in makers:
         path = results_dir / STAGE / name
@@ -131,3 +148,32 @@ def _cell(part, own, size, rival):
         return text
     low, high = bootstrap_interval(difference, np.mean, LEVEL)
     return f"{text} ({difference.mean():+.1f}" + ("" if np.isnan(low) else f": {low:+.1f} to {high:+.1f}") + ")"
+
+
+def _characters(rows, records):
+    return CHARACTERS + "\n" + _by_size(rows, records, "num_context", "nll_is", "drawings", PUBLISHED)
+
+
+def _characters_bound(rows, records):
+    return BOUND + "\n" + _by_size(rows, records, "set_size", "neg_elbo", "in a set", {})
+
+
+def _by_size(rows, records, size, measure, unit, published):
+    """A line a method, part and training, a column a size; of several seeds the mean and standard deviation."""
+    own = {run: identity.without(records[run], {size}) for run in rows["run"].unique()}
+    rows = rows.assign(variant=[identity.experiment(own[run]) for run in rows["run"]])
+    table = over_seeds(rows, [measure], ["variant"])
+    sizes = sorted({*table[size], *(number for values in published.values() for number in values)})
+    body = []
+    for (method, part), variants in table.groupby(["method", "part"], sort=False):
+        runs = rows["run"][rows["variant"].isin(variants["variant"])]
+        words = identity.differences({identity.experiment(own[run]): own[run] for run in runs})
+        for variant, line in variants.groupby("variant", sort=False):
+            found = {row[size]: plus_minus(row[f"{measure}_mean"], row[f"{measure}_std"]) for _, row in line.iterrows()}
+            cells = [found.get(number, "") for number in sizes]
+            number = f"{line['parameters'].iloc[0]:,.0f}"
+            body.append([method, part, number, line["num_seeds"].max(), *cells, words[variant]])
+    for name, values in published.items():
+        body.append([name, "test", "", "", *(values.get(number, "") for number in sizes), ""])
+    header = ["method", "part", "parameters", "seeds", *(f"{number} {unit}" for number in sizes), "settings"]
+    return markdown_table(header, body)

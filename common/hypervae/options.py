@@ -39,6 +39,7 @@ TABLES = {  # of new tasks, and their peers
     "told": ("vae", "vae_wide", "cvae", "metavae", "hypervae", *CLUSTERED),
     "generate": ("bias", "scale_bias", "neural_statistician", "encoder", "decoder", "hypervae"),
     "unseen": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae"),
+    "characters": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae"),
 }
 
 
@@ -143,7 +144,7 @@ def peer_settings(args, data, peer, recipe, seed, **changes):
 
 
 def tables_of_peers(args):
-    """The tables of new tasks that --table asks for, or all that have one of the models of --peer.
+    """The tables of new tasks that --table asks for, or all on --dataset that have one of the models of --peer.
 
     Raises:
         InputError: a table without any of them, and options that peers have of their own.
@@ -157,7 +158,7 @@ def tables_of_peers(args):
         if table not in having:
             known = ", ".join(TABLES[table])
             raise InputError(f"table {table} has none of these models: choose --peer among {known}")
-    return args.table or having
+    return args.table or [table for table in having if table != "characters"]  # which has data of its own
 
 
 def load_data(args, name):

@@ -282,3 +282,33 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, write_npz, monkey
         (["--model", "vae"], "give --peer"),
     ):
         assert_refused(call("09_new_tasks.py", *options, *wrong), message)
+
+
+def test_characters(tmp_path, call, small_networks, uncompiled, character_files, monkeypatch):
+    """Few-shot Omniglot on small files of its form, beside the published figures; without the files one line."""
+    from common.hypervae import characters
+
+    monkeypatch.setattr(characters, "CONTEXTS", (0, 1))
+    monkeypatch.setattr(characters, "SET_SIZES", (2,))
+    folder = tmp_path / "results"
+    options = ["--table", "characters", "--peer", "vae", "hypervae", "--num-importance-samples", 2, "--iterations", 20]
+    options += ["--batch-size", 20, "--tasks-per-step", 5, "--results-dir", folder]
+    with monkeypatch.context() as patch:
+        patch.setattr(characters.Context, "__init__", few_drawings(characters.Context.__init__))
+        done = call("09_new_tasks.py", *options, "--data-dir", character_files)
+    assert done.returncode == 0, done.stderr
+    rows = results.read_rows(folder / "09_new_tasks" / "characters.csv")
+    found = sorted(zip(rows["method"], rows["num_context"]))
+    assert found == [("hypervae", 0), ("hypervae", 1), ("hypervae_fitted", 1), ("vae", 0)]
+    assert (rows["num_images"] == 4 * 2).all() and np.isfinite(rows[["neg_elbo", "nll_is"]]).all(axis=None)
+    bounds = results.read_rows(folder / "09_new_tasks" / "characters_bound.csv")
+    assert sorted(zip(bounds["method"], bounds["set_size"])) == [("hypervae", 2), ("vae", 20)]
+    text = (folder / "README.md").read_text()
+    assert "published: VAE" in text and "hypervae_fitted" in text
+    done = call("09_new_tasks.py", *options, "--data-dir", tmp_path / "nowhere")
+    assert_refused(done, "train_small.npz is missing")
+
+
+def few_drawings(init):
+    """A Context of files with four drawings of each character: two are coded."""
+    return lambda *args, **kwargs: init(*args, **kwargs | {"largest_context": 2})
