@@ -65,6 +65,14 @@ def write_unseen(args, loaded, folder):
         count = f"{nats['class'].nunique()} classes that no training saw"
         title = ", ".join(filter(None, [f"{dataset}: {count}", words[protocol]]))
         figures.nats_by_context(nats, title, folder / f"unseen_{dataset}-{identity.digest([protocol, drawn])}.png")
+    for name, data in loaded.items():
+        shown = {}
+        for job in new_tasks.first_hypervaes(jobs, name):
+            shown |= unseen.samples(job, own)
+        if shown:
+            path = folder / f"samples_{data.name}-{identity.digest([data.fingerprint(), drawn])}.png"
+            rows = dict(sorted(shown.items()))
+            figures.samples_of_unseen(rows, unseen.SHOWN_CONTEXT, data.class_names, data.name, path)
 
 
 def write_characters(args, _, folder):

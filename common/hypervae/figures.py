@@ -233,6 +233,19 @@ def extremes(images, by_part, title, name, path, number=20):
     )
 
 
+def samples_of_unseen(rows, number, class_names, name, path):
+    """Each row an unseen class: its context, samples of the VAE that u makes of it, samples once that is fine-tuned.
+
+    Args:
+        rows: {class: images}, see unseen.samples; number: of context images; class_names: of all classes, or empty.
+    """
+    samples = (len(next(iter(rows.values()))) - number) // 2
+    columns = ["context", *[""] * (number - 1), "u fitted", *[""] * (samples - 1), "tuned", *[""] * (samples - 1)]
+    names = [class_names[label] if class_names else f"class {label}" for label in rows]
+    title = f"{name}: {number} images of a class that no training saw, and samples of its VAE (mean of p(x|z))"
+    grid(list(rows.values()), path, title, grey(name), names, columns)
+
+
 def nats_by_context(nats, title, path):
     """-ELBO of unseen classes against the number of context images; one line a method, the mean over classes.
 

@@ -69,6 +69,12 @@ def unseen_jobs(args, loaded):
     return jobs
 
 
+def first_hypervaes(jobs, name):
+    """Of unseen_jobs those of HyperVAE by the first recipe and seed on one data set: one a fold."""
+    own = [job for job in jobs if job[2] == name and told.family(job[1]) == "hypervae"]
+    return [job for job in own if (job[1].recipe, job[1].seed) == (own[0][1].recipe, own[0][1].seed)]
+
+
 def characters_jobs(args):
     """Jobs of characters.measured."""
     data, sizes = characters.load(args.data_dir), (args.num_importance_samples, args.num_characters)

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 
 from common.data import datasets
 from common.errors import InputError
@@ -33,6 +34,7 @@ COLUMNS += ["tuning_steps", "tuning_rate", "parameters", "num_images", "nll_num_
 COLUMNS += ["iterations", "recipe"]
 KEYS = ["class"]
 CELLS = ("seed", "iterations", "recipe")  # of the training
+SHOWN_CONTEXT, SHOWN_SAMPLES = 5, 6  # images of a class in the figure of samples
 
 
 @dataclass(frozen=True)
@@ -264,3 +266,30 @@ def plan(settings, chooser, whole, likelihood):
         for number in CONTEXTS
         if number == 0 and adaptation == "none" or number and (adaptation, settings.model) != ("none", "vae")
     ]
+
+
+def samples(job, table):
+    """What HyperVAE makes of a few images of each class that it has not seen, as pictures.
+
+    Args:
+        job: of `measured`, of a HyperVAE; table: rows of unseen.csv, which say how its weights were tuned.
+
+    Returns:
+        {class: (SHOWN_CONTEXT context images, and SHOWN_SAMPLES samples each of the VAE of the fitted u and of the
+        tuned one, (images, H, W, 1))}; without the classes of which there are too few images.
+    """
+    args, settings, name, fold, records = job
+    (record,) = [r for r in records if (r.adaptation, r.num_context) == ("finetuned", SHOWN_CONTEXT)]
+    whole = load_data(args, name)
+    held_out = folds(whole.num_classes)[fold]
+    adapter = Adapter(trained(args, settings, without(whole, held_out)).model, record.fit_steps)
+    z = tf.random.stateless_normal((1, SHOWN_SAMPLES, settings.latent_dim), (record.evaluation_seed, 0))
+    found = {}
+    for row in table[table["run"] == record.digest].to_dict("records"):
+        members = whole.x[whole.y == row["class"]]
+        contexts = contexts_of(members, row["class"], SHOWN_CONTEXT, 1, record.draw_seed)
+        fitted = adapter.start(contexts, True, record.evaluation_seed)
+        (tuned,) = adapter.tuned(fitted, contexts, [row["tuning_steps"]], row["tuning_rate"])
+        drawn = [adapter.model.decode(z, theta).mean()[0] for theta in (fitted, tuned)]
+        found[row["class"]] = np.concatenate([contexts[0].astype(np.float32), *drawn])
+    return found

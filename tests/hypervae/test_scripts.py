@@ -255,6 +255,7 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, write_npz, monkey
     from common.hypervae import unseen
 
     monkeypatch.setattr(unseen, "CONTEXTS", (0, 1, 2))
+    monkeypatch.setattr(unseen, "SHOWN_CONTEXT", 2)
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 3))
     folder = tmp_path / "results"
     options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--num-importance-samples", 2, *SHORT]
@@ -273,7 +274,8 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, write_npz, monkey
     assert set(new["class"]) == {0} and set(new["fold"]) == {0}
     adapted = {f"hypervae{end}" for end in ("", "_fitted", "_finetuned")}
     assert set(new["method"]) == adapted | {"vae", "vae_finetuned"}
-    assert len(pngs(stage)) == 1 and "### New tasks: unseen classes" in (folder / "README.md").read_text()
+    assert [name.partition("_")[0] for name in pngs(stage)] == ["samples", "unseen"]
+    assert "### New tasks: unseen classes" in (folder / "README.md").read_text()
     before = {path: path.read_bytes() for path in stage.glob("*.csv")}
     assert call("09_new_tasks.py", *options, *peers, "--folds", 0).returncode == 0
     assert before == {path: path.read_bytes() for path in before}
