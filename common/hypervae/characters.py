@@ -13,10 +13,9 @@ import tensorflow as tf
 from common.data import characters
 from common.hypervae import density
 from common.hypervae.density import Evaluator
-from common.hypervae.options import trained
+from common.hypervae.options import measured_once, trained
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.told import family
-from common.runs import results
 from common.runs.identity import Record
 
 CONTEXTS = (0, 1, 2, 3, 4, 9)  # drawings
@@ -168,20 +167,17 @@ def measured(job):
     data, rows, bounds = load(args.data_dir), [], []
     run = functools.cache(lambda: trained(args, settings, data))
     coder = functools.cache(lambda *sizes: ContextCoder(run().model, *sizes))
+
+    def measures(record):
+        sizes = (record.num_samples, getattr(record, "num_importance_samples", 0))
+        return measure(record, run().model, data, None if settings.model == "vae" else coder(*sizes))
+
     for record in records:
-
-        def made(record=record):
-            sizes = (record.num_samples, getattr(record, "num_importance_samples", 0))
-            values = measure(record, run().model, data, None if settings.model == "vae" else coder(*sizes))
-            values = {name: int(value) if name == "num_images" else float(value) for name, value in values.items()}
-            commits = {"trained_at": run().trained_at, "evaluated_at": results.commit()}
-            return values | {"parameters": run().model.count_params()} | commits
-
-        path = settings.folder(args.results_dir / "checkpoints") / f"{record.kind}-{record.digest}.json"
         row = {"run": record, "dataset": data.name, "method": method(record), "part": record.part}
         row |= {key: getattr(settings, key) for key in ("seed", "recipe", "iterations")}
+        row |= measured_once(args, record, run, measures)
         if isinstance(record, SetBound):
-            bounds.append(row | {"set_size": record.set_size} | results.stored(path, made))
+            bounds.append(row | {"set_size": record.set_size})
         else:
-            rows.append(row | {"num_context": record.num_context} | results.stored(path, made))
+            rows.append(row | {"num_context": record.num_context})
     return rows, bounds

@@ -173,6 +173,24 @@ def trained(args, settings, data):
     return fit_or_load(settings, data, args.results_dir / "checkpoints", args.tensorboard)
 
 
+def measured_once(args, record, run, measure):
+    """What is measured of a training, and kept beside it: {column: value}, with parameters and commits.
+
+    Args:
+        record: of the measurement; its `training` is the Settings.
+        run: gives the Run, measure(record) what is found; both are called where it has not been measured yet.
+    """
+    from common.runs import results
+
+    def made():
+        found = {name: value.item() if hasattr(value, "item") else value for name, value in measure(record).items()}
+        found |= {"parameters": run().model.count_params(), "trained_at": run().trained_at}
+        return found | {"evaluated_at": results.commit()}
+
+    folder = record.training.folder(args.results_dir / "checkpoints")
+    return results.stored(folder / f"{record.kind}-{record.digest}.json", made)
+
+
 def planned_runs(args, load=load_data):
     """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
     models = ALL_MODELS if "all" in args.model else tuple(dict.fromkeys(args.model))

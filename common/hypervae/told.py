@@ -13,9 +13,8 @@ from common.hypervae import task_mixture
 from common.hypervae.density import Evaluator, Likelihood, nll_subset
 from common.hypervae.found_tasks import with_found_tasks
 from common.hypervae.grouping import ROUNDS, Heap
-from common.hypervae.options import load_data, trained
+from common.hypervae.options import load_data, measured_once, trained
 from common.hypervae.task_mixture import MIXTURE_SAMPLES
-from common.runs import results
 from common.runs.identity import Record, added
 
 NOTHING = "nothing"
@@ -39,7 +38,6 @@ WAYS = {
     "metavae": ("class", "mixture", "clusters"),
     "hypervae": (*(way for way in TOLD if way.startswith("by_label")), "unsorted", "mixture", "clusters", "heap"),
 }
-COUNTED = ("parameters", "num_images", "nll_num_images")
 NUM_SAMPLES = 4  # draws of z, as in Table 1
 COLUMNS = ["dataset", "method", "told", "part", "seed", "parameters", "neg_elbo", "nll_is", "reconstruction", "kl_z"]
 COLUMNS += ["kl_u", "num_images", "nll_num_images", "recipe", "iterations"]
@@ -144,15 +142,7 @@ def measured(job):
     tasks = with_found_tasks(args, found, data) if found else data
     run = functools.cache(lambda: trained(args, settings, tasks))
     for record in records:
-
-        def made(record=record):
-            values = measure(record, run().model, data, tasks) | {"parameters": run().model.count_params()}
-            commits = {"trained_at": run().trained_at, "evaluated_at": results.commit()}
-            counted = {column: int(value) for column, value in values.items() if column in COUNTED}
-            return {column: float(value) for column, value in values.items()} | counted | commits
-
-        path = settings.folder(args.results_dir / "checkpoints") / f"told-{record.digest}.json"
         row = {"run": record, "dataset": data.name, "method": method(settings, record.way), "told": TOLD[record.way]}
         row |= {key: getattr(settings, key) for key in ("seed", "recipe", "iterations")} | {"part": record.part}
-        rows.append(row | results.stored(path, made))
+        rows.append(row | measured_once(args, record, run, lambda r: measure(r, run().model, data, tasks)))
     return rows

@@ -16,11 +16,10 @@ from common.data import datasets
 from common.errors import InputError
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, tuner_of
 from common.hypervae.density import Likelihood
-from common.hypervae.options import load_data, trained
+from common.hypervae.options import load_data, measured_once, trained
 from common.hypervae.task_mixture import Coder
 from common.hypervae.told import family
 from common.layers.kernels import stacked_theta
-from common.runs import results
 from common.runs.identity import Record
 
 NUM_FOLDS = 5
@@ -232,19 +231,13 @@ def measured(job):
     def chooser():
         return Adapter(trained(args, records[-1].chooser, without(whole, following)).model, records[0].fit_steps)
 
+    def measures(record):
+        choose = functools.partial(choose_tuning, record=record, whole=whole, held_out=following)
+        return {"rows": measure(record, adapter(), whole, held_out, lambda: choose(chooser()))}
+
     rows = []
     for record in records:
-
-        def made(record=record):
-            def choose():
-                return choose_tuning(chooser(), record, whole, following)
-
-            found = {"rows": measure(record, adapter(), whole, held_out, choose)}
-            commits = {"trained_at": run().trained_at, "evaluated_at": results.commit()}
-            return found | {"parameters": run().model.count_params()} | commits
-
-        path = settings.folder(args.results_dir / "checkpoints") / f"unseen-{record.digest}.json"
-        found = results.stored(path, made)
+        found = measured_once(args, record, run, measures)
         cells = {"run": record, "dataset": whole.name, "fold": fold, "method": method(record)}
         cells |= {"num_context": record.num_context} | {key: getattr(settings, key) for key in CELLS}
         cells |= {key: found[key] for key in ("parameters", "trained_at", "evaluated_at")}
