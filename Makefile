@@ -31,12 +31,15 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 02_density.py $(FULL) --seeds 1 2
 	$(RUN) 02_density.py $(FULL) --recipe paper
 	$(RUN) 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
+	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
+	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 4000
+	$(NEW_TASKS) --table characters $(CHARACTERS)
 	$(RUN) 04_discover_digits.py $(DISCOVER)
 	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey --num-targets 2
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
 	for objective in cosine scaled_cosine; do \
-	  $(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 2 3 4 || exit; \
+	  $(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 || exit; \
 	  $(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --through-calphad || exit;) done
 	$(REGRESS) --dataset boston concrete energy kin8nm naval power wine-red yacht
 	$(REGRESS) --dataset protein --splits 5
@@ -55,6 +58,8 @@ reproduce: .venv/.installed alloys/main30_100.npz
 alloys/main30_100.npz: | .venv/.installed
 	$(RUN) 05_discover_alloys.py --make-data --alloys-per-class 100 --data-dir $(DATA_DIR) --pack $@ $(ALLOYS)
 
+NEW_TASKS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
+CHARACTERS = --iterations 6000 --latent-dim 50 --hyper-latent-dim 50 --rank 30
 HOUSE = --image $(DATA_DIR)/images/house.png
 TDB = $(wildcard $(DATA_DIR)/alloys/*.tdb)
 ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(TDB))
