@@ -1,5 +1,7 @@
 """Train VAE, MetaVAE and HyperVAE (sections 2 to 4.2) and draw what they learned."""
 
+from pathlib import Path
+
 from common import cli
 from common.hypervae import options
 from common.runs import identity, results
@@ -46,8 +48,20 @@ def draw(args, data, all_settings):
     return folder
 
 
+def pack_weights(args, data, all_settings):
+    from common.hypervae import pretrained
+
+    for settings in all_settings:
+        card = pretrained.pack(options.trained(args, settings, data), data, args.pack)
+        line = "{name} {model}: test -ELBO {neg_elbo:.3f} nats an image, rounded to float16 {neg_elbo_float16:.3f}"
+        print(line.format(name=data.name, model=settings.model, **card), flush=True)
+
+
 def main():
-    args = options.parser(__doc__, EXAMPLES).parse_args()
+    parser = options.parser(__doc__, EXAMPLES)
+    pack = "also write the weights of the first seed and recipe there, as float16, with a model card each"
+    parser.add_argument("--pack", type=Path, metavar="FOLDER", help=pack)
+    args = parser.parse_args()
     loaded, jobs = options.planned_runs(args)
     for row in run_jobs(train, jobs, args.jobs, args.scheduler):
         results.put_rows(args.results_dir / "01_train" / "training.csv", [row], COLUMNS, order=SETTINGS)
@@ -55,7 +69,10 @@ def main():
         print(line.format(**row), flush=True)
     for name, data in loaded.items():
         own = [settings for _, settings, job_name in jobs if job_name == name]
-        print(f"figures: {draw(args, data, own[: len({settings.model for settings in own})])}")
+        first = own[: len({settings.model for settings in own})]
+        print(f"figures: {draw(args, data, first)}")
+        if args.pack:
+            pack_weights(args, data, first)
 
 
 if __name__ == "__main__":

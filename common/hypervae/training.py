@@ -122,13 +122,19 @@ def build_networks(
     return HyperVAE(hyper_latent_dim=hyper_latent_dim, summary=summary, generator=generator, **common)
 
 
-def build_model(settings, data):
-    """An untrained, compiled model for a Dataset's shapes and kind; the seed decides its initial weights."""
+def networks_of(settings, image_shape, num_classes):
+    """An untrained model of a run's Settings, for images of a shape (H, W, 1); the seed decides its initial weights."""
     warmup = round(settings.kl_warmup * settings.iterations)
     own = ("latent_dim", "hyper_latent_dim", "summary", "generator", "seed", "hidden", "generate", "rank")
     own += ("change_scale",)
     options = {name: getattr(settings, name) for name in own}
-    model = build_networks(settings.model, data.image_shape, data.num_classes, data.body, kl_warmup=warmup, **options)
+    shape = tuple(image_shape)
+    return build_networks(settings.model, shape, num_classes, settings.body, kl_warmup=warmup, **options)
+
+
+def build_model(settings, data):
+    """An untrained, compiled model for a Dataset."""
+    model = networks_of(settings, data.image_shape, data.num_classes)
     rate = settings.learning_rate
     if settings.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, settings.iterations)

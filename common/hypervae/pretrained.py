@@ -1,0 +1,112 @@
+"""Trained models to start from: weights rounded to float16, each beside a card that says what it is and what it costs.
+
+`load_pretrained("mnist")` is a HyperVAE like any other: it scores, adapts and hands out VAEs without data or training.
+"""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import InputError
+from common.hypervae import density, training
+from common.hypervae.density import Evaluation
+from common.runs import results
+
+FOLDER = Path(__file__).resolve().parents[2] / "pretrained"
+FORMAT = 1
+LARGEST_DIFFERENCE = 0.02  # nats an image that rounding may cost
+PART = "test"
+
+
+def pack(run, data, folder=FOLDER):
+    """Write a Run's weights as <folder>/<data set>-<model>.npz, float16, and its card as .json. Returns the card.
+
+    The card has the Settings of the training, -ELBO on the test part before and after rounding (nats an image, by the
+    protocol of Table 1), commits, and the checksum of the weights.
+
+    Raises:
+        InputError: rounding costs more than LARGEST_DIFFERENCE; nothing is written then.
+    """
+    settings = run.settings
+    evaluation = Evaluation(settings, PART)
+
+    def neg_elbo(model):
+        return float(density.evaluate(model, *data.part(PART), **evaluation.options())["neg_elbo"])
+
+    rounded = [np.asarray(variable).astype(np.float16) for variable in run.model.trainable_variables]
+    card = {"format": FORMAT, "settings": settings.stored(), "image_shape": list(data.image_shape)}
+    card |= {"num_classes": data.num_classes, "part": PART, "neg_elbo": neg_elbo(run.model)}
+    model = _build(card)
+    _assign(model, rounded)
+    card["neg_elbo_float16"] = neg_elbo(model)
+    lost = abs(card["neg_elbo_float16"] - card["neg_elbo"])
+    if not lost <= LARGEST_DIFFERENCE:
+        what = f"{data.name}'s {settings.model}"
+        raise InputError(f"rounded to float16, {what} costs {lost:.3f} nats an image more or less: it is not packed")
+    path = _path(folder, data.name, settings.model)
+
+    def write(temporary):
+        with open(temporary, "wb") as stream:
+            np.savez_compressed(stream, **{f"{i}": weight for i, weight in enumerate(rounded)})
+        card["weights_sha256"] = hashlib.sha256(temporary.read_bytes()).hexdigest()
+
+    results.write_atomically(path, write)
+    card |= {"trained_at": run.trained_at, "packed_at": results.commit()}
+    results.write_json(path.with_suffix(".json"), card)
+    return card
+
+
+def model_card(name, model="hypervae", folder=FOLDER):
+    """The card of a packed model, see `pack`.
+
+    Raises:
+        InputError: there is none, it is damaged, or it has another format.
+    """
+    path = _path(folder, name, model).with_suffix(".json")
+    if not path.exists():
+        known = ", ".join(sorted(found.stem.replace("-", " ") for found in Path(folder).glob("*.json"))) or "none"
+        raise InputError(f"there is no trained {model} of {name}: choose among {known}")
+    card = results.read_json(path, "get it again")
+    if card.get("format") != FORMAT:
+        raise InputError(f"{path} has format {card.get('format')}, this version reads {FORMAT}: get it again")
+    return card
+
+
+def load_pretrained(name, model="hypervae", folder=FOLDER):
+    """A trained VAE or HyperVAE, a Keras model.
+
+    Args:
+        name: "mnist", "fashion_mnist" or "omniglot"; model: "hypervae" or "vae".
+
+    Raises:
+        InputError: there is none, or its files are damaged.
+    """
+    card, path = model_card(name, model, folder), _path(folder, name, model)
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != card["weights_sha256"]:
+            raise ValueError("another checksum")
+        built = _build(card)
+        with np.load(path, allow_pickle=False) as arrays:
+            _assign(built, [arrays[f"{i}"] for i in range(len(arrays.files))])
+    except Exception as error:  # zip, NumPy, missing keys: all mean the same here
+        raise InputError(f"{path} is damaged ({type(error).__name__}: {error}): get it again") from error
+    return built
+
+
+def _path(folder, name, model):
+    return Path(folder) / f"{name}-{model}.npz"
+
+
+def _build(card):
+    """An untrained model of a card's settings."""
+    fields = {field.name for field in dataclasses.fields(training.Settings)}
+    stored = {name: value for name, value in card["settings"].items() if name in fields}
+    labels = dict.fromkeys(("dataset", "recipe", "binarize"), "")
+    return training.networks_of(training.Settings(**labels, **stored), card["image_shape"], card["num_classes"])
+
+
+def _assign(model, weights):
+    for variable, weight in zip(model.trainable_variables, weights, strict=True):
+        variable.assign(weight.astype(np.float32))
