@@ -162,6 +162,17 @@ def score_functions(validation, seed=0):
     return found
 
 
+def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter):
+    """A function from a part's name, one of STREAMS, and images (N, H, W, 1) to all that scores are made of, a table.
+
+    Args:
+        x_validation: normal images that the model was not trained on: their average VAE is what regret is measured by.
+    """
+    average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
+    statistics = image_statistics(model, num_samples, average)
+    return lambda part, x: statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x))
+
+
 def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
     """A function from outliers (M, H, W, 1) to the scores of VAE or HyperVAE on a mixture with a Dataset's test part.
 
@@ -171,12 +182,7 @@ def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
     Returns:
         {score: {"normal": (N,), "outlier": (M,)}} of each call; what concerns the normal images is done once.
     """
-    average = model.average_vae(data.x_validation) if isinstance(model, HyperVAE) else None
-    statistics = image_statistics(model, num_samples, average)
-
-    def table(part, x):
-        return statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x))
-
+    table = statistics_table(model, data.x_validation, seed, num_samples, progress)
     functions = score_functions(table("validation", data.x_validation), fit_seed)
     normal = table("normal", data.x_test)
 

@@ -1,0 +1,79 @@
+"""Folders of pictures as image sets: each sub-folder a class, or all pictures of one class."""
+
+from pathlib import Path
+
+import numpy as np
+from skimage.color import rgb2gray
+from skimage.transform import resize
+
+from common.data import pictures
+from common.errors import InputError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+HIDDEN = "."  # what begins so is no picture of the user's
+
+
+def files(folder):
+    """(pictures, classes, class names): paths in order of their names, a class for each sub-folder, names () for none.
+
+    Raises:
+        InputError: no pictures, a sub-folder without one, pictures beside sub-folders, or files that are no pictures.
+    """
+    folder = Path(folder)
+    inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(HIDDEN)]
+    below = [path for path in inside if path.is_dir()]
+    if not below:
+        return _pictures(folder, inside), None, ()
+    beside = [path for path in inside if not path.is_dir()]
+    if beside:
+        raise InputError(f"{folder} has {beside[0].name} beside sub-folders: put each picture into that of its class")
+    paths, classes = [], []
+    for label, sub in enumerate(below):
+        own = _pictures(sub, [path for path in sorted(sub.iterdir()) if not path.name.startswith(HIDDEN)])
+        paths += own
+        classes += [label] * len(own)
+    return paths, np.array(classes), tuple(sub.name for sub in below)
+
+
+def _pictures(folder, inside):
+    other = [path for path in inside if path.suffix.lower() not in ENDINGS]
+    if other:
+        wanted = ", ".join(ENDINGS)
+        raise InputError(f"{folder} holds {other[0].name}, which is no picture ({wanted}): take it out")
+    if not inside:
+        raise InputError(f"{folder} has no pictures: put some there")
+    return inside
+
+
+def read(folder, size=None):
+    """The pictures of a folder as grey images (N, H, W, 1) uint8, 0 black to 255 white, and what `files` gives.
+
+    Args:
+        size: (H, W) to which all are shrunk or enlarged; None wants all of one size.
+
+    Returns:
+        images, classes (N,), class names, paths.
+
+    Raises:
+        InputError: as `files`; a picture that cannot be read, or has another size than the first.
+    """
+    paths, classes, names = files(folder)
+    images = [as_grey(pictures.read(path).pixels) for path in paths]
+    if size is None:
+        for path, image in zip(paths, images):
+            if image.shape != images[0].shape:
+                sizes = f"{_in_words(image.shape)}, {paths[0].name} {_in_words(images[0].shape)}"
+                raise InputError(f"{path} is {sizes}: give one size to all with --image-size")
+    else:
+        images = [resize(image, size, anti_aliasing=True) for image in images]
+    stacked = np.clip(np.round(np.stack(images)), 0, 255).astype(np.uint8)[..., None]
+    return stacked, np.zeros(len(paths), int) if classes is None else classes, names, paths
+
+
+def as_grey(pixels):
+    """(H, W) of (H, W) or (H, W, 3): luminance as of ITU-R 709."""
+    return pixels if pixels.ndim == 2 else rgb2gray(pixels)
+
+
+def _in_words(shape):
+    return "x".join(map(str, shape))

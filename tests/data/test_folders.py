@@ -1,0 +1,61 @@
+"""Folders of pictures: classes are sub-folders, in order of names, of one size or made so; all else is named."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.data import folders
+from common.errors import InputError
+
+
+def write(path, value=100, size=(6, 8), mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = size if mode == "L" else (*size, 3)
+    Image.fromarray(np.full(shape, value, np.uint8)).save(path)
+
+
+def test_sub_folders_are_classes(tmp_path):
+    for name, value in (("b/2.png", 20), ("a/9.jpg", 90), ("a/10.tif", 10), ("b/1.bmp", 200)):
+        write(tmp_path / name, value)
+    (tmp_path / ".DS_Store").write_text("hidden files are nobody's pictures")
+    images, classes, names, paths = folders.read(tmp_path)
+    assert images.shape == (4, 6, 8, 1) and images.dtype == np.uint8
+    assert [path.name for path in paths] == ["10.tif", "9.jpg", "1.bmp", "2.png"]
+    np.testing.assert_allclose(images[:, 0, 0, 0], [10, 90, 200, 20], atol=2)
+    np.testing.assert_array_equal(classes, [0, 0, 1, 1])
+    assert names == ("a", "b")
+
+
+def test_a_flat_folder_is_one_class_and_colour_becomes_luminance(tmp_path):
+    write(tmp_path / "grey.png", 50)
+    write(tmp_path / "colour.png", [0, 255, 0], mode="RGB")
+    images, classes, names, _ = folders.read(tmp_path)
+    np.testing.assert_array_equal(classes, [0, 0])
+    assert names == () and images[1, 0, 0, 0] == 50
+    assert images[0, 0, 0, 0] == round(255 * 0.7152)  # green's share of luminance
+
+
+def test_sizes_are_made_equal_where_asked(tmp_path):
+    write(tmp_path / "a.png", 77, (20, 30))
+    write(tmp_path / "b.png", 77, (6, 8))
+    images, *_ = folders.read(tmp_path, (10, 12))
+    assert images.shape == (2, 10, 12, 1) and (images == 77).all()
+    with pytest.raises(InputError, match="b.png is 6x8, a.png 20x30: .*--image-size"):
+        folders.read(tmp_path)
+
+
+BAD = {
+    "empty": (lambda f: None, "has no pictures"),
+    "no picture": (lambda f: (f / "notes.txt").write_text("x"), "notes.txt, which is no picture"),
+    "empty class": (lambda f: [(f / "a").mkdir(), write(f / "b/1.png")], "a has no pictures"),
+    "beside": (lambda f: [write(f / "1.png"), write(f / "b/1.png")], "1.png beside sub-folders"),
+    "broken": (lambda f: (f / "1.png").write_bytes(b"x"), "1.png cannot be read"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_set_of_pictures_is_refused(tmp_path, kind):
+    make, message = BAD[kind]
+    make(tmp_path)
+    with pytest.raises(InputError, match=message):
+        folders.read(tmp_path)
