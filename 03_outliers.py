@@ -1,9 +1,12 @@
 """Outlier detection (section 4.4, Table 4): models see normal images only, and score a mixture."""
 
+from pathlib import Path
+
 from common import cli, report
 from common.errors import InputError
 from common.hypervae import mixtures, options
 from common.hypervae.outlier_report import MEASURES, table4
+from common.names import name_of_file
 from common.runs import identity, results, summaries
 from common.runs.jobs import run_jobs
 
@@ -13,9 +16,13 @@ EXAMPLES = """examples:
   python 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir DATA --seeds 0 1 2 --jobs 2
   python 03_outliers.py --normal mine.npz --normal-classes 0-2,4
   python 03_outliers.py --normal mine.npz --outlier theirs.npz --outlier-fraction 0.1
+  python 03_outliers.py --normal good/ --score pile/ --image-size 28           which pictures of a pile are odd?
 
 The mixture is the normal set's whole test part and outliers drawn from the other set's test part. Scores are larger
-for outliers. Writes RESULTS_DIR/03_outliers/table4.csv, summary.csv and figures, and RESULTS_DIR/README.md."""
+for outliers. Writes RESULTS_DIR/03_outliers/table4.csv, summary.csv and figures, and RESULTS_DIR/README.md.
+
+With --score no label is needed, and no outlier: HyperVAE (or --model vae) learns from normal images, a part of which is
+held out and says how often normal images score as high. Writes scores.csv and ranked.png, the oddest images first."""
 
 COLUMNS = ["normal", "outlier", "model", "score", "seed", "auc", "fpr", "fnr", "average_precision", "ci_low", "ci_high"]
 COLUMNS += ["num_normal", "num_outlier", "num_samples", "fpr_equal_error", "fnr_equal_error", "fpr_percentile_80"]
@@ -74,6 +81,30 @@ def draw(args, name, found):
                 figures.extremes(images, scores, words, data.name, folder / f"extremes_{name}.png")
 
 
+def score_pile(args):
+    """Which images of a pile are odd, and where: scores.csv and ranked.png."""
+    from common.data import readers
+    from common.hypervae import figures, scoring
+
+    data, settings = mixtures.normal_of_pile(args)
+    pile, names = readers.unlabelled(args.score, args.image_size)
+    found = scoring.answer(args, settings, data, pile, names)
+    folder = args.results_dir / "03_outliers" / f"{data.name}_{name_of_file(args.score)}-{found.digest}"
+    rate = f"{args.max_false_positive_rate:g}"
+    header = {
+        "image": "image",
+        "score": "score (nats)",
+        "p_value": "p-value",
+        "outlier": f"outlier (p-value <= {rate})",
+    }
+    results.write_table(folder / "scores.csv", found.table[list(header)].rename(columns=header))
+    shown = found.table.head(len(found.images))
+    titles = [f"{row.image[-14:]}\np {row.p_value:.2g}" for row in shown.itertuples()]
+    few = f"{1 - args.max_false_positive_rate:.0%} of normal images"
+    figures.ranked(found.images, found.maps, titles, found.anchor, few, found.words, data.name, folder / "ranked.png")
+    print(f"{found.words}\n{shown[list(header)].head(10).to_string(index=False)}\nscores and picture: {folder}")
+
+
 def main():
     parser = options.parser(__doc__, EXAMPLES, data_option="--normal")
     group = parser.add_argument_group("outliers")
@@ -86,7 +117,14 @@ def main():
     group.add_argument("--num-samples", type=cli.positive_int, default=16, help="draws of z for each image (16)")
     resamples = "resamples for the AUC's interval (500)"
     group.add_argument("--num-bootstrap", type=cli.positive_int, default=500, help=resamples)
+    pile = "folder of pictures, or .npz, to score; for normal images that --normal names, with or without classes"
+    group.add_argument("--score", type=Path, metavar="PATH", help=pile)
+    rate = "of --score: the share of normal images that may be called outliers (0.05)"
+    group.add_argument("--max-false-positive-rate", type=cli.open_fraction, default=0.05, help=rate)
     args = parser.parse_args()
+    if args.score:
+        score_pile(args)
+        return
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
     if "cvae" in args.model:

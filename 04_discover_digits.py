@@ -60,9 +60,12 @@ def planned(args):
         held_out = args.held_out or range(data.num_classes)
         pixels = "none" if args.target_pixels == "grey" else args.binarize
         wanted = (args.num_targets, args.target_index)
-        targets = {digit: digits.load_targets(name, args.data_dir, pixels, digit, *wanted) for digit in held_out}
+        targets = {
+            digit: digits.load_targets(name, args.data_dir, pixels, args.image_size, digit, *wanted)
+            for digit in held_out
+        }
         for digit, images in targets.items():
-            load = functools.partial(digits.load_rest, name, args.data_dir, args.binarize, digit)
+            load = functools.partial(digits.load_rest, name, args.data_dir, args.binarize, args.image_size, digit)
             rest = load()
             for recipe, seed in itertools.product(args.recipe, args.seeds):
                 models = {model: settings_for(args, rest, model, recipe, seed) for model in ("vae", "hypervae")}

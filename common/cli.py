@@ -11,6 +11,7 @@ from common.errors import InputError
 quiet.set_up()
 LARGEST_SEED = 2**31 - 1
 LARGEST_CLASS = 9_999
+LARGEST_SIDE = 4_096
 
 
 def add_data_dir(group):
@@ -51,6 +52,14 @@ def positive_int(text):
     return whole_number(text, smallest=1)
 
 
+def image_size(text):
+    """ "28" to (28, 28), "28x20" to (28, 20): height and width."""
+    sides = [positive_int(side) for side in text.lower().split("x")]
+    if len(sides) > 2 or max(sides) > LARGEST_SIDE:
+        raise argparse.ArgumentTypeError(f"{text} is no size such as 28 or 28x20, {LARGEST_SIDE} at most")
+    return (sides[0], sides[-1])
+
+
 def class_list(text):
     """ "0-4,7" to [0, 1, 2, 3, 4, 7]."""
     classes = []
@@ -75,6 +84,10 @@ def _number(text, fits, wanted):
 
 def fraction(text):
     return _number(text, lambda value: 0 <= value <= 1, "a fraction from 0 to 1")
+
+
+def open_fraction(text):
+    return _number(text, lambda value: 0 < value < 1, "a fraction between 0 and 1")
 
 
 def not_negative(text):

@@ -52,21 +52,23 @@ class Dataset:
         return fingerprints.fingerprint(*parts)
 
 
-def load(name, data_dir, binarize="bernoulli"):
+def load(name, data_dir, binarize="bernoulli", size=None):
     """Read a data set, set its validation part aside and binarize it.
 
     Args:
         name: one of readers.NAMES, or the path of an .npz with x (N, H, W) or (N, H, W, 1) and y (N,), and
-            optionally x_test and y_test (else a fifth of each class is set aside as test part).
+            optionally x_test and y_test (else a fifth of each class is set aside as test part), or a folder of
+            pictures, each sub-folder a class.
         data_dir: folder with the standard files of the named sets.
         binarize: "bernoulli" draws each pixel once with its grey level as probability, from a fixed
             seed (a plain VAE then has the paper's KL(z) near 18.8); "threshold" cuts at one half; "none" leaves
             the grey levels, 0 to 255.
+        size: (H, W) that a folder's pictures are brought to; None wants all of one size.
 
     Raises:
         InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
     """
-    raw = readers.read(name, Path(data_dir))
+    raw = readers.read(name, Path(data_dir), size)
     x, y, x_test, y_test = raw.x, raw.y, raw.x_test, raw.y_test
     _check_sizes(raw)
     if x_test is None:

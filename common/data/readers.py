@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data import folders
 from common.errors import InputError
 from common.names import name_of_file
 
@@ -47,22 +48,26 @@ class Raw:
     test_fraction: float = 0.2
 
 
-def read(name, data_dir):
-    """The Raw images of a named set, or of an .npz.
+def read(name, data_dir, size=None):
+    """The Raw images of a named set, of an .npz, or of a folder of pictures.
 
     Args:
-        name: one of NAMES, or a path that ends in .npz; data_dir: folder of the named sets' standard files (a Path).
+        name: one of NAMES, a path that ends in .npz, or a folder; data_dir: folder of the named sets' standard files (a
+            Path); size: (H, W) that a folder's pictures are brought to, see folders.read.
 
     Raises:
         InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
     """
     if Path(name).suffix.lower() == ".npz":
         return _read_npz(Path(name))
+    if name not in NAMES and Path(name).is_dir():
+        x, y, class_names, _ = folders.read(name, size)
+        return Raw(name_of_file(name), x, y, class_names=class_names)
     if name == "digits":
         return _read_digits()
     if name not in NAMES:
         raise InputError(
-            f"unknown data set '{name}': choose one of {', '.join(NAMES)}, or give the path of an .npz file"
+            f"unknown data set '{name}': choose one of {', '.join(NAMES)}, or give the path of an .npz or a folder"
         )
     folder = data_dir / name
     if name == "omniglot":
@@ -208,12 +213,12 @@ def _read_npz(path):
     x_name, y_name, x_test, y_test = names
     if (x_test in arrays) != (y_test in arrays):
         raise InputError(f"{path} has only one of {x_test} and {y_test}: give both or neither")
-    x, y = _as_images(arrays[x_name], f"{path}: {x_name}"), _as_labels(arrays[y_name], f"{path}: {y_name}")
+    x, y = as_images(arrays[x_name], f"{path}: {x_name}"), _as_labels(arrays[y_name], f"{path}: {y_name}")
     if len(x) != len(y):
         raise InputError(f"{path}: {x_name} has {len(x)} images, {y_name} {len(y)} labels")
     if x_test not in arrays:
         return Raw(name_of_file(path), x, y)
-    held = _as_images(arrays[x_test], f"{path}: {x_test}"), _as_labels(arrays[y_test], f"{path}: {y_test}")
+    held = as_images(arrays[x_test], f"{path}: {x_test}"), _as_labels(arrays[y_test], f"{path}: {y_test}")
     return Raw(name_of_file(path), x, y, *held)
 
 
@@ -223,7 +228,29 @@ def read_names(path):
         return archive.files
 
 
-def _as_images(array, where):
+def unlabelled(path, size=None):
+    """Images (N, H, W, 1) uint8 of an .npz or a folder of pictures, labels or none, and what to call each.
+
+    Args:
+        path: of a folder of pictures, or of an .npz whose images go by one of NPZ_ARRAYS' names or are its only array.
+
+    Raises:
+        InputError: as `read`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        images, _, _, paths = folders.read(path, size)
+        return images, [str(own.relative_to(path)) for own in paths]
+    arrays = read_arrays(path, "give a folder of pictures, or an .npz with images x (N, H, W)")
+    name = next((own[0] for own in NPZ_ARRAYS if own[0] in arrays), None) or next(iter(arrays), None)
+    if name is None or (len(arrays) > 1 and name not in [own[0] for own in NPZ_ARRAYS]):
+        raise InputError(f"{path} has the arrays {', '.join(arrays) or 'none'}: call the images x (N, H, W)")
+    images = as_images(arrays[name], f"{path}: {name}")
+    return images, [str(i) for i in range(len(images))]
+
+
+def as_images(array, where):
+    """Checked images (N, H, W, 1) uint8, 0 to 255, of an array; `where` is what an error calls it."""
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[-1] != 1 or 0 in array.shape:

@@ -53,6 +53,8 @@ def check_alloys(args):
     """
     if args.binarize != "none":
         raise InputError("phase matrices are not binarized: leave --binarize out")
+    if args.image_size:
+        raise InputError("phase matrices are no pictures: leave --image-size out")
     if args.through_calphad and not args.tdb:
         raise InputError("--through-calphad needs a thermodynamic database: name it with --tdb")
     if args.tdb:

@@ -18,17 +18,17 @@ BOUNDS = [*LABELS, "cosine_distance", *SHOWN]
 ORDER = ["dataset", "target_kind", *LABELS]
 
 
-def load_rest(name, data_dir, binarize, digit):
+def load_rest(name, data_dir, binarize, size, digit):
     """The data set of a name or path without one class."""
-    data = datasets.load(name, data_dir, binarize)
+    data = datasets.load(name, data_dir, binarize, size)
     return datasets.restrict(data, [c for c in range(data.num_classes) if c != digit])
 
 
-def load_targets(name, data_dir, binarize, digit, number, chosen=None):
+def load_targets(name, data_dir, binarize, size, digit, number, chosen=None):
     """The targets among the test images of a class.
 
     Args:
-        binarize: as of the images that the models train on, or "none" for grey targets.
+        binarize: as of the images that the models train on, or "none" for grey targets; size: see datasets.load.
         number: how many are drawn.
         chosen: numbers of these test images of the class instead.
 
@@ -38,7 +38,7 @@ def load_targets(name, data_dir, binarize, digit, number, chosen=None):
     Raises:
         InputError: a class or an image that the data set does not have, or an empty image.
     """
-    data = datasets.load(name, data_dir, binarize)
+    data = datasets.load(name, data_dir, binarize, size)
     x = data.x_test[data.y_test == digit] / (255 if binarize == "none" else 1)
     if not len(x):
         known = f"classes 0 to {data.num_classes - 1}"

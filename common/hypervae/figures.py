@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import TwoSlopeNorm
 from sklearn.metrics import auc, roc_curve
 
 from common.hypervae.mixtures import HEADLINE
@@ -231,6 +232,32 @@ def extremes(images, by_part, title, name, path, number=20):
     grid(
         [row[:columns] for row in rows], path, title, grey(name), ["most outlying\nnormals", "least outlying\noutliers"]
     )
+
+
+def ranked(images, maps, titles, anchor, most, title, name, path, columns=8):
+    """Images in the given order, each above a map of what its pixels cost; one colour means one cost on all of them.
+
+    Args:
+        images: (N, H, W, 1); maps: nats a pixel (N, H, W); titles: of the images.
+        anchor: nats a pixel where colours turn: no pixel of `most` normal images is dearer; name: of the normal set.
+    """
+    columns = min(columns, len(images))
+    lines = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        2 * lines, columns, figsize=(1.25 * columns + 1.2, 2.7 * lines + 0.8), squeeze=False, layout="constrained"
+    )
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    norm = TwoSlopeNorm(anchor, 0, max(2 * anchor, maps.max()))
+    for i, (image, costs, text) in enumerate(zip(images, maps, titles)):
+        above, below = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
+        above.imshow(image[..., 0], cmap=grey(name), vmin=0, vmax=1)
+        above.set_title(text, fontsize=7)
+        shown = below.imshow(costs, cmap="RdBu_r", norm=norm)
+    bar = figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02)
+    bar.set_label(f"nats a pixel (red: dearer than any pixel of {most})", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    save(figure, path)
 
 
 def samples_of_unseen(rows, number, class_names, name, path):

@@ -7,12 +7,13 @@ import numpy as np
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae.options import load_data, trained
+from common.hypervae.options import load_data, settings_for, trained
 from common.runs import results
 from common.runs.identity import Record, label
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "omniglot")
 EVALUATION_SEED = 1
+FOUND_TASKS = 10  # of normal images without classes
 FEWEST_VALIDATION = 10  # images that a density of states can be fitted to
 
 # The rules that were tried, in the order of what they are made of; reports show all three. "density_of_states" was
@@ -76,6 +77,32 @@ def load_normal(args, name):
     """A normal set: the data set of a name or path, or some of its classes."""
     data = load_data(args, name)
     return data if args.normal_classes is None else datasets.restrict(data, args.normal_classes)
+
+
+def normal_of_pile(args):
+    """The normal Dataset of --score, and the Settings of its one model; where there are no classes, tasks are found.
+
+    Raises:
+        InputError: more than one set, model, seed or recipe.
+    """
+    models = ["hypervae"] if args.model == ["all"] else args.model
+    for option, given in (
+        ("--normal", args.dataset),
+        ("--model", models),
+        ("--seed", args.seeds),
+        ("--recipe", args.recipe),
+    ):
+        if len(given) > 1:
+            raise InputError(f"--score takes one {option}, not {len(given)}: leave the others out")
+    if models[0] not in ("vae", "hypervae"):
+        raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
+    data = load_normal(args, args.dataset[0])
+    if models[0] == "hypervae" and data.num_classes == 1:
+        from common.hypervae.found_tasks import FoundTasks, with_found_tasks
+
+        vae = settings_for(args, data, "vae", args.recipe[0], args.seeds[0])
+        data = with_found_tasks(args, FoundTasks(vae, FOUND_TASKS), data)
+    return data, settings_for(args, data, models[0], args.recipe[0], args.seeds[0])
 
 
 def outlier_names(args, normal):

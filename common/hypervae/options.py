@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from common.cli import add_data_dir, add_run_options, fraction, positive_float, positive_int, whole_number
+from common.cli import add_data_dir, add_run_options, fraction, image_size, positive_float, positive_int, whole_number
 from common.data import datasets
 from common.errors import InputError
 
@@ -44,8 +44,8 @@ TABLES = {  # of new tasks, and their peers
 
 
 DATA_HELP = (
-    "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz with "
-    "x (N, H, W) and y (N,), optionally x_test and y_test"
+    "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, the path of an .npz with "
+    "x (N, H, W) and y (N,), optionally x_test and y_test, or a folder of pictures (a sub-folder is a class)"
 )
 
 
@@ -73,6 +73,8 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
         default="bernoulli",
         help="draw each pixel once with its grey level as probability (default), or cut at one half",
     )
+    size = "of a folder's pictures, which are shrunk or enlarged to it: 28, or HEIGHTxWIDTH (they have one size)"
+    data.add_argument("--image-size", type=image_size, metavar="SIZE", help=size)
     run = p.add_argument_group("runs")
     run.add_argument(
         "--model", choices=(*MODELS, "all"), nargs="+", default=["all"], help="which models (all: the paper's three)"
@@ -163,7 +165,7 @@ def tables_of_peers(args):
 
 def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
-    return datasets.load(name, args.data_dir, args.binarize)
+    return datasets.load(name, args.data_dir, args.binarize, args.image_size)
 
 
 def trained(args, settings, data):

@@ -1,0 +1,158 @@
+"""How odd each image of a pile is, told nothing but normal ones: a score, and how often normal images have such a one.
+
+The score is the rule of Table 4 (mixtures.HEADLINE). Normal images that no model was trained on calibrate it: the
+validation part fits the rule, the test part says how large scores of normal images are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from common.data.fingerprints import fingerprint
+from common.errors import InputError
+from common.hypervae import outliers
+from common.hypervae.hypervae import HyperVAE
+from common.hypervae.mixtures import EVALUATION_SEED, FEWEST_VALIDATION, HEADLINE
+from common.hypervae.options import trained
+from common.runs import identity, results
+from common.runs.identity import Record
+
+MOST = 2_000  # images of each part that calibrate: more take longer and change little
+
+
+@dataclass(frozen=True)
+class Calibration(Record):
+    """What normal images that calibrate scores are measured by."""
+
+    training: Record
+    num_samples: int  # draws of z for each image
+    most: int = MOST
+    evaluation_seed: int = EVALUATION_SEED
+
+
+class Scorer:
+    """Scores of images by one trained model.
+
+    Args:
+        record: Calibration; model: its training's, a VAE or HyperVAE; data: the normal Dataset.
+        folder: checkpoints, where the calibration is kept.
+
+    Attributes:
+        normal: scores of the calibrating normal images, sorted, (n,).
+    """
+
+    def __init__(self, record, model, data, folder, progress=iter):
+        self.model = model
+        options = dict(seed=record.evaluation_seed, num_samples=record.num_samples, progress=progress)
+        self._table = outliers.statistics_table(model, data.x_validation, **options)
+
+        def made():
+            parts = {"validation": data.x_validation, "normal": data.x_test}
+            found = {}
+            for part, x in parts.items():
+                chosen = np.linspace(0, len(x) - 1, min(len(x), record.most)).round().astype(int)
+                table = self._table(part, x[chosen])
+                found[part] = {name: column.tolist() for name, column in table.astype(float).items()}
+            return found
+
+        path = record.training.folder(folder) / f"calibration-{record.digest}.json"
+        tables = {part: pd.DataFrame(columns) for part, columns in results.stored(path, made).items()}
+        self._score = outliers.score_functions(tables["validation"], record.training.seed)[HEADLINE]
+        self.normal = np.sort(self._score(tables["normal"]))
+
+    def __call__(self, x):
+        """A table with one row an image of x (N, H, W, 1) in {0, 1}: score (nats, larger is odder) and p_value.
+
+        p_value is the share of normal images whose score is at least as large, (1 + how many) / (1 + n): of normal
+        images no more than a share a have a p_value of at most a.
+        """
+        scores = np.asarray(self._score(self._table("outlier", x)), np.float64)
+        at_least = len(self.normal) - np.searchsorted(self.normal, scores, side="left")
+        return pd.DataFrame({"score": scores, "p_value": (1 + at_least) / (1 + len(self.normal))})
+
+    def threshold(self, max_false_positive_rate):
+        """The score above which p_value is at most this rate; infinite where so few normal images show no such rate."""
+        above = int(np.floor(max_false_positive_rate * (1 + len(self.normal)))) - 1  # normal images that may be
+        if above < 0:
+            return np.inf
+        return -np.inf if above >= len(self.normal) else float(self.normal[-1 - above])
+
+    def pixel_nats(self, x):
+        """Nats that each pixel of images x (N, H, W, 1) costs at the mean of q(z|x), (N, H, W)."""
+        images = tf.cast(x, tf.float32)[:, None]
+        theta, _ = self.model.weights_for(images if isinstance(self.model, HyperVAE) else images[:1], None)
+        pixels = self.model.decode(self.model.encode(images, theta).mean(), theta).distribution
+        return -pixels.log_prob(images).numpy()[:, 0, ..., 0]
+
+
+def binarized(x, how):
+    """Images (N, H, W, 1) of 0 to 255, as `datasets.load` binarizes them, but each one by a draw of its own.
+
+    The same image has the same pixels, whatever stands beside it.
+    """
+    if set(np.unique(x)) <= {0, 1}:
+        return x
+    if how == "threshold":
+        return (x >= 128).astype(np.uint8)
+    draws = [np.random.default_rng(int(fingerprint(image), 16)).random(image.shape, np.float32) for image in x]
+    return (np.stack(draws) * 255 < x).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of a pile: a table (image, score, p_value, outlier), oddest first; images of its first rows.
+
+    `maps` are the nats of these images' pixels, `anchor` is where the maps' colours turn, `words` say what was used.
+    """
+
+    table: pd.DataFrame
+    images: np.ndarray
+    maps: np.ndarray
+    anchor: float
+    words: str
+    digest: str
+
+
+def answer(args, settings, data, pile, names, shown=24, progress=iter):
+    """Score a pile of images by one model, trained if it is missing.
+
+    Args:
+        args: options of 03, with max_false_positive_rate; settings: of the training; data: its Dataset, normal images.
+        pile: images (N, H, W, 1) uint8, 0 to 255; names: of each.
+        shown: how many of the oddest images the Answer holds.
+
+    Raises:
+        InputError: images of another size, or too few normal images to calibrate by.
+    """
+    rate = args.max_false_positive_rate
+    if pile.shape[1:] != data.image_shape:
+        sizes = " and ".join("x".join(map(str, shape[:2])) for shape in (pile.shape[1:], data.image_shape))
+        raise InputError(f"images to score and normal ones are {sizes}: bring them to one size with --image-size")
+    needed = int(np.ceil(1 / rate)) - 1
+    if len(data.x_test) < needed or len(data.x_validation) < FEWEST_VALIDATION:
+        have = f"{len(data.x_test)} and {len(data.x_validation)} held-out normal images"
+        raise InputError(
+            f"{have} are too few, {needed} and {FEWEST_VALIDATION} are needed for a false-positive rate of {rate:g}: "
+            "give more normal images or raise --max-false-positive-rate"
+        )
+    x = binarized(pile, args.binarize)
+    record = Calibration(settings, args.num_samples)
+    run = trained(args, settings, data)
+    scorer = Scorer(record, run.model, data, args.results_dir / "checkpoints", progress)
+    table = scorer(x).assign(image=names)
+    table = table.assign(outlier=table["p_value"] <= rate)
+    order = np.argsort(-table["score"].to_numpy(), kind="stable")
+    most = order[:shown]
+    normal = data.x_test[:MOST]
+    # The colours turn where the dearest pixel of a normal image is dearer at this rate only.
+    parts = np.array_split(normal, -(-len(normal) // 200))
+    dearest = np.concatenate([scorer.pixel_nats(part).max((1, 2)) for part in parts])
+    called = f"{data.name}, {len(data.x):,} images to learn from, {len(scorer.normal):,} held out to calibrate"
+    words = (
+        f"{int(table['outlier'].sum())} of {len(x):,} called outliers at a false-positive rate of {rate:g}; {called}"
+    )
+    digest = identity.digest({"calibration": record.stored(), "pile": fingerprint(pile), "rate": rate})
+    maps = scorer.pixel_nats(x[most])
+    return Answer(table.iloc[order], x[most], maps, float(np.quantile(dearest, 1 - rate)), words, digest)
