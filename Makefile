@@ -106,7 +106,15 @@ trials: .venv/.installed
 # Then what the recipe `ours` was chosen by: learning rate x warm-up of the KL terms, all models alike.
 ABLATE = $(RUN) 02_density.py --data-dir $(DATA_DIR) --evaluate-on validation --num-importance-samples 0 --iterations 2000 --jobs $(JOBS)
 
+# Then the peers of 09, the same small grid for all: size of u's change at the start x learning rate.
+PEERS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist --table generate --evaluate-on validation --iterations 2000 --ranks
+
 ablation: .venv/.installed
+	$(PEERS) --peer bias scale_bias neural_statistician hypervae --change-scale 1
+	$(PEERS) --peer bias scale_bias hypervae --change-scale 0.1
+	$(PEERS) --peer bias scale_bias --change-scale 3
+	$(PEERS) --peer bias scale_bias --change-scale 1 --learning-rate 0.001
+	$(PEERS) --peer neural_statistician hypervae --learning-rate 0.001
 	$(ABLATE) --dataset mnist
 	for tasks in 1 10 20; do for summary in draw mean set; do \
 	  $(ABLATE) --dataset mnist --model hypervae --tasks-per-step $$tasks --summary $$summary || exit; done; done
