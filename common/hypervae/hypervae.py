@@ -30,6 +30,7 @@ class HyperVAE(VAE):
         hyper_matrix: side of the square matrix H, and so the rank of what u changes in a weight.
         generate: what of theta is generated, one of GENERATED; the layerwise generator's.
         change_scale: size of what u changes in a weight at the start; not of the generator "concatenation".
+        vector_scale: the same of biases and factors, where it is another; the layerwise generator's.
     """
 
     mixed_batches = False
@@ -43,15 +44,17 @@ class HyperVAE(VAE):
         hyper_matrix=20,
         generate="all",
         change_scale=CHANGE_SCALE,
+        vector_scale=None,
         **kwargs,
     ):
         if summary not in SUMMARIES or generator not in GENERATORS:
             raise ValueError(f"summary is one of {SUMMARIES}, generator one of {tuple(GENERATORS)}")
-        if generate != "all" and generator != "layerwise":
-            raise ValueError(f"the generator {generator} makes all weights, not {generate}")
+        if (generate != "all" or vector_scale is not None) and generator != "layerwise":
+            raise ValueError(f"the generator {generator} makes all weights alike: no generate, no vector_scale")
         self.generate_name = generate
         self.hyper_latent_dim, self.summary, self.generator_name = hyper_latent_dim, summary, generator
-        self.hyper_hidden, self.hyper_matrix, self.change_scale = hyper_hidden, hyper_matrix, change_scale
+        self.hyper_hidden, self.hyper_matrix = hyper_hidden, hyper_matrix
+        self.change_scale, self.vector_scale = change_scale, vector_scale
         super().__init__(**kwargs)
         self._fitter = None  # made when u is fitted for the first time; it keeps its programs
 
@@ -78,7 +81,8 @@ class HyperVAE(VAE):
             name="hyper_decoder",
         )
         options = {"change_scale": self.change_scale}
-        options |= {"generate": self.generate_name} if self.generator_name == "layerwise" else {}
+        if self.generator_name == "layerwise":
+            options |= {"generate": self.generate_name, "vector_scale": self.vector_scale}
         self.generator = GENERATORS[self.generator_name](self.body.shapes(), (side, side), name="generator", **options)
 
     def infer_u(self, x, mask=None):
@@ -190,4 +194,5 @@ class HyperVAE(VAE):
             "hyper_matrix": self.hyper_matrix,
             "generate": self.generate_name,
             "change_scale": self.change_scale,
+            "vector_scale": self.vector_scale,
         }

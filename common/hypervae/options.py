@@ -12,10 +12,11 @@ MODELS = (*ALL_MODELS, "cvae")
 NAMES = {"vae": "VAE", "cvae": "class-told VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
 # The keys of layers.generators.GENERATORS, and GENERATED there, without loading TensorFlow.
 GENERATORS = ("layerwise", "block", "concatenation")
-GENERATED = ("all", "decoder", "encoder", "scale_bias", "bias")
+GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
 # The paper's recipe (section 4.2), and ours: chosen on the validation parts, the same schedule and number of images
 # for every model (`make ablation` shows what each change brings).
+SCALES = ("change_scale", "vector_scale")  # options that a peer may have a value of its own for
 RECIPES = {
     "paper": {"learning_rate": 3e-4, "schedule": "constant", "kl_warmup": 0, "tasks_per_step": 1, "summary": "draw"},
     "ours": {"learning_rate": 2e-3, "schedule": "cosine", "kl_warmup": 0.2, "tasks_per_step": 20, "summary": "mean"},
@@ -30,7 +31,7 @@ PEERS = {
     "cvae": {"model": "cvae"},
     "metavae": {"model": "metavae"},
     "neural_statistician": {"model": "hypervae", "generator": "concatenation"},
-    **{name: {"model": "hypervae", "generate": name} for name in ("encoder", "decoder")},
+    **{name: {"model": "hypervae", "generate": name} for name in ("encoder", "decoder", "all_scaled")},
     # So few weights must change more from the start (validation part, MNIST, `make ablation`: 109.5 against 127.6 nats
     # for biases, 107.8 against 112.7 for scales and biases; all weights 108.0 against 104.2).
     **{name: {"model": "hypervae", "generate": name, "change_scale": 1.0} for name in ("bias", "scale_bias")},
@@ -40,7 +41,7 @@ PEERS = {
 CLUSTERED = {"cvae_clusters": "cvae", "hypervae_clusters": "hypervae"}
 TABLES = {  # of new tasks, and their peers
     "told": ("vae", "vae_wide", "cvae", "metavae", "hypervae", *CLUSTERED),
-    "generate": ("bias", "scale_bias", "neural_statistician", "encoder", "decoder", "hypervae"),
+    "generate": ("bias", "scale_bias", "neural_statistician", "encoder", "decoder", "all_scaled", "hypervae"),
     "unseen": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae"),
     "characters": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae"),
 }
@@ -113,6 +114,8 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     train.add_argument("--rank", type=positive_int, default=20, help="side of the matrix H (20)")
     scale = "size of what u changes in theta at the start of training (0.1; scales and biases alone in 09: 1)"
     train.add_argument("--change-scale", type=positive_float, help=scale)
+    scale = "the same of biases and factors of outputs (as --change-scale)"
+    train.add_argument("--vector-scale", type=positive_float, help=scale)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
     return p
 
@@ -128,11 +131,10 @@ def settings_for(args, data, model, recipe, seed):
     given = {name: getattr(args, name) for name in RECIPES[recipe] if getattr(args, name) is not None}
     own = ("iterations", "batch_size", "latent_dim", "hyper_latent_dim", "generator", "binarize")
     own += ("generate", "rank", "hidden")
-    if args.generate != "all" and args.generator != "layerwise":
-        raise InputError(f"--generate {args.generate} is of the layerwise generator: leave --generator out")
+    if (args.generate != "all" or args.vector_scale is not None) and args.generator != "layerwise":
+        raise InputError("--generate and --vector-scale are of the layerwise generator: leave --generator out")
     shared = {name: getattr(args, name) for name in own}
-    if args.change_scale is not None:
-        shared["change_scale"] = args.change_scale
+    shared |= {name: getattr(args, name) for name in SCALES if getattr(args, name) is not None}
     shared |= {"dataset": data.name, "fingerprint": data.fingerprint(), "body": data.body, "model": model, "seed": seed}
     # Told the class, a VAE learns best from batches of all classes (validation part, MNIST: 101.5 against 102.5).
     by_recipe = RECIPES[recipe] | ({"tasks_per_step": args.batch_size} if model == "cvae" else {})
@@ -147,8 +149,9 @@ def settings_for(args, data, model, recipe, seed):
 def peer_settings(args, data, peer, recipe, seed, **changes):
     """The Settings of one of PEERS; `changes` of the options come on top."""
     chosen = {"hidden": 0, "generator": "layerwise", "generate": "all"} | PEERS[peer] | changes
-    if args.change_scale is not None:
-        chosen["change_scale"] = args.change_scale
+    chosen |= {name: getattr(args, name) for name in SCALES if getattr(args, name) is not None}
+    if chosen["generator"] != "layerwise":
+        chosen["vector_scale"] = None
     return settings_for(argparse.Namespace(**vars(args) | chosen), data, chosen["model"], recipe, seed)
 
 

@@ -51,6 +51,7 @@ class Settings(Record):
     generate: str = added("all")  # what of theta is generated
     rank: int = added(20)  # of what u changes in a weight: the side of H
     change_scale: float = added(CHANGE_SCALE)  # of that change at the start
+    vector_scale: float | None = added(None)  # the same of biases and factors; None: as all others
 
     def __post_init__(self):
         """What a model does not use must not split its checkpoints."""
@@ -62,6 +63,7 @@ class Settings(Record):
             unused |= {"summary": "none", "generator": "none", "hyper_latent_dim": 0}
         if self.model != "hypervae" or self.generator == "concatenation":
             unused |= {"generate": "all", "rank": 20, "change_scale": CHANGE_SCALE}
+            unused |= {"vector_scale": None}
         for name, value in unused.items():
             object.__setattr__(self, name, value)
 
@@ -102,13 +104,14 @@ def build_networks(
     generate="all",
     rank=20,
     change_scale=CHANGE_SCALE,
+    vector_scale=None,
 ):
     """An untrained model; the seed decides its initial weights, and later its draws in training.
 
     Args:
         model: one of MODELS.
         num_classes: MetaVAE's decoders, the classes that CVAE is told; hyper_latent_dim, summary, generator, generate,
-            rank, change_scale: HyperVAE's. The others ignore them.
+            rank, change_scale, vector_scale: HyperVAE's. The others ignore them.
         kl_warmup: iterations, see VAE; hidden: units of the dense layers, 0 for the body's own.
     """
     keras.utils.set_random_seed(seed)
@@ -118,7 +121,7 @@ def build_networks(
         return VAE(**common)
     if model in ("metavae", "cvae"):
         return {"metavae": MetaVAE, "cvae": CVAE}[model](num_tasks=num_classes, **common)
-    common |= {"generate": generate, "hyper_matrix": rank, "change_scale": change_scale}
+    common |= {"generate": generate, "hyper_matrix": rank, "change_scale": change_scale, "vector_scale": vector_scale}
     return HyperVAE(hyper_latent_dim=hyper_latent_dim, summary=summary, generator=generator, **common)
 
 
@@ -126,7 +129,7 @@ def networks_of(settings, image_shape, num_classes):
     """An untrained model of a run's Settings, for images of a shape (H, W, 1); the seed decides its initial weights."""
     warmup = round(settings.kl_warmup * settings.iterations)
     own = ("latent_dim", "hyper_latent_dim", "summary", "generator", "seed", "hidden", "generate", "rank")
-    own += ("change_scale",)
+    own += ("change_scale", "vector_scale")
     options = {name: getattr(settings, name) for name in own}
     shape = tuple(image_shape)
     return build_networks(settings.model, shape, num_classes, settings.body, kl_warmup=warmup, **options)

@@ -80,14 +80,15 @@ class MatrixHyperLayer(keras.layers.Layer):
 
 # What u may change of theta; the rest is learned and shared by all tasks. "all" is the paper's, "scale_bias" what it
 # calls common hypernetwork practice: a factor and a summand for each output of each layer.
-GENERATED = ("all", "decoder", "encoder", "scale_bias", "bias")
+# "all_scaled" is both: a factor for each output, over low-rank changes of the kernels, which cannot make one.
+GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
 
 def is_generated(name, generate):
     """Whether a whole weight of theta is made from u, by its name and one of GENERATED."""
     if generate in ("scale_bias", "bias"):
         return name.endswith("bias")
-    return generate == "all" or name.startswith(generate)
+    return generate in ("all", "all_scaled") or name.startswith(generate)
 
 
 class LayerwiseGenerator(keras.layers.Layer):
@@ -97,28 +98,39 @@ class LayerwiseGenerator(keras.layers.Layer):
 
     Args:
         shapes: {name: shape} of theta.
+        change_scale: of what is generated, as of MatrixHyperLayer; vector_scale: of biases and factors, where these are
+            to change otherwise.
         generate: one of GENERATED.
     """
 
-    def __init__(self, shapes, input_shape_of_h=(20, 20), change_scale=CHANGE_SCALE, generate="all", **kwargs):
+    def __init__(
+        self,
+        shapes,
+        input_shape_of_h=(20, 20),
+        change_scale=CHANGE_SCALE,
+        generate="all",
+        vector_scale=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if generate not in GENERATED:
             raise ValueError(f"generate is one of {GENERATED}, not {generate}")
         self.names = list(shapes)
         self.matrix_layers = []  # of the weights that are generated, in the order of theta
         self.shared, self.scales, self._of_weight = {}, {}, {}
+        vector_scale = change_scale if vector_scale is None else vector_scale
         for name, shape in shapes.items():
             own, start = name.replace("/", "_"), initializer(name)
             if is_generated(name, generate):
-                options = dict(change_scale=change_scale, name=own)
+                options = dict(change_scale=vector_scale if len(shape) == 1 else change_scale, name=own)
                 layer = MatrixHyperLayer(shape, input_shape_of_h, base_initializer=start, **options)
                 self._of_weight[name] = len(self.matrix_layers)
                 self.matrix_layers.append(layer)
-                continue
-            self.shared[name] = self.add_weight(shape=shape, name=own, initializer=start)
+            else:
+                self.shared[name] = self.add_weight(shape=shape, name=own, initializer=start)
             bias = name.replace("kernel", "bias")
-            if generate == "scale_bias" and bias in shapes:
-                options = dict(base_initializer="ones", change_scale=change_scale, name=f"{own}_scale")
+            if generate in ("scale_bias", "all_scaled") and name.endswith("kernel") and bias in shapes:
+                options = dict(base_initializer="ones", change_scale=vector_scale, name=f"{own}_scale")
                 self.scales[name] = MatrixHyperLayer(shapes[bias], input_shape_of_h, **options)
         self.built = True
 
@@ -129,8 +141,9 @@ class LayerwiseGenerator(keras.layers.Layer):
     def _weight(self, name, h):
         if name in self._of_weight:
             layer = self.matrix_layers[self._of_weight[name]]
-            return layer.factors(h) if name.endswith("kernel") else layer(h)
-        value = self.shared[name].value
+            value = layer.factors(h) if name.endswith("kernel") else layer(h)
+        else:
+            value = self.shared[name].value
         if name not in self.scales:
             return value
         scale = self.scales[name](h)

@@ -34,17 +34,18 @@ class FactoredKernel:
 class ScaledKernel:
     """W = base diag(scale), one `scale` a task: what a hypernetwork generates that makes scales and biases only."""
 
-    base: tf.Tensor  # (inputs, outputs)
+    base: tf.Tensor | FactoredKernel  # (inputs, outputs), or one a task
     scale: tf.Tensor  # (tasks, outputs)
 
     @property
     def shape(self):
         """(tasks, inputs, outputs), as `dense` has it."""
-        return (self.scale.shape[0], *self.base.shape)
+        return (self.scale.shape[0], *self.base.shape[-2:])
 
     def dense(self):
         """The kernels themselves, (tasks, inputs, outputs)."""
-        return self.base * self.scale[:, None]
+        base = self.base.dense() if isinstance(self.base, FactoredKernel) else self.base
+        return base * self.scale[:, None]
 
 
 def dense_theta(theta):

@@ -40,6 +40,8 @@ def others(record):
             continue
         if field.name == "model":
             value = "vae" if value != "vae" else "metavae"
+        elif value is None:
+            value = 1.0
         elif isinstance(value, tuple):
             value = (*value[:-1], value[-1] + 1)
         else:
@@ -69,8 +71,20 @@ def test_each_setting_is_another_run_and_another_row_and_labels_are_not(tmp_path
 @pytest.mark.parametrize(
     "model, unused",
     [
-        ("vae", ["tasks_per_step", "summary", "generator", "hyper_latent_dim", "generate", "rank", "change_scale"]),
-        ("metavae", ["summary", "generator", "hyper_latent_dim", "generate", "rank", "change_scale"]),
+        (
+            "vae",
+            [
+                "tasks_per_step",
+                "summary",
+                "generator",
+                "hyper_latent_dim",
+                "generate",
+                "rank",
+                "change_scale",
+                "vector_scale",
+            ],
+        ),
+        ("metavae", ["summary", "generator", "hyper_latent_dim", "generate", "rank", "change_scale", "vector_scale"]),
     ],
 )
 def test_what_a_model_does_not_use_does_not_split_its_runs(model, unused):

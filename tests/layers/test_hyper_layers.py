@@ -114,27 +114,41 @@ def test_what_is_not_generated_is_shared():
         layers = iter(generator.matrix_layers)
         for name, shape in shapes.items():
             part, what = name.split("/")[0], name.split("/")[-1]
-            whole = {"all": True, "decoder": part == "decoder", "encoder": part == "encoder"}.get(generate)
-            if what == "bias" and whole in (True, None) or whole:
+            vectors = generate in ("scale_bias", "bias") and what == "bias"
+            if generate in ("all", "all_scaled", part) or vectors:
                 layer = next(layers)
-                expected = [layer.left @ h @ layer.right + layer.base for h in H]
-                np.testing.assert_allclose(dense_theta(theta)[name], np.reshape(expected, (3, *shape)), atol=1e-5)
+                kernels = np.stack([layer.left @ h @ layer.right + layer.base for h in H]).reshape(3, *shape)
             elif name in generator.scales:
-                scale, base = generator.scales[name](H).numpy(), generator.shared[name].numpy()
+                kernels = np.stack([generator.shared[name]] * 3)
+            else:
+                assert theta[name] is generator.shared[name].value
+                continue
+            if name in generator.scales:
+                scale = generator.scales[name](H).numpy()
                 assert (
                     isinstance(theta[name], ScaledKernel) and np.abs(scale - 1).max() < 0.5 and np.std(scale, 0).any()
                 )
+                kernels = kernels * np.tile(scale, (1, shape[1] // scale.shape[1]))[:, None]
+            np.testing.assert_allclose(dense_theta(theta)[name], kernels, atol=1e-5)
+            if what == "kernel":
                 x = np.random.default_rng(0).random((3, 4, shape[0])).astype(np.float32)
                 for task in range(3):
-                    columns = np.concatenate([scale[task]] * (shape[1] // scale.shape[1]))
                     ours = apply_kernel(tf.constant(x), theta[name])[task]
-                    np.testing.assert_allclose(ours, x[task] @ (base * columns), atol=1e-4)
-                    np.testing.assert_allclose(theta[name].dense()[task], base * columns, atol=1e-6)
-            else:
-                assert theta[name] is generator.shared[name].value
+                    np.testing.assert_allclose(ours, x[task] @ kernels[task], atol=1e-4)
         assert next(layers, None) is None
-        scaled = sum(name.endswith("kernel") for name in shapes) if (kind, generate) == ("conv", "scale_bias") else 0
+        scaled = generate in ("scale_bias", "all_scaled") and sum(name.endswith("kernel") for name in shapes)
         assert kind == "matrix" or len(generator.scales) == scaled
+
+
+def test_vectors_may_change_more_than_kernels():
+    plain, more = (LayerwiseGenerator(SHAPES, generate="all_scaled", vector_scale=scale) for scale in (None, 1.0))
+    spread = [{layer.name: np.std(layer.right) for layer in generator.matrix_layers} for generator in (plain, more)]
+    for name in spread[0]:
+        expected = 10 if name.endswith("bias") else 1
+        assert spread[1][name] / spread[0][name] == pytest.approx(expected, rel=0.5)
+
+
+def test_an_unknown_choice_is_refused():
     with pytest.raises(ValueError, match="generate is one of"):
         LayerwiseGenerator(SHAPES, generate="nothing")
 
