@@ -115,7 +115,7 @@ ablation: .venv/.installed
 	$(PEERS) --peer bias scale_bias --change-scale 3
 	for scale in 10 30; do $(PEERS) --peer scale_bias --change-scale $$scale || exit; done
 	$(PEERS) --peer hypervae --change-scale 0.03
-	$(PEERS) --peer all_scaled hypervae --vector-scale 10
+	$(PEERS) --peer all_scaled --vector-scale 10
 	$(PEERS) --peer bias scale_bias --change-scale 1 --learning-rate 0.001
 	$(PEERS) --peer neural_statistician hypervae --learning-rate 0.001
 	$(ABLATE) --dataset mnist
