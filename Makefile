@@ -113,7 +113,8 @@ ablation: .venv/.installed
 	$(PEERS) --peer bias scale_bias neural_statistician hypervae --change-scale 1
 	$(PEERS) --peer bias scale_bias hypervae --change-scale 0.1
 	$(PEERS) --peer bias scale_bias --change-scale 3
-	for scale in 10 30; do $(PEERS) --peer scale_bias --change-scale $$scale || exit; done
+	$(PEERS) --peer bias scale_bias --change-scale 10
+	$(PEERS) --peer scale_bias --change-scale 30
 	$(PEERS) --peer hypervae --change-scale 0.03
 	$(PEERS) --peer all_scaled --vector-scale 10
 	$(PEERS) --peer bias scale_bias --change-scale 1 --learning-rate 0.001

@@ -33,8 +33,7 @@ PEERS = {
     "neural_statistician": {"model": "hypervae", "generator": "concatenation"},
     **{name: {"model": "hypervae", "generate": name} for name in ("encoder", "decoder", "all_scaled")},
     # So few weights must change more from the start: chosen on MNIST's validation part, see `make ablation`.
-    "bias": {"model": "hypervae", "generate": "bias", "change_scale": 3.0},
-    "scale_bias": {"model": "hypervae", "generate": "scale_bias", "change_scale": 10.0},
+    **{name: {"model": "hypervae", "generate": name, "change_scale": 10.0} for name in ("bias", "scale_bias")},
     "hypervae": {"model": "hypervae"},
 }
 # Peers whose tasks are found, not labelled: {peer: as which one it is trained}.
@@ -112,7 +111,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     )
     train.add_argument("--generate", choices=GENERATED, default="all", help="what of theta is generated (all)")
     train.add_argument("--rank", type=positive_int, default=20, help="side of the matrix H (20)")
-    scale = "size of what u changes in theta at the start of training (0.1; in 09 biases 3, scales and biases 10)"
+    scale = "size of what u changes in theta at the start of training (0.1; in 09 of scales and biases 10)"
     train.add_argument("--change-scale", type=positive_float, help=scale)
     scale = "the same of biases and factors of outputs (as --change-scale)"
     train.add_argument("--vector-scale", type=positive_float, help=scale)
