@@ -1,7 +1,7 @@
 """A new task arrives: what each model is told, what u may change, and classes that no training saw."""
 
 from common import cli, report
-from common.hypervae import options
+from common.hypervae import options, peers
 from common.runs import identity, results
 from common.runs.jobs import run_jobs
 
@@ -100,7 +100,7 @@ def main():
     )
     group.add_argument(
         "--peer",
-        choices=(*options.PEERS, *options.CLUSTERED),
+        choices=(*peers.PEERS, *peers.CLUSTERED),
         nargs="+",
         help="which models (those of the table)",
     )
@@ -119,7 +119,7 @@ def main():
     ranks = "of `generate`: HyperVAE's ranks beside --rank (1 5 40)"
     group.add_argument("--ranks", type=cli.positive_int, nargs="*", default=[1, 5, 40], help=ranks)
     args = parser.parse_args()
-    tables = options.tables_of_peers(args)
+    tables = peers.tables_of_peers(args)
     loaded = {name: options.load_data(args, name) for name in args.dataset}
     if "unseen" in tables:
         from common.hypervae.unseen import check_folds

@@ -13,9 +13,10 @@ import tensorflow as tf
 from common.data import characters
 from common.hypervae import density
 from common.hypervae.density import Evaluator
-from common.hypervae.options import measured_once, trained
+from common.hypervae.options import trained
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.told import family
+from common.hypervae.training import measured_once
 from common.runs.identity import Record
 
 CONTEXTS = (0, 1, 2, 3, 4, 9)  # drawings

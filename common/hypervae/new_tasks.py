@@ -8,7 +8,7 @@ import itertools
 from common.hypervae import characters, told, unseen
 from common.hypervae.density import Likelihood
 from common.hypervae.found_tasks import FoundTasks, with_found_tasks
-from common.hypervae.options import CLUSTERED, PEERS, TABLES, peer_settings
+from common.hypervae.peers import CLUSTERED, PEERS, TABLES, peer_settings
 
 
 def trainings(args, data, table):

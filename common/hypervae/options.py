@@ -14,35 +14,13 @@ NAMES = {"vae": "VAE", "cvae": "class-told VAE", "metavae": "MetaVAE", "hypervae
 GENERATORS = ("layerwise", "block", "concatenation")
 GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
+SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
+
 # The paper's recipe (section 4.2), and ours: chosen on the validation parts, the same schedule and number of images
 # for every model (`make ablation` shows what each change brings).
-SCALES = ("change_scale", "vector_scale")  # options that a peer may have a value of its own for
 RECIPES = {
     "paper": {"learning_rate": 3e-4, "schedule": "constant", "kl_warmup": 0, "tasks_per_step": 1, "summary": "draw"},
     "ours": {"learning_rate": 2e-3, "schedule": "cosine", "kl_warmup": 0.2, "tasks_per_step": 20, "summary": "mean"},
-}
-
-
-# The models that are compared on new tasks, by the names that tables give them: what each changes in the options. A
-# VAE with 190 hidden units has as many parameters as HyperVAE, within a tenth, on images of 28 x 28.
-PEERS = {
-    "vae": {"model": "vae"},
-    "vae_wide": {"model": "vae", "hidden": 190},
-    "cvae": {"model": "cvae"},
-    "metavae": {"model": "metavae"},
-    "neural_statistician": {"model": "hypervae", "generator": "concatenation"},
-    **{name: {"model": "hypervae", "generate": name} for name in ("encoder", "decoder", "all_scaled")},
-    # So few weights must change more from the start: chosen on MNIST's validation part, see `make ablation`.
-    **{name: {"model": "hypervae", "generate": name, "change_scale": 10.0} for name in ("bias", "scale_bias")},
-    "hypervae": {"model": "hypervae"},
-}
-# Peers whose tasks are found, not labelled: {peer: as which one it is trained}.
-CLUSTERED = {"cvae_clusters": "cvae", "hypervae_clusters": "hypervae"}
-TABLES = {  # of new tasks, and their peers
-    "told": ("vae", "vae_wide", "cvae", "metavae", "hypervae", *CLUSTERED),
-    "generate": ("bias", "scale_bias", "neural_statistician", "encoder", "decoder", "all_scaled", "hypervae"),
-    "unseen": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae"),
-    "characters": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae"),
 }
 
 
@@ -145,33 +123,6 @@ def settings_for(args, data, model, recipe, seed):
     return chosen if chosen.digest == plain.digest else dataclasses.replace(chosen, recipe="custom")
 
 
-def peer_settings(args, data, peer, recipe, seed, **changes):
-    """The Settings of one of PEERS; `changes` of the options come on top."""
-    chosen = {"hidden": 0, "generator": "layerwise", "generate": "all"} | PEERS[peer] | changes
-    chosen |= {name: getattr(args, name) for name in SCALES if getattr(args, name) is not None}
-    if chosen["generator"] != "layerwise":
-        chosen["vector_scale"] = None
-    return settings_for(argparse.Namespace(**vars(args) | chosen), data, chosen["model"], recipe, seed)
-
-
-def tables_of_peers(args):
-    """The tables of new tasks that --table asks for, or all on --dataset that have one of the models of --peer.
-
-    Raises:
-        InputError: a table without any of them, and options that peers have of their own.
-    """
-    if args.model != ["all"]:
-        raise InputError("the models of these tables have names of their own: give --peer in place of --model")
-    if (args.hidden, args.generator, args.generate) != (0, "layerwise", "all"):
-        raise InputError("the models have --hidden, --generator and --generate of their own: leave these out")
-    having = [table for table, peers in TABLES.items() if not args.peer or set(peers) & set(args.peer)]
-    for table in args.table or having:
-        if table not in having:
-            known = ", ".join(TABLES[table])
-            raise InputError(f"table {table} has none of these models: choose --peer among {known}")
-    return args.table or [table for table in having if table != "characters"]  # which has data of its own
-
-
 def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
     return datasets.load(name, args.data_dir, args.binarize, args.image_size)
@@ -182,24 +133,6 @@ def trained(args, settings, data):
     from common.hypervae.training import fit_or_load
 
     return fit_or_load(settings, data, args.results_dir / "checkpoints", args.tensorboard)
-
-
-def measured_once(args, record, run, measure):
-    """What is measured of a training, and kept beside it: {column: value}, with parameters and commits.
-
-    Args:
-        record: of the measurement; its `training` is the Settings.
-        run: gives the Run, measure(record) what is found; both are called where it has not been measured yet.
-    """
-    from common.runs import results
-
-    def made():
-        found = {name: value.item() if hasattr(value, "item") else value for name, value in measure(record).items()}
-        found |= {"parameters": run().model.count_params(), "trained_at": run().trained_at}
-        return found | {"evaluated_at": results.commit()}
-
-    folder = record.training.folder(args.results_dir / "checkpoints")
-    return results.stored(folder / f"{record.kind}-{record.digest}.json", made)
 
 
 def planned_runs(args, load=load_data):

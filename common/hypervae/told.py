@@ -13,8 +13,9 @@ from common.hypervae import task_mixture
 from common.hypervae.density import Evaluator, Likelihood, nll_subset
 from common.hypervae.found_tasks import with_found_tasks
 from common.hypervae.grouping import ROUNDS, Heap
-from common.hypervae.options import load_data, measured_once, trained
+from common.hypervae.options import load_data, trained
 from common.hypervae.task_mixture import MIXTURE_SAMPLES
+from common.hypervae.training import measured_once
 from common.runs.identity import Record, added
 
 NOTHING = "nothing"

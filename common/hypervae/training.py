@@ -15,6 +15,7 @@ from common.hypervae.metavae import MetaVAE
 from common.hypervae.tasks import training_batches
 from common.hypervae.vae import VAE
 from common.layers.generators import CHANGE_SCALE
+from common.runs import results
 from common.runs.checkpoints import Checkpoint, exclusive, resume
 from common.runs.identity import Record, added, label
 
@@ -225,3 +226,20 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
                 model.fit(batches, verbose=0, shuffle=False, **options)
     log = pd.DataFrame(progress["rows"], columns=["iteration", "seconds", *MEASURES, HELD_OUT])
     return Run(model, settings, log, progress["trained_at"], folder)
+
+
+def measured_once(args, record, run, measure):
+    """What is measured of a training, and kept beside it: {column: value}, with parameters and commits.
+
+    Args:
+        record: of the measurement; its `training` is the Settings.
+        run: gives the Run, measure(record) what is found; both are called where it has not been measured yet.
+    """
+
+    def made():
+        found = {name: value.item() if hasattr(value, "item") else value for name, value in measure(record).items()}
+        found |= {"parameters": run().model.count_params(), "trained_at": run().trained_at}
+        return found | {"evaluated_at": results.commit()}
+
+    folder = record.training.folder(args.results_dir / "checkpoints")
+    return results.stored(folder / f"{record.kind}-{record.digest}.json", made)

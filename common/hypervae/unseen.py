@@ -16,9 +16,10 @@ from common.data import datasets
 from common.errors import InputError
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, tuner_of
 from common.hypervae.density import Likelihood
-from common.hypervae.options import load_data, measured_once, trained
+from common.hypervae.options import load_data, trained
 from common.hypervae.task_mixture import Coder
 from common.hypervae.told import family
+from common.hypervae.training import measured_once
 from common.layers.kernels import stacked_theta
 from common.runs.identity import Record
 

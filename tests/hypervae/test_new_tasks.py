@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import found_tasks, new_tasks_report, options, told, unseen
+from common.hypervae import found_tasks, new_tasks_report, options, peers, told, unseen
 from common.hypervae.bodies import BODIES, ConvBody
 from common.hypervae.density import Likelihood, nll_subset
 from common.hypervae.grouping import Heap
@@ -78,10 +78,10 @@ def test_less_told_costs_more(trained_bars):
 def test_what_peers_change_is_what_tables_call_them(monkeypatch):
     monkeypatch.setitem(BODIES, "conv", ConvBody)  # whole networks: their parameters count
     args = options.parser("", "").parse_args([])
-    for peer in options.PEERS:
-        own = options.peer_settings(args, bars(), peer, "ours", 0)
+    for peer in peers.PEERS:
+        own = peers.peer_settings(args, bars(), peer, "ours", 0)
         assert told.family(own) == peer
-    wide = [build_model(options.peer_settings(args, mnist_sized(), p, "ours", 0), mnist_sized()) for p in WIDE]
+    wide = [build_model(peers.peer_settings(args, mnist_sized(), p, "ours", 0), mnist_sized()) for p in WIDE]
     counts = [model.count_params() for model in wide]
     assert abs(counts[0] / counts[1] - 1) < 0.1
 
