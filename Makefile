@@ -116,7 +116,7 @@ ablation: .venv/.installed
 	$(PEERS) --peer bias scale_bias --change-scale 10
 	$(PEERS) --peer scale_bias --change-scale 30
 	$(PEERS) --peer hypervae --change-scale 0.03
-	$(PEERS) --peer all_scaled --vector-scale 10
+	$(PEERS) --peer all_scaled hypervae --vector-scale 10
 	$(PEERS) --peer bias scale_bias --change-scale 1 --learning-rate 0.001
 	$(PEERS) --peer neural_statistician hypervae --learning-rate 0.001
 	$(ABLATE) --dataset mnist

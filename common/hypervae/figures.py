@@ -12,7 +12,13 @@ from common.runs.figures import grey, grid, save
 
 # Of methods on new tasks: the colour is the model's, the line what is done with a context.
 PEER_COLOURS = {"vae": "tab:blue", "vae_wide": "tab:cyan", "hypervae": "tab:green", "neural_statistician": "tab:red"}
-PEER_COLOURS |= {"bias": "tab:orange", "scale_bias": "tab:brown", "encoder": "tab:pink", "decoder": "tab:olive"}
+PEER_COLOURS |= {
+    "hypervae_tuned": "tab:gray",
+    "bias": "tab:orange",
+    "scale_bias": "tab:brown",
+    "encoder": "tab:pink",
+    "decoder": "tab:olive",
+}
 LINES = {"": "-", "_fitted": "--", "_finetuned": ":"}
 COLOURS = {"vae": "tab:blue", "cvae": "tab:purple", "metavae": "tab:orange", "hypervae": "tab:green"}
 SCORES = {"description_length": "description length (the paper's)", HEADLINE: HEADLINE.replace("_", " ")}

@@ -70,9 +70,13 @@ def unseen_jobs(args, loaded):
 
 
 def first_hypervaes(jobs, name):
-    """Of unseen_jobs those of HyperVAE by the first recipe and seed on one data set: one a fold."""
-    own = [job for job in jobs if job[2] == name and told.family(job[1]) == "hypervae"]
-    return [job for job in own if (job[1].recipe, job[1].seed) == (own[0][1].recipe, own[0][1].seed)]
+    """Of unseen_jobs those of the first HyperVAE, recipe and seed on one data set: one a fold."""
+
+    def which(job):
+        return told.family(job[1]), job[1].recipe, job[1].seed
+
+    own = [job for job in jobs if job[2] == name and which(job)[0] in ("hypervae", "hypervae_tuned")]
+    return [job for job in own if which(job) == which(own[0])]
 
 
 def characters_jobs(args):

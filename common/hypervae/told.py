@@ -67,7 +67,9 @@ def family(settings):
         return settings.model + ("_wide" if settings.hidden else "")
     if settings.generator == "concatenation":
         return "neural_statistician"
-    return settings.generate if settings.generate != "all" else "hypervae"
+    if settings.generate != "all":
+        return settings.generate
+    return "hypervae" + ("_tuned" if settings.vector_scale else "")
 
 
 def method(settings, way):
