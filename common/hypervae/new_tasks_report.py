@@ -59,9 +59,17 @@ def sections(results_dir, own=False):
     return found
 
 
+def _apart(rows, records, by):
+    """{experiment: the settings that tell it from those that are alike in the columns `by`, in words}."""
+    words = {}
+    for _, part in rows.groupby(by, sort=False):
+        words |= settings_in_words(part, records)
+    return words
+
+
 def _told(rows, records):
     measures = ["neg_elbo", "nll_is"]
-    table, words = over_seeds(rows, measures), settings_in_words(rows, records)
+    table, words = over_seeds(rows, measures), _apart(rows, records, ["dataset", "part", "method"])
     table = table.sort_values(["dataset", "part", "neg_elbo_mean"], kind="stable")
     body = [
         [row["dataset"], row["part"], row["method"], row["told"], f"{row['parameters']:,.0f}", row["num_seeds"]]
@@ -75,7 +83,8 @@ def _told(rows, records):
 
 def _generate(rows, records):
     measures = ["neg_elbo", "reconstruction", "kl_z", "kl_u"]
-    table, words = over_seeds(rows, measures), settings_in_words(rows, records)
+    table, words = over_seeds(rows, measures), _apart(rows, records, ["dataset", "part", "generate", "rank"])
+    table = table.sort_values(["dataset", "part", "neg_elbo_mean"], kind="stable")
     body = [
         [row["dataset"], row["part"], row["generate"], row["rank"], f"{row['parameters']:,.0f}", row["num_seeds"]]
         + [plus_minus(row[f"{name}_mean"], row[f"{name}_std"], 2) for name in measures]
