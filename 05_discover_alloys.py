@@ -5,7 +5,7 @@ import itertools
 from pathlib import Path
 
 from common import cli, report
-from common.discovery import alloy_search, alloys, runs
+from common.discovery import alloy_search, alloys, inverse_map, runs
 from common.discovery import report as discovery_report
 from common.discovery.alloy_options import add_alloy_options, check_alloys
 from common.discovery.options import add_search_options, check_search, search_settings
@@ -63,7 +63,7 @@ def compare_regressors(args, loaded, folder):
     jobs = [
         (source, InverseMapTrial(data.name, data.fingerprint(), kind, seed))
         for source, data in loaded.items()
-        for kind, seed in itertools.product(alloys.REGRESSORS, args.seeds)
+        for kind, seed in itertools.product(inverse_map.REGRESSORS, args.seeds)
     ]
     found = run_jobs(alloy_search.try_regressor, jobs, args.jobs, args.scheduler)
     rows = [row for part in found for row in part]

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from common.cli import positive_int
-from common.discovery.alloys import BODIES, REGRESSORS
+from common.discovery.alloys import BODIES
 from common.discovery.calphad import ELEMENTS, phase_diagrams
+from common.discovery.inverse_map import REGRESSORS
 from common.errors import InputError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.data.fingerprints import fingerprint
-from common.discovery import alloys, calphad, report, runs
+from common.discovery import alloys, calphad, inverse_map, report, runs
 from common.discovery.records import (
     IN_CLASS,
     SHOWN,
@@ -110,7 +110,7 @@ class _Bench:
     @functools.cached_property
     def inverse(self):
         seed = self.job.record.search.seed
-        return alloys.InverseMap(self.job.found.regressor, self.rest.matrices, self.rest.compositions, seed)
+        return inverse_map.InverseMap(self.job.found.regressor, self.rest.matrices, self.rest.compositions, seed)
 
     @functools.cached_property
     def diagrams(self):
@@ -256,4 +256,4 @@ def try_regressor(job):
     data = alloys.load(source)
     cells = {"run": trial, "dataset": trial.dataset, "regressor": trial.regressor, "seed": trial.seed}
     cells |= {"num_alloys": len(data.y), "trained_at": commit(), "evaluated_at": commit()}
-    return [cells | row for row in alloys.try_inverse_map(trial.regressor, data, trial.seed)]
+    return [cells | row for row in inverse_map.try_inverse_map(trial.regressor, data, trial.seed)]
