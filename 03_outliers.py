@@ -86,8 +86,8 @@ def score_pile(args):
     from common.data import readers
     from common.hypervae import figures, scoring
 
-    data, settings = mixtures.normal_of_pile(args)
     pile, names = readers.unlabelled(args.score, args.image_size)
+    data, settings = mixtures.normal_of_pile(args, pile)
     found = scoring.answer(args, settings, data, pile, names)
     folder = args.results_dir / "03_outliers" / f"{data.name}_{name_of_file(args.score)}-{found.digest}"
     rate = f"{args.max_false_positive_rate:g}"

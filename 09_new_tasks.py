@@ -10,7 +10,7 @@ EXAMPLES = """examples:
   python 09_new_tasks.py --dataset mnist --data-dir DATA --seeds 0 1 2 --jobs 2
   python 09_new_tasks.py --dataset mnist --data-dir DATA --table unseen --folds 3 --peer vae_wide hypervae
   python 09_new_tasks.py --table characters --data-dir DATA --latent-dim 50 --hyper-latent-dim 50 --rank 30
-  python 09_new_tasks.py --dataset mnist --data-dir DATA --iterations 2000 --evaluate-on validation     (for choosing)
+  python 09_new_tasks.py --dataset mnist --table generate --iterations 2000 --evaluate-on validation     (for choosing)
 
 Tables: `told` (the same test images, with more and with less told), `generate` (what of theta u may change, and the
 rank of the change), `unseen` (five folds of held-out classes; 0 to 100 context images; the models as they are, with u

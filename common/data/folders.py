@@ -55,10 +55,15 @@ def read(folder, size=None):
         images, classes (N,), class names, paths.
 
     Raises:
-        InputError: as `files`; a picture that cannot be read, or has another size than the first.
+        InputError: as `files`; a picture that cannot be read, or has another size or scale than the first.
     """
     paths, classes, names = files(folder)
-    images = [as_grey(pictures.read(path).pixels) for path in paths]
+    found = [pictures.read(path) for path in paths]
+    for path, picture in zip(paths, found):
+        if (picture.black, picture.white) != (found[0].black, found[0].white):
+            ranges = [f"{own.black:g} to {own.white:g}" for own in (picture, found[0])]
+            raise InputError(f"{path} is read as {ranges[0]}, {paths[0].name} as {ranges[1]}: convert all to 8 bits")
+    images = [as_grey(picture.pixels) for picture in found]
     if size is None:
         for path, image in zip(paths, images):
             if image.shape != images[0].shape:

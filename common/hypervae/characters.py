@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from common.data import characters
+from common.errors import InputError
 from common.hypervae import density
+from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
 from common.hypervae.density import Evaluator
 from common.hypervae.options import trained
 from common.hypervae.task_mixture import Coder, TaskMixture
@@ -41,6 +43,8 @@ class Context(Record):
     num_samples: int = 4
     largest_context: int = max(CONTEXTS)  # what stands behind it in a character's order is coded
     prior_draws: int = 32  # of u, where there is no context
+    fit_steps: int = FIT_STEPS
+    fit_rate: float = FIT_RATE
     draw_seed: int = 2021
     evaluation_seed: int = 1
 
@@ -82,6 +86,8 @@ def split(x, y, record):
         places = np.linspace(0, len(labels) - 1, min(record.num_characters, len(labels))).round().astype(int)
         labels = labels[places]
     least = np.bincount(y)[labels].min()
+    if least <= record.largest_context:
+        raise InputError(f"a character has {least} drawings: more than {record.largest_context} are needed of each")
     orders = [
         np.random.default_rng([record.draw_seed, int(label)]).permutation(np.flatnonzero(y == label))[:least]
         for label in labels
@@ -114,7 +120,7 @@ class ContextCoder:
         found = []
         for start in range(0, len(targets), BLOCK):
             index = np.resize(np.arange(start, min(start + BLOCK, len(targets))), BLOCK)
-            u = self.model.fit_u(contexts[index], record.evaluation_seed, *([] if record.fitted else [0]))
+            u = self.model.fit_u(contexts[index], record.evaluation_seed, record.fit_steps if record.fitted else 0)
             seed = tf.constant([record.evaluation_seed, start], tf.int32)
             found.append(self._lengths_of(u, tf.cast(targets[index], tf.float32), seed))
         return [np.concatenate(part)[: len(targets)].astype(np.float64) for part in zip(*found)]

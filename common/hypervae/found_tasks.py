@@ -40,7 +40,8 @@ def with_found_tasks(args, found, data):
     def make():
         vae = trained(args, found.vae, data).model
         of_part = {part: codes(vae, getattr(data, f"x{part}")) for part in PARTS}
-        means = KMeans(min(found.number, len(data.x)), n_init=found.restarts, random_state=found.vae.seed)
+        number = min(found.number, len(np.unique(of_part[""], axis=0)))  # a cluster of none would be no task
+        means = KMeans(number, n_init=found.restarts, random_state=found.vae.seed)
         means.fit(of_part[""])
         return {f"y{part}": means.predict(own).tolist() for part, own in of_part.items()}
 

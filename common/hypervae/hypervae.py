@@ -172,7 +172,7 @@ class HyperVAE(VAE):
     def average_vae(self, images, batch_size=500):
         """The plain VAE with the mean of theta(x) over images (N, H, W, 1) in [0, 1], each one a task of its own.
 
-        theta is affine in H (B + U H V), so it is the theta of the mean H.
+        theta is affine in H (B + U H V), so it is the theta of the mean H; but for "all_scaled", of which it is near.
         """
         x = self._as_task(images)
         parts = [x[i : i + batch_size, None] for i in range(0, len(x), batch_size)]

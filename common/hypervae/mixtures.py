@@ -13,6 +13,7 @@ from common.runs.identity import Record, label
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "omniglot")
 EVALUATION_SEED = 1
+MOST_CALIBRATING = 2_000  # images of each part that calibrate scores: more take longer and change little
 FOUND_TASKS = 10  # of normal images without classes
 FEWEST_VALIDATION = 10  # images that a density of states can be fitted to
 
@@ -79,11 +80,32 @@ def load_normal(args, name):
     return data if args.normal_classes is None else datasets.restrict(data, args.normal_classes)
 
 
-def normal_of_pile(args):
+def check_pile(args, data, pile):
+    """Refuse what cannot be scored, before anything is trained.
+
+    Raises:
+        InputError: options of the other mode, images of another size, or too few normal images to calibrate by.
+    """
+    if args.outlier:
+        raise InputError("--score needs no outliers: leave --outlier out")
+    if pile.shape[1:] != data.image_shape:
+        sizes = " and ".join("x".join(map(str, shape[:2])) for shape in (pile.shape[1:], data.image_shape))
+        raise InputError(f"images to score and normal ones are {sizes}: bring them to one size (folders: --image-size)")
+    rate = args.max_false_positive_rate
+    needed, have = int(np.ceil(1 / rate)) - 1, min(len(data.x_test), MOST_CALIBRATING)
+    if have < needed or len(data.x_validation) < FEWEST_VALIDATION:
+        raise InputError(
+            f"{have} and {len(data.x_validation)} held-out normal images can calibrate, {needed} and "
+            f"{FEWEST_VALIDATION} are needed for a false-positive rate of {rate:g}: give more normal images (of more "
+            f"than {MOST_CALIBRATING:,} no more are used) or raise --max-false-positive-rate"
+        )
+
+
+def normal_of_pile(args, pile):
     """The normal Dataset of --score, and the Settings of its one model; where there are no classes, tasks are found.
 
     Raises:
-        InputError: more than one set, model, seed or recipe.
+        InputError: more than one set, model, seed or recipe; as `check_pile`.
     """
     models = ["hypervae"] if args.model == ["all"] else args.model
     for option, given in (
@@ -97,6 +119,7 @@ def normal_of_pile(args):
     if models[0] not in ("vae", "hypervae"):
         raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
     data = load_normal(args, args.dataset[0])
+    check_pile(args, data, pile)
     if models[0] == "hypervae" and data.num_classes == 1:
         from common.hypervae.found_tasks import FoundTasks, with_found_tasks
 

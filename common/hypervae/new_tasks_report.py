@@ -97,7 +97,16 @@ def _generate(rows, records):
 
 # Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
 _OF_A_METHOD = {"fingerprint", "model", "tasks_per_step", "summary", "generator", "hyper_latent_dim", "hidden"}
-_OF_A_METHOD |= {"generate", "rank", "adaptation", "tuning_steps", "tuning_rates", "chooser"}
+_OF_A_METHOD |= {
+    "generate",
+    "rank",
+    "change_scale",
+    "vector_scale",
+    "adaptation",
+    "tuning_steps",
+    "tuning_rates",
+    "chooser",
+}
 
 
 def unseen_by_class(rows, records):

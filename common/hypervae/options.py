@@ -2,9 +2,10 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 from common.cli import add_data_dir, add_run_options, fraction, image_size, positive_float, positive_int, whole_number
-from common.data import datasets
+from common.data import datasets, readers
 from common.errors import InputError
 
 ALL_MODELS = ("vae", "metavae", "hypervae")  # the paper's
@@ -125,6 +126,8 @@ def settings_for(args, data, model, recipe, seed):
 
 def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
+    if args.image_size and (name in readers.NAMES or not Path(name).is_dir()):
+        raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
     return datasets.load(name, args.data_dir, args.binarize, args.image_size)
 
 

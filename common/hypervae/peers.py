@@ -62,4 +62,6 @@ def tables_of_peers(args):
         if table not in having:
             known = ", ".join(TABLES[table])
             raise InputError(f"table {table} has none of these models: choose --peer among {known}")
+    if args.evaluate_on == "validation" and "unseen" in (args.table or having):
+        raise InputError("table unseen codes test images: leave --evaluate-on out, or give --table told or generate")
     return args.table or [table for table in having if table != "characters"]  # which has data of its own

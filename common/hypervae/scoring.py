@@ -11,15 +11,12 @@ import pandas as pd
 import tensorflow as tf
 
 from common.data.fingerprints import fingerprint
-from common.errors import InputError
 from common.hypervae import outliers
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import EVALUATION_SEED, FEWEST_VALIDATION, HEADLINE
+from common.hypervae.mixtures import EVALUATION_SEED, HEADLINE, MOST_CALIBRATING
 from common.hypervae.options import trained
 from common.runs import identity, results
 from common.runs.identity import Record
-
-MOST = 2_000  # images of each part that calibrate: more take longer and change little
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Calibration(Record):
 
     training: Record
     num_samples: int  # draws of z for each image
-    most: int = MOST
+    most: int = MOST_CALIBRATING
     evaluation_seed: int = EVALUATION_SEED
 
 
@@ -52,8 +49,7 @@ class Scorer:
             parts = {"validation": data.x_validation, "normal": data.x_test}
             found = {}
             for part, x in parts.items():
-                chosen = np.linspace(0, len(x) - 1, min(len(x), record.most)).round().astype(int)
-                table = self._table(part, x[chosen])
+                table = self._table(part, spread(x, record.most))
                 found[part] = {name: column.tolist() for name, column in table.astype(float).items()}
             return found
 
@@ -72,13 +68,6 @@ class Scorer:
         at_least = len(self.normal) - np.searchsorted(self.normal, scores, side="left")
         return pd.DataFrame({"score": scores, "p_value": (1 + at_least) / (1 + len(self.normal))})
 
-    def threshold(self, max_false_positive_rate):
-        """The score above which p_value is at most this rate; infinite where so few normal images show no such rate."""
-        above = int(np.floor(max_false_positive_rate * (1 + len(self.normal)))) - 1  # normal images that may be
-        if above < 0:
-            return np.inf
-        return -np.inf if above >= len(self.normal) else float(self.normal[-1 - above])
-
     def pixel_nats(self, x):
         """Nats that each pixel of images x (N, H, W, 1) costs at the mean of q(z|x), (N, H, W)."""
         images = tf.cast(x, tf.float32)[:, None]
@@ -87,13 +76,16 @@ class Scorer:
         return -pixels.log_prob(images).numpy()[:, 0, ..., 0]
 
 
+def spread(x, most):
+    """At most so many images of x, spread over all of them."""
+    return x[np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int)]
+
+
 def binarized(x, how):
     """Images (N, H, W, 1) of 0 to 255, as `datasets.load` binarizes them, but each one by a draw of its own.
 
     The same image has the same pixels, whatever stands beside it.
     """
-    if set(np.unique(x)) <= {0, 1}:
-        return x
     if how == "threshold":
         return (x >= 128).astype(np.uint8)
     draws = [np.random.default_rng(int(fingerprint(image), 16)).random(image.shape, np.float32) for image in x]
@@ -122,21 +114,8 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
         args: options of 03, with max_false_positive_rate; settings: of the training; data: its Dataset, normal images.
         pile: images (N, H, W, 1) uint8, 0 to 255; names: of each.
         shown: how many of the oddest images the Answer holds.
-
-    Raises:
-        InputError: images of another size, or too few normal images to calibrate by.
     """
     rate = args.max_false_positive_rate
-    if pile.shape[1:] != data.image_shape:
-        sizes = " and ".join("x".join(map(str, shape[:2])) for shape in (pile.shape[1:], data.image_shape))
-        raise InputError(f"images to score and normal ones are {sizes}: bring them to one size with --image-size")
-    needed = int(np.ceil(1 / rate)) - 1
-    if len(data.x_test) < needed or len(data.x_validation) < FEWEST_VALIDATION:
-        have = f"{len(data.x_test)} and {len(data.x_validation)} held-out normal images"
-        raise InputError(
-            f"{have} are too few, {needed} and {FEWEST_VALIDATION} are needed for a false-positive rate of {rate:g}: "
-            "give more normal images or raise --max-false-positive-rate"
-        )
     x = binarized(pile, args.binarize)
     record = Calibration(settings, args.num_samples)
     run = trained(args, settings, data)
@@ -145,7 +124,7 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
     table = table.assign(outlier=table["p_value"] <= rate)
     order = np.argsort(-table["score"].to_numpy(), kind="stable")
     most = order[:shown]
-    normal = data.x_test[:MOST]
+    normal = spread(data.x_test, record.most)
     # The colours turn where the dearest pixel of a normal image is dearer at this rate only.
     parts = np.array_split(normal, -(-len(normal) // 200))
     dearest = np.concatenate([scorer.pixel_nats(part).max((1, 2)) for part in parts])

@@ -54,7 +54,7 @@ class Unseen(Record):
     targets: int = 300  # images coded of each class, at most
     nll_targets: int = 100  # of these the likelihood has, at most
     fit_steps: int = FIT_STEPS
-    fit_rate: float = FIT_RATE
+    fit_rate: float = FIT_RATE  # u is always fitted by it
     draw_seed: int = 2021  # of contexts: the same for every model and seed
     evaluation_seed: int = 1
 
