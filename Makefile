@@ -33,14 +33,14 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 4000
-	$(NEW_TASKS) --table characters $(CHARACTERS)
+	$(if $(wildcard $(DATA_DIR)/omniglot_characters/*.npz),$(NEW_TASKS) --table characters $(CHARACTERS))
 	$(RUN) 04_discover_digits.py $(DISCOVER)
 	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey --num-targets 2
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
 	for objective in cosine scaled_cosine; do \
 	  $(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 || exit; \
-	  $(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --through-calphad || exit;) done
+	  $(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 --through-calphad || exit;) done
 	$(REGRESS) --dataset boston concrete energy kin8nm naval power wine-red yacht
 	$(REGRESS) --dataset protein --splits 5
 	$(REGRESS) --dataset yacht --recipe paper
