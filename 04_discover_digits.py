@@ -4,8 +4,7 @@ import functools
 import itertools
 
 from common import cli, report
-from common.discovery import digits, runs
-from common.discovery import report as discovery_report
+from common.discovery import digits, runs, search_report
 from common.discovery.options import add_search_options, check_search, search_settings
 from common.hypervae.options import load_data, parser, settings_for, trained
 from common.runs.identity import digest
@@ -103,7 +102,7 @@ def main():
         own = [found for found in discovered if found[0].record.digest in set(protocol.bounds["run"])]
         if own:
             draw(protocol, own, folder)
-            print(f"{protocol.title}\n{discovery_report.discovery_table(protocol.summary, 'digit')}")
+            print(f"{protocol.title}\n{search_report.discovery_table(protocol.summary, 'digit')}")
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

@@ -5,8 +5,7 @@ import itertools
 from pathlib import Path
 
 from common import cli, report
-from common.discovery import alloy_search, alloys, inverse_map, runs
-from common.discovery import report as discovery_report
+from common.discovery import alloy_report, alloy_search, alloys, inverse_map, runs, search_report
 from common.discovery.alloy_options import add_alloy_options, check_alloys
 from common.discovery.options import add_search_options, check_search, search_settings
 from common.discovery.records import InverseMapTrial
@@ -148,8 +147,8 @@ def main():
         own = [part for part in discovered if part[0].record.digest in set(protocol.bounds["run"])]
         if own:
             draw(protocol, own, loaded, folder)
-            print(f"{protocol.title}\n{discovery_report.discovery_table(protocol.summary, 'alloy')}")
-    print(discovery_report.table5(table5, results.read_records(folder / "table5.csv")))
+            print(f"{protocol.title}\n{search_report.discovery_table(protocol.summary, 'alloy')}")
+    print(alloy_report.table5(table5, results.read_records(folder / "table5.csv")))
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

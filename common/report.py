@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.discovery import report as discovery
+from common.discovery import alloy_report, search_report
 from common.hypervae import report as hypervae
 from common.implicit import report as implicit
 from common.names import is_file_name
@@ -10,7 +10,7 @@ from common.runs.results import write_atomically
 from common.runs.summaries import markdown_table
 from common.tvae import report as tvae
 
-SYSTEMS = (hypervae, discovery, implicit, tvae)
+REPORTS = (hypervae, search_report, alloy_report, implicit, tvae)
 OWN = "Your own data"
 HEADLINE = ["result", "measure", "ours", "strongest baseline", "paper"]
 
@@ -18,12 +18,12 @@ HEADLINE = ["result", "measure", "ours", "strongest baseline", "paper"]
 def write_report(results_dir):
     """Write <results_dir>/README.md from the tables found there.
 
-    A system's report module has sections(results_dir, own), a list of (title, Markdown) on sets that come with the
+    Each of REPORTS has sections(results_dir, own), a list of (title, Markdown) on sets that come with the
     project or on a user's own, and headline(results_dir), rows of HEADLINE.
     """
     results_dir = Path(results_dir)
-    sections, own = ([s for system in SYSTEMS for s in system.sections(results_dir, own)] for own in (False, True))
-    headline = [row for system in SYSTEMS for row in system.headline(results_dir)]
+    sections, own = ([s for part in REPORTS for s in part.sections(results_dir, own)] for own in (False, True))
+    headline = [row for part in REPORTS for row in part.headline(results_dir)]
     for found, of_own in ((sections, False), (own, True)):
         figures = [path.relative_to(results_dir) for path in sorted(results_dir.glob("[0-9]*/**/*.png"))]
         names = [path.as_posix() for path in figures if _is_own(path) == of_own]

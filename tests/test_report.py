@@ -14,11 +14,11 @@ def test_an_empty_folder_gives_a_report_without_sections(tmp_path):
 
 
 def test_contents_headline_and_figures(tmp_path, monkeypatch):
-    system = SimpleNamespace(
+    part = SimpleNamespace(
         sections=lambda folder, own: [] if own else SECTIONS,
         headline=lambda folder: [["density", "nats an image", "93.1", "97.4", "106.8"]],
     )
-    monkeypatch.setattr(report, "SYSTEMS", (system,))
+    monkeypatch.setattr(report, "REPORTS", (part,))
     (tmp_path / "01_train" / "mnist").mkdir(parents=True)
     (tmp_path / "01_train" / "mnist" / "walk.png").touch()
     report.write_report(tmp_path)

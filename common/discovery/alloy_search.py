@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.data.fingerprints import fingerprint
-from common.discovery import alloys, calphad, inverse_map, report, runs
+from common.discovery import alloys, calphad, inverse_map, runs, search_report
 from common.discovery.records import (
     IN_CLASS,
     SHOWN,
@@ -221,12 +221,12 @@ def write_tables(folder, curves, bounds, table5):
     """Add rows to the three tables, and write the summaries.
 
     Returns:
-        every report.Protocol of the tables, and all rows of table5.csv.
+        every search_report.Protocol of the tables, and all rows of table5.csv.
     """
     curves = put_rows(folder / "figure3b.csv", curves, FIGURE3B, ["method", "evaluation"], ORDER, packed=True)
     bounds = put_rows(folder / "bounds.csv", bounds, BOUNDS, ["method"], ORDER)
     table5 = put_rows(folder / "table5.csv", table5, TABLE5, ["method"], ORDER)
-    return report.write_summaries(folder, curves, bounds, "alloy"), table5
+    return search_report.write_summaries(folder, curves, bounds, "alloy"), table5
 
 
 def shown_designs(searches, errors, through):

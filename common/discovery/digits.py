@@ -6,7 +6,7 @@ import numpy as np
 
 from common.data import datasets
 from common.data.fingerprints import fingerprint
-from common.discovery import report, runs
+from common.discovery import runs, search_report
 from common.discovery.records import SHOWN, Discovery, Target, columns
 from common.errors import InputError
 from common.runs.results import put_rows
@@ -84,7 +84,7 @@ def table_rows(discovered):
 
 
 def write_tables(folder, curves, bounds):
-    """Add rows to figure3a.csv and bounds.csv, and write the summaries; returns every report.Protocol of the tables."""
+    """Add rows to figure3a.csv and bounds.csv, and write the summaries; returns a Protocol for each one."""
     curves = put_rows(folder / "figure3a.csv", curves, FIGURE3A, ["method", "evaluation"], ORDER, packed=True)
     bounds = put_rows(folder / "bounds.csv", bounds, BOUNDS, ["method"], ORDER)
-    return report.write_summaries(folder, curves, bounds, "digit")
+    return search_report.write_summaries(folder, curves, bounds, "digit")

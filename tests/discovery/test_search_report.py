@@ -1,4 +1,4 @@
-"""What reports make of searches: protocols apart, paired differences by hand, Table 5 at equal seeds; figures."""
+"""What reports make of searches: protocols apart, paired differences by hand; figures."""
 
 import dataclasses
 import itertools
@@ -9,12 +9,12 @@ import pytest
 from matplotlib import image
 from test_records import SEARCH, Training, discovery
 
-from common.discovery import alloy_search, digits, figures, report
-from common.discovery.records import METHOD_NAMES, FoundAlloys, Target, ThroughCalphad, columns
+from common.discovery import digits, figures, search_report
+from common.discovery.records import METHOD_NAMES, Target, columns
 from common.errors import InputError
 from common.runs.summaries import bootstrap_interval
 
-SEARCHES = ("vae", *report.COMPARED, "random_vae", "random_hypervae")
+SEARCHES = ("vae", *search_report.COMPARED, "random_vae", "random_hypervae")
 COMMITS = {"trained_at": "t", "evaluated_at": "e"}
 
 
@@ -46,7 +46,7 @@ def written(folder, *searches):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Tables of two protocols, 4 and 8 evaluations, of two classes with two and one targets and two seeds."""
-    path = tmp_path_factory.mktemp("results") / report.DIGITS
+    path = tmp_path_factory.mktemp("results") / search_report.DIGITS
     for evaluations, ratio in ((4, 0.5), (8, 2.0)):
         targets = [((1, 5), 0), ((1, 5), 1), ((1, 6), 0), ((7, 2), 0)]
         written(path, *(digit_rows(target, seed, evaluations, ratio) for target, seed in targets))
@@ -66,7 +66,7 @@ def test_protocols_are_never_averaged(folder):
         # 0.5 of the distance is reached after half of the evaluations, twice of it never.
         reached = own.loc["hypervae_joint", "evaluations_to_vae"]
         assert reached == evaluations / 2 if ratio < 1 else np.isnan(reached)
-    (title, text), *_ = report.sections(folder.parent)
+    (title, text), *_ = search_report.sections(folder.parent)
     assert "digits" in title and text.count("| class held out |") == 2
     assert "search.evaluations" not in text and "4 evaluations" in text and "8 evaluations" in text
 
@@ -87,7 +87,7 @@ def test_a_fresh_clone_has_the_packed_table_alone(folder, tmp_path):
 
 def test_paired_differences_are_over_targets(folder):
     pairs = pd.read_csv(folder / "paired.csv").set_index(["ratio", "method"])
-    assert len(pairs) == 2 * len(report.COMPARED) and (pairs["num_targets"] == 3).all()  # seeds are no targets
+    assert len(pairs) == 2 * len(search_report.COMPARED) and (pairs["num_targets"] == 3).all()  # seeds are no targets
     won, lost = pairs.loc[(0.5, "hypervae_joint")], pairs.loc[(2.0, "hypervae_joint")]
     assert won["wins"] == 3 and lost["wins"] == 0
     assert won["p_sign"] == lost["p_sign"] == 0.25 and won["p_holm"] == 1  # 2 / 2^3, times four methods
@@ -96,8 +96,8 @@ def test_paired_differences_are_over_targets(folder):
 
 def test_holms_correction_by_hand():
     # Sorted 0.01 0.02 0.03 0.4: times 4, 3, 2, 1, each at least the one before.
-    np.testing.assert_allclose(report.holm([0.03, 0.01, 0.4, 0.02]), [0.06, 0.04, 0.4, 0.06])
-    assert report.holm([0.9, 0.8]).max() == 1
+    np.testing.assert_allclose(search_report.holm([0.03, 0.01, 0.4, 0.02]), [0.06, 0.04, 0.4, 0.06])
+    assert search_report.holm([0.9, 0.8]).max() == 1
 
 
 def test_the_interval_of_a_median_covers_as_often_as_it_says():
@@ -110,68 +110,20 @@ def test_the_interval_of_a_median_covers_as_often_as_it_says():
     assert np.isnan(bootstrap_interval([1.0], np.median, 0.9)).all()
 
 
-def alloy_rows(alloy, seed, error, through=None):
-    """Rows of table5.csv of one class and seed: errors from `error` percent up, through CALPHAD `through`."""
-    models = {name: Training(f"without {alloy}", name, seed) for name in ("vae", "hypervae")}
-    search = dataclasses.replace(SEARCH, seed=seed)
-    target = dict(target=Target(alloy, "mean", alloy), target_kind="mean", objective="cosine", known_tasks=True)
-    found = FoundAlloys(discovery(**models, search=search, **target), "ridge", "t")
-    cells = columns(found.discovery) | {"alloy": alloy, "objective": "cosine", "likelihood": "multinomial"} | COMMITS
-    cells |= {"regressor": "ridge", "phase_error": 1.0, "in_class": error <= 20}
-    rows = []
-    for number, method in enumerate(("vae", *report.COMPARED, "nearest_known", "own_alloy")):
-        own = {"run": found, "method": method, "element_error": error + number, "calphad_evaluations": 0}
-        rows.append(cells | own | {"cosine_distance": 0.1 - 0.01 * number})
-    if through is not None:
-        own = {"run": ThroughCalphad(found, 100), "method": "hypervae_calphad", "calphad_evaluations": 100}
-        rows.append(cells | own | {"element_error": through, "cosine_distance": 0.01})
-    return rows
-
-
-def cells_of(text):
-    """{(first cell, column): cell} of a Markdown table."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.strip().splitlines()]
-    header, _, *body = lines
-    return {(row[0], name): cell for row in body for name, cell in zip(header, row)}
-
-
-def test_table5_has_a_second_table_at_the_seeds_of_the_searches_through_calphad(tmp_path):
-    rows = [row for seed in (0, 1, 2) for row in alloy_rows("2024", seed, 10.0 + 10 * seed, 5.0 if seed == 0 else None)]
-    _, table = alloy_search.write_tables(tmp_path, *digit_rows_as_alloys(), rows)
-    text = report.table5(table, report.read_records(tmp_path / "table5.csv"))
-    every, same = (part for part in text.split("\n\n") if part.startswith("| alloy |"))
-    every, same = cells_of(every), cells_of(same)
-    through = "hypervae_calphad, 300 + 100 evaluations"
-    assert every["seeds", "vae"] == "3" and every["seeds", through] == "1" == same["seeds", "vae"]
-    assert every["2024", "vae"] == "20.0 / 1.0" and same["2024", "vae"] == "10.0 / 1.0"  # median over seeds; seed 0
-    assert every["2024", through] == same["2024", through] == "5.0 / 1.0"
-    assert every["2024", report.CLOSEST] == "24.0 / 1.0"  # the joint search ends closest
-    assert every["within 20 %", "vae"] == "1 of 1" and every["within 20 %", "hypervae_once"] == "0 of 1"
-    assert every["2024", "paper"] == "31.5 / 3.5"
-    assert "at the seeds of the searches through CALPHAD (0)" in text
-
-
-def digit_rows_as_alloys():
-    """(rows of figure3b.csv, of bounds.csv) that stand for an alloy's."""
-    curves, bounds = digit_rows((1, 5), 0, 4)
-    more = {"alloy": "2024", "objective": "cosine", "likelihood": "multinomial"}
-    return [row | more for row in curves], [row | more for row in bounds]
-
-
 def test_a_run_without_its_record_is_one_line(folder, tmp_path):
     for name in ("bounds.csv", "summary.csv", "paired.csv"):
-        (tmp_path / report.DIGITS).mkdir(exist_ok=True)
-        (tmp_path / report.DIGITS / name).write_bytes((folder / name).read_bytes())
+        (tmp_path / search_report.DIGITS).mkdir(exist_ok=True)
+        (tmp_path / search_report.DIGITS / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(InputError, match="settings.json.*lacks run"):
-        report.sections(tmp_path)
+        search_report.sections(tmp_path)
 
 
 def test_no_tables_no_sections(tmp_path):
-    assert report.sections(tmp_path) == [] and report.headline(tmp_path) == []
+    assert search_report.sections(tmp_path) == [] and search_report.headline(tmp_path) == []
 
 
 def test_the_headline_is_the_papers_method_beside_vae_and_bo(folder):
-    rows = sorted(report.headline(folder.parent), key=lambda row: row[2])
+    rows = sorted(search_report.headline(folder.parent), key=lambda row: row[2])
     assert [row[2] for row in rows] == ["0.1; closer on 3 of 3 targets (p 1)", "0.2; closer on 0 of 3 targets (p 1)"]
     assert [row[3] for row in rows] == ["VAE + BO 0.2", "VAE + BO 0.1"]
 

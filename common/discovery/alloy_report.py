@@ -1,0 +1,143 @@
+"""Sections of results/README.md on alloys: what was found as compositions (Table 5), the inverse map, likelihoods."""
+
+import pandas as pd
+
+from common.discovery.records import IN_CLASS, with_protocol
+from common.discovery.search_report import ALLOYS, COMPARED, RIVAL, in_order, titles
+from common.runs.results import of_own_data, read_records, read_rows
+from common.runs.summaries import markdown_table, settings_in_words
+
+CLOSEST = "hypervae_closest"
+PAPER_TABLE_5 = {  # percent: (element error, phase error) of the alloys that the paper's HyperVAE found
+    "6053": (11.3, 3.0), "2219": (26.6, 3.0), "6951": (20.0, 0.4), "2024": (31.5, 3.5),
+    "2014": (18.5, 1.4), "2025": (4.4, 2.9), "7076": (31.8, 2.5), "2618": (23.9, 3.6),
+}  # fmt: skip
+NOTICE = "Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0."
+
+
+def sections(results_dir, own=False):
+    """[(title, Markdown)] of the tables that are there: on sets that come with the project, or on a user's own."""
+    found = []
+    for table, title, make in (
+        ("table5.csv", "Discovery of alloys: Table 5", table5),
+        ("inverse_map.csv", "Alloys: from phases to composition", _inverse_maps),
+        ("likelihoods.csv", "Alloys: likelihoods", _likelihoods),
+    ):
+        path = results_dir / ALLOYS / table
+        rows = read_rows(path, own) if path.exists() else ()
+        if len(rows):
+            found.append((title, make(rows, read_records(path))))
+    return found
+
+
+def table5(rows, records):
+    """Markdown: element / phase error in percent of the alloys found, median over seeds, beside the paper's Table 5.
+
+    Where searches through CALPHAD have fewer seeds than the others, all methods at these seeds follow.
+    """
+    rows = with_protocol(rows, records)
+    words = titles(rows, records)
+    parts = [
+        "Element error / phase error in percent. Values are equilibrium mole fractions. "
+        f"{CLOSEST} is what that search of HyperVAE's found which ended closest to its target: the searcher sees that "
+        "distance, and not the composition wanted. own_alloy is the class's own alloy of median distance to it. A "
+        "search through CALPHAD begins with the best designs of the others and has the evaluations named on top of "
+        "theirs. Where a diagram is a real alloy's (the searches through CALPHAD, nearest_known, own_alloy), the phase "
+        "error is only what traces of absent elements and the rounding of stored fractions leave."
+    ]
+    if not of_own_data(rows).all():
+        parts[0] += f" {NOTICE} The paper's database and phase names differ."
+    for protocol, own in rows.groupby("protocol", sort=False):
+        parts += [f"**{words[protocol]}**, median over seeds:", _table5_of(own)]
+        real = own[own["calphad_evaluations"] > 0]
+        seeds = sorted(real["seed"].unique())
+        if len(real) and set(seeds) != set(own["seed"]):
+            same = ", ".join(map(str, seeds))
+            parts += [f"**{words[protocol]}**, all methods at the seeds of the searches through CALPHAD ({same}):"]
+            parts += [_table5_of(own[own["seed"].isin(seeds)])]
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def with_closest(rows):
+    """Table 5's rows and CLOSEST: of each class and seed, what that search of COMPARED found which ended closest."""
+    searches = rows[rows["method"].isin(COMPARED)]
+    closest = searches.loc[searches.groupby(["alloy", "seed"])["cosine_distance"].idxmin()].assign(method=CLOSEST)
+    rows = pd.concat([rows, closest], ignore_index=True)
+    extra = rows["calphad_evaluations"].gt(0)
+    cost = rows["evaluations"].astype(str) + " + " + rows["calphad_evaluations"].astype(str) + " evaluations"
+    return rows.assign(method=rows["method"].where(~extra, rows["method"] + ", " + cost))
+
+
+def medians5(complete):
+    """Medians over seeds of Table 5's errors and distances, by alloy and method; of `with_closest`, of one protocol."""
+    measures = ["element_error", "phase_error", "cosine_distance"]
+    return complete.groupby(["alloy", "method"])[measures].median()
+
+
+def _table5_of(rows):
+    complete = with_closest(rows)
+    medians = medians5(complete)
+    methods = in_order(complete["method"])
+
+    def cell(alloy, method):
+        errors = medians.loc[(alloy, method)][:2] if (alloy, method) in medians.index else []
+        return " / ".join("-" if pd.isna(error) else f"{error:.1f}" for error in errors)
+
+    seeds = complete.groupby("method")["seed"].nunique()
+    beside = {} if of_own_data(rows).all() else PAPER_TABLE_5
+    body = [["seeds", *(seeds[m] for m in methods), ""]]
+    for alloy in dict.fromkeys(rows["alloy"]):
+        paper = " / ".join(map(str, beside.get(alloy, ())))
+        body.append([alloy, *(cell(alloy, m) for m in methods), paper])
+    errors, distances = medians["element_error"].unstack("method"), medians["cosine_distance"].unstack("method")
+    within = [f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in methods]
+    body.append([f"within {IN_CLASS:g} %", *within, "4 of 8" if beside else ""])
+    near = distances.lt(distances["nearest_known"], axis=0).sum()
+    alloys = ("nearest_known", "own_alloy")
+    closer = ["" if m in alloys else f"{near[m]} of {distances[m].count()}" for m in methods]
+    body.append(["closer than the nearest known alloy", *closer, ""])
+    return markdown_table(["alloy", *methods, "paper"], body)
+
+
+def _compared(rows, records, labels, measures):
+    """A Markdown table of means over seeds: a line for each experiment and `labels`, measures {column: format}."""
+    body = []
+    for key, alike in rows.groupby(labels, sort=False):
+        words = settings_in_words(alike, records)  # where the labels do not tell two experiments apart
+        for name, own in alike.groupby("experiment", sort=False):
+            means = [f"{own[measure].mean():{form}}" for measure, form in measures.items()]
+            body.append([*key, words[name], own["seed"].nunique(), *means])
+    return markdown_table([*labels, "settings", "seeds", *measures], body)
+
+
+def _inverse_maps(rows, records):
+    return (
+        "On rows and on whole classes not seen: R2, and the main elements' relative error in percent; means.\n\n"
+        + _compared(rows, records, ["dataset", "regressor", "held_out"], {"r2": ".3f", "element_error": ".1f"})
+    )
+
+
+def _likelihoods(rows, records):
+    measures = {"neg_elbo": ".1f", "absolute_error": ".4f", "column_sum_error": ".2g"}
+    return (
+        "Test alloys of known classes; means over seeds. -ELBO is in nats a diagram, of different densities, so only "
+        "the mean absolute errors of the fractions can be compared; a phase matrix's columns sum to 1.\n\n"
+        + _compared(rows, records, ["dataset", "likelihood", "model", "recipe", "iterations"], measures)
+    )
+
+
+def headline(results_dir):
+    """Rows [result, measure, ours, strongest baseline, paper] of Table 5: what CLOSEST found, beside VAE + BO."""
+    rows, path = [], results_dir / ALLOYS / "table5.csv"
+    table = read_rows(path, own=False) if path.exists() else ()
+    if len(table):
+        records = read_records(path)
+        table = with_protocol(table, records)
+        words = titles(table, records)
+        for protocol, own in table.groupby("protocol", sort=False):
+            errors = medians5(with_closest(own))["element_error"].unstack("method")
+            within = {m: f"{int((errors[m] <= IN_CLASS).sum())} of {errors[m].count()}" for m in errors}
+            measure = f"classes with an element error within {IN_CLASS:g} %"
+            baseline = f"VAE + BO {within[RIVAL]}"
+            rows.append([f"Table 5: {words[protocol]}", measure, within[CLOSEST], baseline, "4 of 8"])
+    return rows
