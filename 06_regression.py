@@ -4,8 +4,7 @@ import argparse
 
 from common import cli, report
 from common.data import tabular
-from common.implicit import regression
-from common.implicit import report as implicit_report
+from common.implicit import regression, regression_report
 from common.implicit.settings import METHODS
 from common.runs import results
 from common.runs.jobs import run_jobs
@@ -92,7 +91,7 @@ def main():
     curves = results.put_rows(
         folder / "figure2.csv", curves, regression.FIGURE2, ["split", "epoch"], order, packed=True
     )
-    summary = implicit_report.summarise_regression(rows, results.read_records(folder / "table1.csv"))
+    summary = regression_report.summarise_regression(rows, results.read_records(folder / "table1.csv"))
     results.write_table(folder / "summary.csv", summary)
     own = summary[summary["fingerprint"].isin([table.fingerprint() for table in tables])]
     from common.implicit import figures

@@ -3,8 +3,7 @@
 import argparse
 
 from common import cli, report
-from common.implicit import classification
-from common.implicit import report as implicit_report
+from common.implicit import classification, classification_report
 from common.implicit.settings import METHODS
 from common.runs import results
 from common.runs.jobs import run_jobs
@@ -89,7 +88,7 @@ def main():
         rejected = (rejection, classification.REJECTION, ["rejected_percent"], [*order, "rejected_percent"])
         rejected = results.put_rows(folder / "rejection.csv", *rejected)
     records = results.read_records(folder / "table2.csv")
-    summary = implicit_report.summarise_classification(rows, records)
+    summary = classification_report.summarise_classification(rows, records)
     results.write_table(folder / "summary.csv", summary[summary["evaluated_on"] == "test"])
     from common.implicit import figures
 

@@ -15,7 +15,7 @@ def of_chosen(summary, curves, folder):
     """Figure 2 of each table and recipe: what held-out rows chose, of the protocol with most splits and draws.
 
     Args:
-        summary: of `report.summarise_regression`.
+        summary: of `regression_report.summarise_regression`.
         curves: rows of figure2.csv.
     """
     chosen = summary[summary["chosen"]].sort_values(["num_splits", "num_samples"], kind="stable")

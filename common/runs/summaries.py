@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
+from common.names import common_name
 from common.runs.identity import differences
 
 
@@ -29,6 +30,21 @@ def over_seeds(rows, measures, by=(), over="seed"):
     for name in ("trained_at", "evaluated_at"):
         table[name] = grouped[name].agg(lambda commits: " ".join(sorted(set(commits))))
     return table.reset_index()
+
+
+def with_fingerprint(rows, fingerprints):
+    """Rows with their data's fingerprint and one name for each data set (ours, or else the last file's).
+
+    Where two data sets share a name, the fingerprint follows.
+
+    Args:
+        fingerprints: {run: fingerprint of its data}.
+    """
+    rows = rows.assign(fingerprint=[fingerprints[run] for run in rows["run"]])
+    rows["dataset"] = rows.groupby("fingerprint")["dataset"].transform(common_name)
+    shared = rows.groupby("dataset")["fingerprint"].transform("nunique") > 1
+    rows.loc[shared, "dataset"] += " (" + rows["fingerprint"] + ")"
+    return rows
 
 
 def settings_in_words(rows, records):

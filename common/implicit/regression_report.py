@@ -1,12 +1,11 @@
-"""Sections of results/README.md on implicit hypernetworks: Tables 1 and 2 of Sheikh et al. beside ours, and trials."""
+"""Sections of results/README.md on regressions by implicit hypernetworks: Table 1 of Sheikh et al. beside ours."""
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from common.names import common_name
 from common.runs.results import read_records, read_rows
-from common.runs.summaries import markdown_table, over_seeds, plus_minus
+from common.runs.summaries import markdown_table, over_seeds, plus_minus, with_fingerprint
 
 # Table 1 of Sheikh et al., test RMSE: (VI, PBP, Dropout, VMG, SGD, their method); "standard errors" as it calls them.
 PAPER_REGRESSION = {
@@ -21,12 +20,9 @@ PAPER_REGRESSION = {
     "yacht": ("6.89 +- 0.67", "1.02 +- 0.05", "1.11 +- 0.38", "0.71 +- 0.05", "0.77 +- 0.25", "0.57 +- 0.21"),
 }
 PAPER_METHODS = ("VI", "PBP", "Dropout", "VMG", "SGD", "hypernet")
-# Table 2, test error in percent on MNIST: (SGD, their method).
-PAPER_CLASSIFICATION = {"2x400": (1.43, 1.26), "2x800": (1.64, 1.37), "3x150": (1.71, 1.49)}
 REGRESSION_MEASURES = ["rmse", "rmse_held_out", "rmse_early_stopped", "log_likelihood", "coverage_90", "sigma"]
 PROTOCOL = ["fingerprint", "recipe", "num_splits"]  # whose SGD and hypernetworks are compared
 CHOICE = [*PROTOCOL, "method", "num_samples"]  # of all else, held-out rows choose
-CLASSIFICATION_MEASURES = ["error_percent", "nll", "ece", "ood_auc"]
 REGRESSION_TEXT = """\
 Test RMSE (mean over the last 20 epochs, of short runs the last fifth), log-likelihood (nats a row) and coverage of the
 90 % interval (percent); mean over splits +- standard error (standard deviation). Of the settings tried with a method on
@@ -46,13 +42,6 @@ n_train) s^2, t distribution with n - 1 degrees of freedom).
 TRIALS_TEXT = """\
 For each number of epochs the RMSE on held-out rows and on test rows; * is what the held-out rows of a table chose.
 """
-CLASSIFICATION_TEXT = """\
-Error on {part} images, expected calibration error and out-of-distribution AUC of the predictive entropy in percent, NLL
-in nats an image; mean over seeds +- standard deviation.
-"""
-VALIDATION_TEXT = """\
-By these runs settings were chosen: on a tenth of the training images, on which they were not trained.
-"""
 
 
 def sections(results_dir, own=False):
@@ -62,16 +51,6 @@ def sections(results_dir, own=False):
     if len(rows):
         found.append(("Regression by implicit hypernetworks", _regression_section(rows, summary)))
         found.append(("Regression: all that was tried", f"{TRIALS_TEXT}\n{regression_trials(summary)}"))
-    summary = _classifications(results_dir, own)
-    if len(summary):
-        tested, tried = (summary[summary["evaluated_on"] == part] for part in ("test", "validation"))
-        if len(tested):
-            body = CLASSIFICATION_TEXT.format(part="test") + "\n" + classification_table(tested)
-            found.append(("Classification by implicit hypernetworks", body))
-        if len(tried):
-            text = VALIDATION_TEXT + CLASSIFICATION_TEXT.format(part="validation")
-            body = text + "\n" + classification_table(tried, beside_paper=False)
-            found.append(("Classification: what was tried on validation images", body))
     return found
 
 
@@ -91,7 +70,7 @@ def _regression_section(rows, summary):
 
 
 def headline(results_dir):
-    """Rows [result, measure, ours, strongest baseline, paper] on the paper's own tables and networks."""
+    """Rows [result, measure, ours, strongest baseline, paper] on the paper's own tables."""
     found = []
     rows, summary = _regressions(results_dir)
     if len(rows):
@@ -102,17 +81,6 @@ def headline(results_dir):
             measure = f"tables of {len(own)} with a lower RMSE (corrected 95 % interval clear of 0)"
             paper = "8 of these 9 with a lower mean, or the same"
             found.append(["Regression by hypernetworks", measure, str(below), f"SGD {above}", paper])
-    summary = _classifications(results_dir)
-    if len(summary):
-        tested = summary[(summary["evaluated_on"] == "test") & (summary["dataset"] == "mnist")]
-        for shape, (paper_sgd, paper) in PAPER_CLASSIFICATION.items():
-            own = tested[tested["architecture"] == shape].sort_values("num_seeds", kind="stable")
-            ours, sgd = (own[own["generator"] == generator].tail(1) for generator in ("matrix", "none"))
-            if len(ours) and len(sgd):
-                means = [(part["error_percent_mean"].item(), part["error_percent_std"].item()) for part in (ours, sgd)]
-                ours, sgd = (plus_minus(*mean, 2) for mean in means)
-                paper = f"{paper} (SGD {paper_sgd})"
-                found.append([f"MNIST by hypernetworks, {shape}", "test error, %", ours, f"SGD {sgd}", paper])
     return found
 
 
@@ -121,25 +89,6 @@ def _regressions(results_dir, own=False):
     path = results_dir / "06_regression" / "table1.csv"
     rows = read_rows(path, own) if path.exists() else pd.DataFrame()
     return rows, summarise_regression(rows, read_records(path)) if len(rows) else rows
-
-
-def _classifications(results_dir, own=False):
-    """The summary of 07's table2.csv; empty where there are no rows."""
-    path = results_dir / "07_classification" / "table2.csv"
-    rows = read_rows(path, own) if path.exists() else pd.DataFrame()
-    return summarise_classification(rows, read_records(path)) if len(rows) else rows
-
-
-def _named(rows, fingerprints):
-    """Rows with their data's fingerprint and one name for each data set (ours, or else the last file's).
-
-    Where two data sets share a name, the fingerprint follows.
-    """
-    rows = rows.assign(fingerprint=[fingerprints[run] for run in rows["run"]])
-    rows["dataset"] = rows.groupby("fingerprint")["dataset"].transform(common_name)
-    shared = rows.groupby("dataset")["fingerprint"].transform("nunique") > 1
-    rows.loc[shared, "dataset"] += " (" + rows["fingerprint"] + ")"
-    return rows
 
 
 def summarise_regression(rows, records):
@@ -153,7 +102,7 @@ def summarise_regression(rows, records):
         rows: of table1.csv, as `read_rows` gives them.
         records: {run: stored record}.
     """
-    rows = _named(rows, {run: record["fingerprint"] for run, record in records.items()})
+    rows = with_fingerprint(rows, {run: record["fingerprint"] for run, record in records.items()})
     rows["recipe"] = rows.groupby("experiment")["recipe"].transform("last")
     measures = [*REGRESSION_MEASURES, "seconds"]
     per_split = over_seeds(rows, measures, by=["split"])
@@ -289,46 +238,4 @@ def regression_trials(summary):
         shown = [labels[name] for name in ("dataset", "method", "recipe", "num_splits", "num_samples", "setting")]
         body.append([*shown, "; ".join(runs)])
     header = ["data", "method", "recipe", "splits", "draws", "setting", "epochs: held-out RMSE, test RMSE"]
-    return markdown_table(header, body)
-
-
-def summarise_classification(rows, records):
-    """Mean and standard deviation over the seeds of each experiment.
-
-    Args:
-        rows: of table2.csv, as `read_rows` gives them.
-        records: {run: stored record}.
-    """
-    rows = _named(
-        rows, {run: record["training"]["fingerprint"] for run, record in records.items() if "training" in record}
-    )
-    rows["ood_dataset"] = rows.groupby("experiment")["ood_dataset"].transform("last")
-    return over_seeds(rows.drop(columns="seconds"), CLASSIFICATION_MEASURES)
-
-
-def classification_table(summary, beside_paper=True):
-    """Markdown: our Table 2, beside that of Sheikh et al."""
-    body = []
-    for _, row in summary.iterrows():
-        paper = PAPER_CLASSIFICATION.get(row["architecture"], ("", "")) if row["dataset"] == "mnist" else ("", "")
-        decimals = {"error_percent": 2, "nll": 4, "ece": 2, "ood_auc": 1}
-        measured = [
-            plus_minus(row[f"{name}_mean"], row[f"{name}_std"], decimals[name]) for name in CLASSIFICATION_MEASURES
-        ]
-        cells = [
-            row[name] for name in ("dataset", "architecture", "method", "generator", "weights_per_step", "num_samples")
-        ]
-        cells += [f"{row['num_parameters']:,}", row["num_seeds"], *measured, row["ood_dataset"]]
-        body.append([*cells, *[paper[row["method"] == "hypernet"]] * beside_paper, row["setting"]])
-    header = [
-        "data",
-        "main network",
-        "method",
-        "generator",
-        "draws of w a step",
-        "draws in a prediction",
-        "parameters",
-        "seeds",
-    ]
-    header += ["error", "NLL", "ECE", "OOD AUC", "other images", *["paper, error"] * beside_paper, "setting"]
     return markdown_table(header, body)
