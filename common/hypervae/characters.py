@@ -16,7 +16,7 @@ from common.hypervae import density
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
 from common.hypervae.density import Evaluator
 from common.hypervae.options import trained
-from common.hypervae.task_mixture import Coder, TaskMixture
+from common.hypervae.task_mixture import Coder, TaskMixture, blocks
 from common.hypervae.told import family
 from common.hypervae.training import measured_once
 from common.runs.identity import Record
@@ -118,10 +118,9 @@ class ContextCoder:
     def __call__(self, contexts, targets, record):
         """(-ELBO, -log p), each (characters, n), nats."""
         found = []
-        for start in range(0, len(targets), BLOCK):
-            index = np.resize(np.arange(start, min(start + BLOCK, len(targets))), BLOCK)
+        for index in blocks(len(targets), BLOCK):
             u = self.model.fit_u(contexts[index], record.evaluation_seed, record.fit_steps if record.fitted else 0)
-            seed = tf.constant([record.evaluation_seed, start], tf.int32)
+            seed = tf.constant([record.evaluation_seed, index[0]], tf.int32)
             found.append(self._lengths_of(u, tf.cast(targets[index], tf.float32), seed))
         return [np.concatenate(part)[: len(targets)].astype(np.float64) for part in zip(*found)]
 

@@ -60,21 +60,25 @@ class Coder:
             theta: weights, those that differ by task with a first axis of `tasks`; x: images (N, H, W, 1).
             noise: of z, (draws, N, latent_dim), the same for all VAEs.
         """
-        blocks = self._blocks(len(x), tasks)
-        return _together([self._lengths_of(theta, tasks, x[i], noise[:, i]) for i in blocks], len(x))
+        found = [self._lengths_of(theta, tasks, x[i], noise[:, i]) for i in blocks(len(x), _block_size(tasks))]
+        return _together(found, len(x))
 
     def neg_log_likelihoods(self, theta, tasks, x, seed=0, num_importance_samples=100):
         """Importance-sampled -log p(x|theta_k), nats, (tasks, N); arguments as of `code_lengths`."""
         found = []
-        for block, i in enumerate(self._blocks(len(x), tasks)):
+        for block, i in enumerate(blocks(len(x), _block_size(tasks))):
             draws = tf.constant([seed, block], tf.int32)
             found.append(self._nll_of(theta, tasks, x[i], draws, num_importance_samples))
         return _together(found, len(x))
 
-    def _blocks(self, number, tasks):
-        """Indices of so many images, block by block; the last one is filled up: one shape is one program."""
-        size = max(1, BLOCK // max(tasks, FEWEST))
-        return [np.resize(np.arange(start, min(start + size, number)), size) for start in range(0, number, size)]
+
+def blocks(number, size):
+    """Indices of so many things, `size` at a time, (size,) each; the last are filled up: one shape is one program."""
+    return [np.resize(np.arange(start, min(start + size, number)), size) for start in range(0, number, size)]
+
+
+def _block_size(tasks):
+    return max(1, BLOCK // max(tasks, FEWEST))
 
 
 def _together(blocks, number):
