@@ -6,6 +6,7 @@ from common import cli, report
 from common.data import tabular
 from common.implicit import regression, regression_report
 from common.implicit.settings import METHODS
+from common.names import name_of_file
 from common.runs import results
 from common.runs.jobs import run_jobs
 
@@ -15,10 +16,14 @@ EXAMPLES = """examples:
   python 06_regression.py --dataset all --jobs 2                Table 1
   python 06_regression.py --dataset my_measurements.csv --target price
   python 06_regression.py --dataset yacht --recipe paper        batch 1, 2,000 epochs: an hour
+  python 06_regression.py --dataset my_measurements.csv --target price --predict new.csv
 
 All splits of a set are trained at once. Beside each split's model a companion is trained on nine tenths of the same
 training rows; the rest of them gives sigma of the predictive distribution, and what settings may be chosen by. Writes
-RESULTS_DIR/06_regression/; what was interrupted goes on where it was, and a finished run is not repeated."""
+RESULTS_DIR/06_regression/; what was interrupted goes on where it was, and a finished run is not repeated.
+
+With --predict one model learns from all rows, and predictions.csv says for each new row what the target is and how sure
+that is. A second call with other rows trains nothing."""
 SHOWN = [
     "dataset", "method", "epochs", "chosen", "rmse_mean", "rmse_standard_error", "log_likelihood_mean",
     "coverage_90_mean", "num_splits", "num_samples", "seconds_mean",
@@ -35,6 +40,8 @@ def parse():
     runs.add_argument("--method", choices=(*METHODS, "all"), default="all", help="(all)")
     samples = "weights drawn for a prediction, Eq. 4 (100)"
     runs.add_argument("--num-samples", type=cli.positive_int, default=100, help=samples)
+    new = "rows to predict, a .csv with the table's columns or an .npz with x; nothing is measured then"
+    runs.add_argument("--predict", metavar="PATH", help=new)
     add_training_options(parser.add_argument_group("training (defaults come from the recipe)"))
     return parser.parse_args()
 
@@ -73,6 +80,17 @@ def add_training_options(train):
     add("--kernel-rate", cli.positive_float, kernel)
 
 
+def predict(args, table):
+    """The answer for new rows: predictions.csv, and in words what it rests on."""
+    from common.implicit import answers
+
+    found = answers.of_rows(args, table, args.predict)
+    folder = args.results_dir / "06_regression" / f"{table.name}_{name_of_file(args.predict)}-{found.digest}"
+    results.write_table(folder / "predictions.csv", found.table)
+    print("".join(f"note: {note}\n" for note in found.notes) + f"{found.words}")
+    print(f"{found.table.head(10).to_string(index=False, float_format='%.4g')}\npredictions: {folder}/predictions.csv")
+
+
 def main():
     args = parse()
     asked = [name for given in args.dataset for name in (tabular.NAMES if given == "all" else (given,))]
@@ -80,6 +98,9 @@ def main():
     tables = [tabular.load(*source) for source in sources]
     for note in dict.fromkeys(note for table in tables for note in table.notes):
         print(f"note: {note}")
+    if args.predict:
+        predict(args, tables[0])
+        return
     checkpoints, folder = args.results_dir / "checkpoints", args.results_dir / "06_regression"
     jobs = [(run, sources[place], checkpoints) for run, place in regression.planned_runs(args, tables)]
     results.make_folder(folder)

@@ -1,10 +1,12 @@
 """Classification by implicit hypernetworks (Sheikh et al. 2017): Table 2, calibration, and images of another kind."""
 
 import argparse
+from pathlib import Path
 
 from common import cli, report
 from common.implicit import classification, classification_report
 from common.implicit.settings import METHODS
+from common.names import name_of_file
 from common.runs import results
 from common.runs.jobs import run_jobs
 
@@ -13,10 +15,14 @@ EXAMPLES = """examples:
   python 07_classification.py --dataset mnist --data-dir ../shared/data --seeds 0 1 2 --jobs 2
   python 07_classification.py --dataset mnist --architecture 2x400 --generator dense matrix
   python 07_classification.py --dataset photos.npz --architecture 1x100 --ood other_photos.npz
+  python 07_classification.py --dataset photos/ --image-size 28 --architecture 1x100 --predict new/ --max-error 0.02
 
 --generator matrix makes each weight U H V + B: few parameters, and one draw of all weights for each image (Eq. 3) costs
 little more than a plain network. --generator dense is the paper's: millions of parameters, so that by default one draw
-serves a whole step. Writes RESULTS_DIR/07_classification/; what was interrupted goes on where it was."""
+serves a whole step. Writes RESULTS_DIR/07_classification/; what was interrupted goes on where it was.
+
+With --predict predictions.csv says of each new image its class, how likely that is, and whether it is known: among the
+held-out test images that are as sure, no more than --max-error are wrong. A second call trains nothing."""
 SHOWN = [
     "dataset", "architecture", "method", "generator", "seed", "error_percent", "nll", "ece", "ood_auc",
     "num_parameters", "seconds",
@@ -35,6 +41,8 @@ def parse():
     other = "data set whose images are of another kind, or none (mnist: fashion_mnist, and the reverse)"
     data.add_argument("--ood", metavar="NAME", help=other)
     cli.add_data_dir(data)
+    size = "of a folder's pictures, which are shrunk or enlarged to it: 28, or HEIGHTxWIDTH (they have one size)"
+    data.add_argument("--image-size", type=cli.image_size, metavar="SIZE", help=size)
     part = "validation: a tenth of the training images"
     data.add_argument("--evaluate-on", choices=("test", "validation"), default="test", help=part)
     runs = parser.add_argument_group("runs")
@@ -47,8 +55,24 @@ def parse():
     runs.add_argument("--generator", choices=("dense", "matrix"), nargs="+", default=["matrix"], help=text)
     text = "weights drawn for a prediction, Eq. 4 (10)"
     runs.add_argument("--num-samples", type=cli.positive_int, default=10, help=text)
+    new = "images to classify, a folder or .npz; nothing is measured then"
+    runs.add_argument("--predict", type=Path, metavar="PATH", help=new)
+    rate = "of --predict: the share of known images that may be wrong (0.05)"
+    runs.add_argument("--max-error", type=cli.open_fraction, default=0.05, help=rate)
     add_training_options(parser.add_argument_group("training"))
     return parser.parse_args()
+
+
+def predict(args, pair):
+    """The answer for new images: predictions.csv, and in words what it rests on."""
+    from common.data import readers
+    from common.implicit import answers
+
+    found = answers.of_images(args, pair, *readers.unlabelled(args.predict, args.image_size))
+    folder = args.results_dir / "07_classification" / f"{pair.data.name}_{name_of_file(args.predict)}-{found.digest}"
+    results.write_table(folder / "predictions.csv", found.table)
+    print(f"{found.words}\n{found.table.head(10).to_string(index=False, float_format='%.3g')}")
+    print(f"predictions: {folder}/predictions.csv")
 
 
 def add_training_options(train):
@@ -70,10 +94,15 @@ def add_training_options(train):
 
 def main():
     args = parse()
-    loaded = classification.with_outliers(dict.fromkeys(args.dataset), args.ood, args.data_dir)
+    if args.predict:
+        args.ood = classification.NO_OUTLIERS
+    loaded = classification.with_outliers(dict.fromkeys(args.dataset), args.ood, args.data_dir, args.image_size)
+    if args.predict:
+        predict(args, loaded[0])
+        return
     checkpoints, folder = args.results_dir / "checkpoints", args.results_dir / "07_classification"
     jobs = [
-        (evaluation, loaded[place].name, loaded[place].other_name, args.data_dir, checkpoints)
+        (evaluation, loaded[place].name, loaded[place].other_name, args.data_dir, checkpoints, args.image_size)
         for evaluation, place in classification.planned_runs(args, loaded)
     ]
     fingerprints = [pair.data.fingerprint() for pair in loaded]

@@ -24,12 +24,16 @@ DECIMAL_COMMA, DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d
 
 @dataclass(frozen=True)
 class Columns:
-    """A table as read: inputs (N, d) and target (N,) as float64, the inputs' names, and what was done, in words."""
+    """A table as read: inputs (N, d) and target (N,) as float64, the inputs' names, and what was done, in words.
+
+    `encoders` are pairs of an input column's name and what makes numbers (N, k) of cells under it, see `read_new`.
+    """
 
     x: np.ndarray
     y: np.ndarray
     names: tuple
     notes: tuple
+    encoders: tuple = ()
 
 
 def read(path, target, missing="refuse", text="refuse"):
@@ -59,8 +63,33 @@ def read(path, target, missing="refuse", text="refuse"):
     inputs = [_encoded(path, table[name], missing, text, notes) for name in table.columns.drop(target)]
     if not inputs:
         raise InputError(f"{path} has no column beside {target}: inputs are needed")
-    x = np.concatenate([part for part, _ in inputs], 1)
-    return Columns(x, y, tuple(name for _, own in inputs for name in own), tuple(notes))
+    x = np.concatenate([part for part, _, _ in inputs], 1)
+    encoders = tuple(zip(table.columns.drop(target), (encode for *_, encode in inputs)))
+    return Columns(x, y, tuple(name for _, own, _ in inputs for name in own), tuple(notes), encoders)
+
+
+def read_new(path, columns):
+    """Read rows without a target, as the table of `columns` was read: its words and medians encode them.
+
+    Returns:
+        inputs (N, d) float64, the line of each row in the file (N,), and notes.
+
+    Raises:
+        InputError: as `read`; a column that is not there, or a word that the table does not have.
+    """
+    notes = []
+    table = _cells(path, _decoded(path, notes), notes)
+    names = [name for name, _ in columns.encoders]
+    missing = [name for name in names if name not in table]
+    if missing:
+        have = ", ".join(table.columns[:20])
+        raise InputError(f"{path} has the columns {have}: it also needs {', '.join(missing)}, as the table has them")
+    left = [name for name in table if name not in names]
+    if left:
+        notes.append(f"{path}: not used: {', '.join(left)}")
+    table = _with_decimal_points(path, table[names], notes)
+    x = np.concatenate([encode(path, table[name], notes) for name, encode in columns.encoders], 1)
+    return x, table.index.to_numpy(), tuple(notes)
 
 
 def _decoded(path, notes):
@@ -210,20 +239,31 @@ def _numbers(path, column, notes, gaps_allowed=False):
 
 
 def _encoded(path, column, missing, text, notes):
-    """An input column as numbers (N, k) with k names: itself, or its words one-hot."""
+    """An input column as numbers (N, k) with k names, itself or its words one-hot; and what encodes other cells so."""
     try:
         values = _numbers(path, column, notes, gaps_allowed=missing == "median")[:, None]
     except InputError:
         if text == "refuse" or _is_numeric(column):
             raise
         return _one_hot(path, column, notes)
-    gaps = np.isnan(values)
-    if not gaps.any():
-        return values, [column.name]
-    if gaps.all():
+    if np.isnan(values).all():
         raise InputError(f"{path}: column {column.name} has no value at all: drop it")
-    notes.append(f"column {column.name}: {int(gaps.sum())} missing values filled with its median")
-    return SimpleImputer(strategy="median").fit_transform(values), [column.name]
+    imputer = SimpleImputer(strategy="median").fit(values)
+
+    def encode(path, cells, notes):
+        gaps = _is_missing(cells)
+        if gaps.any() and missing != "median":
+            where = f"column {cells.name}, line {gaps.idxmax()}"
+            raise InputError(f"{path} has no value in {where}: fill it, or give --missing median")
+        return filled(_numbers(path, cells, notes, gaps_allowed=True)[:, None], notes)
+
+    def filled(numbers, notes):
+        gaps = int(np.isnan(numbers).sum())
+        if gaps:
+            notes.append(f"column {column.name}: {gaps} missing values filled with its median")
+        return imputer.transform(numbers)
+
+    return filled(values, notes), [column.name], encode
 
 
 def _one_hot(path, column, notes):
@@ -235,4 +275,13 @@ def _one_hot(path, column, notes):
     encoder = OneHotEncoder(drop="if_binary", sparse_output=False)
     values = encoder.fit_transform(column.to_numpy(object)[:, None])
     notes.append(f"column {column.name}: {kinds} different words, one-hot encoded")
-    return values, encoder.get_feature_names_out([column.name]).tolist()
+
+    def encode(path, cells, notes):
+        words = cells.to_numpy(object)
+        new = ~np.isin(words.astype(str), encoder.categories_[0].astype(str))
+        if new.any():
+            where = f"'{words[new.argmax()]}' in column {cells.name}, line {cells.index[new.argmax()]}"
+            raise InputError(f"{path}: {where}, is no word that the table has there: nothing was learned about it")
+        return encoder.transform(words[:, None])
+
+    return values, encoder.get_feature_names_out([column.name]).tolist(), encode

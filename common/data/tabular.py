@@ -29,6 +29,7 @@ class Table:
     train_index: np.ndarray  # (splits, n_train)
     test_index: np.ndarray  # (splits, n_test)
     notes: tuple = ()  # what was done in reading it, in words
+    columns: delimited.Columns | None = None  # of delimited text
 
     def fingerprint(self):
         """Short digest of all numbers: what the table is, whatever it is called."""
@@ -47,7 +48,7 @@ def load(name, data_dir, target=None, missing="refuse", text="refuse"):
     Raises:
         InputError: unknown name, missing or damaged file, missing column, text, NaN, too few rows, a bad split.
     """
-    path, notes = Path(name), ()
+    path, notes, columns = Path(name), (), None
     if name == "diabetes":
         from sklearn.datasets import load_diabetes
 
@@ -70,7 +71,35 @@ def load(name, data_dir, target=None, missing="refuse", text="refuse"):
     if given and name not in NAMES:
         # Companions hold the last rows of a training part out: of a user's sorted ones they would be no fair sample.
         train = np.random.default_rng(SPLIT_SEED).permuted(train, axis=1)
-    return Table(name if name in ("diabetes", *NAMES) else name_of_file(name), x, y, train, test, notes)
+    return Table(name if name in ("diabetes", *NAMES) else name_of_file(name), x, y, train, test, notes, columns)
+
+
+def load_new(path, table):
+    """Rows to predict, in the form of a Table: inputs (N, d) float64, what to call each row, and notes.
+
+    Args:
+        path: of delimited text with the table's columns (a target's column is not used), or of an .npz with x (N, d).
+
+    Raises:
+        InputError: as `load`; inputs that are not those of the table.
+    """
+    path = Path(path)
+    if path.suffix.lower() in DELIMITED:
+        if table.columns is None:
+            raise InputError(f"{table.name} has no named columns: give the new rows as an .npz with x (N, d)")
+        x, lines, notes = delimited.read_new(path, table.columns)
+        return x, [f"line {line}" for line in lines], notes
+    if path.suffix.lower() != ".npz":
+        raise InputError(f"{path} is no table: give a .csv with the columns of {table.name}, or an .npz with x")
+    found = read_arrays(path, "give the rows to predict, a .csv or an .npz with x (N, d)")
+    inputs = next((found[key] for key in ("x", "X") if key in found), None)
+    wanted = table.x.shape[1]
+    if inputs is None or inputs.ndim != 2 or inputs.shape[1] != wanted or not np.issubdtype(inputs.dtype, np.number):
+        has = f"arrays {sorted(found)}" if inputs is None else f"x of shape {inputs.shape} and type {inputs.dtype}"
+        raise InputError(f"{path} has {has}: numbers x (N, {wanted}) are needed, as {table.name} has them")
+    if not len(inputs) or not np.isfinite(inputs.astype(np.float64)).all():
+        raise InputError(f"{path} has no rows, or NaN or infinite values: drop or fill those rows")
+    return inputs.astype(np.float64), [str(i) for i in range(len(inputs))], ()
 
 
 def centred(table):

@@ -11,12 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from common.data import characters
+from common.data.blocks import blocks
 from common.errors import InputError
 from common.hypervae import density
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
 from common.hypervae.density import Evaluator
 from common.hypervae.options import trained
-from common.hypervae.task_mixture import Coder, TaskMixture, blocks
+from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.told import family
 from common.hypervae.training import measured_once
 from common.runs.identity import Record

@@ -42,7 +42,14 @@ def kl_to_prior(q):
     return tfd.kl_divergence(q, standard_normal(q.distribution.loc))
 
 
-def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1):
+def draw(q, seed, alike=False):
+    """A draw of each code's Gaussian q; `alike`: all by the same noise, so that none depends on those beside it."""
+    if not alike:
+        return q.sample(seed=seed)
+    return q.mean() + q.stddev() * tf.random.stateless_normal(q.event_shape, seed)
+
+
+def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
     """Description length of each image (Eq. 8, and Eq. 9's share of KL(u)).
 
     Args:
@@ -51,10 +58,11 @@ def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1):
         seed: stateless seed, shape (2,), of the draws of z.
         kl_u: nats an image pays for its task's weights, broadcastable to x's leading axes.
         num_samples: draws of z to average the reconstruction term over.
+        alike: see `draw`.
     """
     q_z = posterior(*body.encode(theta, x))
     # The draws stand behind the images' axes, so that theta may still differ by the first one.
-    z = tf.stack([q_z.sample(seed=draw_seed) for draw_seed in tf.unstack(tf.random.split(seed, num_samples))], -2)
+    z = tf.stack([draw(q_z, own, alike) for own in tf.unstack(tf.random.split(seed, num_samples))], -2)
     log_likelihood = body.likelihood(body.decode(theta, z)).log_prob(x[..., None, :, :, :])
     return CodeLength(-tf.reduce_mean(log_likelihood, -1), kl_to_prior(q_z), kl_u)
 

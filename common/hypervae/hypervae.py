@@ -156,7 +156,11 @@ class HyperVAE(VAE):
         """
         codes = [self.infer_u(self._as_task(images)[None]).mean() for images in tasks]
         shares = [len(images) for images in tasks] if shares is None else shares
-        return TaskMixture(self.generate(tf.concat(codes, 0)), shares, Coder(self.body, compiled))
+        return self.mixture_of_codes(tf.concat(codes, 0), shares, compiled)
+
+    def mixture_of_codes(self, codes, shares, compiled=True):
+        """The TaskMixture of the VAEs of codes u_k (K, hyper_latent_dim) with shares p_k (K,)."""
+        return TaskMixture(self.generate(codes), shares, Coder(self.body, compiled))
 
     def _as_task(self, images):
         """Images (N, H, W, 1) as the model was trained on them, float32."""

@@ -98,6 +98,11 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     return p
 
 
+def defaults(**changes):
+    """The scripts' options as they are where nothing is given on the command line, with some values of one's own."""
+    return argparse.Namespace(**vars(parser("", "").parse_args([])) | changes)
+
+
 def settings_for(args, data, model, recipe, seed):
     """The Settings of one run; a recipe of which a value that the model uses was overridden is labelled "custom".
 

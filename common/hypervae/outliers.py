@@ -21,11 +21,12 @@ from common.hypervae.baselines import COMPRESSORS, compressed_lengths
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.mixtures import HEADLINE
 
+FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
 # Every image set has draws of its own, whatever else is scored beside it.
 STREAMS = {"validation": 0, "normal": 1, "outlier": 2}
 
 
-def image_statistics(model, num_samples=16, average_vae=None, batch_size=50):
+def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, alike=False):
     """What a model says of each image taken alone.
 
     HyperVAE treats each image x as a task of its own: theta(x) is decoded from the mean of q(u|x), and
@@ -36,6 +37,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50):
         num_samples: draws of z for the reconstruction term.
         average_vae: HyperVAE only: the plain VAE of `HyperVAE.average_vae`, to measure the regret by.
         batch_size: images in one program; bounds the memory.
+        alike: all images by the same noise (density.draw): then a row depends on its image alone.
 
     Returns:
         A function from images (N, H, W, 1) in {0, 1}, a seed (two whole numbers) and `progress` (it wraps the list of
@@ -49,7 +51,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50):
     def of_batch(images, batch_seed):
         tasks = images[:, None]
         theta, kl_u = model.weights_for(tasks, None)
-        length = density.code_length(model.body, theta, tasks, batch_seed, kl_u[:, None], num_samples)
+        length = density.code_length(model.body, theta, tasks, batch_seed, kl_u[:, None], num_samples, alike)
         columns = {"reconstruction": length.reconstruction[:, 0], "kl_z": length.kl_z[:, 0]}
         codes = {"z": model.encode(tasks, theta).mean()[:, 0]}
         if hyper:
@@ -60,10 +62,10 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50):
             columns |= {f"code_{name}{i}": value for i, value in enumerate(tf.unstack(code, axis=-1))}
         return columns
 
-    own = _in_batches(of_batch, batch_size)
+    own = _in_batches(of_batch, batch_size, alike)
     if not hyper or average_vae is None:
         return own
-    under_average = image_statistics(average_vae, num_samples, batch_size=batch_size)
+    under_average = image_statistics(average_vae, num_samples, batch_size=batch_size, alike=alike)
 
     def with_regret(images, seed, progress=iter):
         table, average = own(images, seed, progress), under_average(images, seed, progress)
@@ -94,14 +96,14 @@ def metavae_statistics(model, num_samples=16, batch_size=50):
     return _in_batches(of_batch, max(1, batch_size * num_samples // (decoders * each)))
 
 
-def _in_batches(of_batch, batch_size):
+def _in_batches(of_batch, batch_size, alike=False):
     def of_images(images, seed, progress=iter):
         parts = []
         for number, start in enumerate(progress(range(0, len(images), batch_size))):
             batch = images[start : start + batch_size]
             # The last batch is filled up with images of its own: one shape, one compilation.
             filled = tf.cast(np.resize(batch, (batch_size,) + batch.shape[1:]), tf.float32)
-            columns = of_batch(filled, tf.random.fold_in(tf.constant(seed), number))
+            columns = of_batch(filled, tf.random.fold_in(tf.constant(seed), 0 if alike else number))
             parts.append(pd.DataFrame({name: values.numpy()[: len(batch)] for name, values in columns.items()}))
         return pd.concat(parts, ignore_index=True)
 
@@ -116,12 +118,16 @@ def density_of_states(normal, seed=0, max_components=8):
     Args:
         normal: table of statistics of normal images that the model was not trained on.
         seed: of the mixture's start.
-        max_components: the number of Gaussians is chosen by the likelihood of held-out normal images.
+        max_components: the number of Gaussians is chosen by the likelihood of held-out normal images; of very few
+            images it is one.
 
     Returns:
         A function from a table with the same columns to scores (N,), -log density in nats.
     """
     mixture = make_pipeline(StandardScaler(), GaussianMixture(reg_covar=1e-4, n_init=2, random_state=seed))
+    if len(normal) < FEWEST_TO_CHOOSE:
+        fitted = mixture.fit(normal.to_numpy())
+        return lambda table: -fitted.score_samples(table[list(normal.columns)].to_numpy())
     sizes = [size for size in (1, 2, 4, 8, 16) if size <= max_components]
     with threadpool_limits(1):  # products this small: two threads wait for each other, up to 30 times as long
         search = GridSearchCV(mixture, {"gaussianmixture__n_components": sizes}, cv=5).fit(normal.to_numpy())

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from common.data.fingerprints import fingerprint
 from common.hypervae import outliers
+from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.mixtures import EVALUATION_SEED, HEADLINE, MOST_CALIBRATING
 from common.hypervae.options import trained
@@ -27,36 +28,32 @@ class Calibration(Record):
     num_samples: int  # draws of z for each image
     most: int = MOST_CALIBRATING
     evaluation_seed: int = EVALUATION_SEED
+    noise: str = "alike"  # of all images: a score depends on its image alone
 
 
 class Scorer:
-    """Scores of images by one trained model.
+    """Scores of images by one trained model; an image's score depends on nothing beside it.
 
     Args:
-        record: Calibration; model: its training's, a VAE or HyperVAE; data: the normal Dataset.
-        folder: checkpoints, where the calibration is kept.
+        model: a VAE or HyperVAE.
+        x_validation: normal images (N, H, W, 1) in {0, 1} that it was not trained on: they fit the rule.
+        x_normal: others, which say how large scores of normal images are.
+        fit_seed: of the rule's fit; seed: of the draws of z; num_samples: of them for each image.
+        tables: `tables` of an equal Scorer, which then need not be made again.
 
     Attributes:
-        normal: scores of the calibrating normal images, sorted, (n,).
+        tables: {"validation": statistics of x_validation, "normal": of x_normal}.
+        normal: scores of x_normal, sorted, (n,).
     """
 
-    def __init__(self, record, model, data, folder, progress=iter):
+    def __init__(self, model, x_validation, x_normal, fit_seed, seed, num_samples, tables=None, progress=iter):
         self.model = model
-        options = dict(seed=record.evaluation_seed, num_samples=record.num_samples, progress=progress)
-        self._table = outliers.statistics_table(model, data.x_validation, **options)
-
-        def made():
-            parts = {"validation": data.x_validation, "normal": data.x_test}
-            found = {}
-            for part, x in parts.items():
-                table = self._table(part, spread(x, record.most))
-                found[part] = {name: column.tolist() for name, column in table.astype(float).items()}
-            return found
-
-        path = record.training.folder(folder) / f"calibration-{record.digest}.json"
-        tables = {part: pd.DataFrame(columns) for part, columns in results.stored(path, made).items()}
-        self._score = outliers.score_functions(tables["validation"], record.training.seed)[HEADLINE]
-        self.normal = np.sort(self._score(tables["normal"]))
+        average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
+        statistics = outliers.image_statistics(model, num_samples, average, alike=True)
+        self._table = lambda x: statistics(x, (seed, 0), progress).join(compressed_lengths(x)).astype(float)
+        self.tables = tables or {"validation": self._table(x_validation), "normal": self._table(x_normal)}
+        self._score = outliers.score_functions(self.tables["validation"], fit_seed)[HEADLINE]
+        self.normal = np.sort(np.asarray(self._score(self.tables["normal"]), np.float64))
 
     def __call__(self, x):
         """A table with one row an image of x (N, H, W, 1) in {0, 1}: score (nats, larger is odder) and p_value.
@@ -64,7 +61,7 @@ class Scorer:
         p_value is the share of normal images whose score is at least as large, (1 + how many) / (1 + n): of normal
         images no more than a share a have a p_value of at most a.
         """
-        scores = np.asarray(self._score(self._table("outlier", x)), np.float64)
+        scores = np.asarray(self._score(self._table(x)), np.float64)
         at_least = len(self.normal) - np.searchsorted(self.normal, scores, side="left")
         return pd.DataFrame({"score": scores, "p_value": (1 + at_least) / (1 + len(self.normal))})
 
@@ -74,6 +71,20 @@ class Scorer:
         theta, _ = self.model.weights_for(images if isinstance(self.model, HyperVAE) else images[:1], None)
         pixels = self.model.decode(self.model.encode(images, theta).mean(), theta).distribution
         return -pixels.log_prob(images).numpy()[:, 0, ..., 0]
+
+
+def calibrated(record, model, data, folder, progress=iter):
+    """The Scorer of a Calibration: its training's model and the normal Dataset; its tables are kept in `folder`."""
+    parts = [spread(x, record.most) for x in (data.x_validation, data.x_test)]
+    options = dict(fit_seed=record.training.seed, seed=record.evaluation_seed, num_samples=record.num_samples)
+
+    def made():
+        tables = Scorer(model, *parts, **options, progress=progress).tables
+        return {part: {name: column.tolist() for name, column in table.items()} for part, table in tables.items()}
+
+    path = record.training.folder(folder) / f"calibration-{record.digest}.json"
+    tables = {part: pd.DataFrame(columns) for part, columns in results.stored(path, made).items()}
+    return Scorer(model, *parts, **options, tables=tables, progress=progress)
 
 
 def spread(x, most):
@@ -119,7 +130,7 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
     x = binarized(pile, args.binarize)
     record = Calibration(settings, args.num_samples)
     run = trained(args, settings, data)
-    scorer = Scorer(record, run.model, data, args.results_dir / "checkpoints", progress)
+    scorer = calibrated(record, run.model, data, args.results_dir / "checkpoints", progress)
     table = scorer(x).assign(image=names)
     table = table.assign(outlier=table["p_value"] <= rate)
     order = np.argsort(-table["score"].to_numpy(), kind="stable")

@@ -6,6 +6,7 @@ p(x) = sum_k p_k p(x|theta_k). theta_k and p_k belong to the model, as its other
 import numpy as np
 import tensorflow as tf
 
+from common.data.blocks import blocks
 from common.hypervae import density
 from common.layers.kernels import dense_theta
 
@@ -48,9 +49,14 @@ class Coder:
 
         self._lengths_of, self._nll_of = lengths_of, nll_of
 
-    def noise(self, number, seed=0, num_samples=MIXTURE_SAMPLES):
-        """Noise of all draws of z for so many images, (num_samples, number, latent_dim); the first draws of more."""
+    def noise(self, number, seed=0, num_samples=MIXTURE_SAMPLES, alike=False):
+        """Noise of all draws of z for so many images, (num_samples, number, latent_dim); the first draws of more.
+
+        `alike`: all images get the first one's, so that no length depends on the images beside it.
+        """
         seeds = tf.unstack(tf.random.split((seed, 0), num_samples))
+        if alike:
+            return np.repeat(self.noise(1, seed, num_samples), number, 1)
         return np.stack([tf.random.stateless_normal((number, self.body.latent_dim), own) for own in seeds])
 
     def code_lengths(self, theta, tasks, x, noise):
@@ -70,11 +76,6 @@ class Coder:
             draws = tf.constant([seed, block], tf.int32)
             found.append(self._nll_of(theta, tasks, x[i], draws, num_importance_samples))
         return _together(found, len(x))
-
-
-def blocks(number, size):
-    """Indices of so many things, `size` at a time, (size,) each; the last are filled up: one shape is one program."""
-    return [np.resize(np.arange(start, min(start + size, number)), size) for start in range(0, number, size)]
 
 
 def _block_size(tasks):
@@ -98,12 +99,12 @@ class TaskMixture:
         self.theta, self.coder = dense_theta(theta), coder
         self.log_shares = np.log(np.asarray(shares, np.float64) / np.sum(shares))
 
-    def code_lengths(self, x, seed=0, num_samples=MIXTURE_SAMPLES):
+    def code_lengths(self, x, seed=0, num_samples=MIXTURE_SAMPLES, alike=False):
         """-ELBO of each image (N, H, W, 1) under each task's VAE, nats, (K, N).
 
-        By all draws where the task matters to the image, else by FEW.
+        By all draws where the task matters to the image, else by FEW. `alike`: see Coder.noise.
         """
-        noise = self.coder.noise(len(x), seed, num_samples)
+        noise = self.coder.noise(len(x), seed, num_samples, alike)
         found = self.coder.code_lengths(self.theta, len(self.log_shares), x, noise[:FEW])
         if num_samples > FEW:
             for task, near in self._near(found):

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.optimize.elementwise import find_root
 from scipy.special import logsumexp, ndtr
 
 NUM_BINS = 15  # of confidence, for the expected calibration error
@@ -32,6 +33,18 @@ def coverage(samples, y, sigma, level=0.9):
     return 100 * np.mean(np.abs(below - 0.5) <= level / 2)
 
 
+def interval(samples, sigma, level=0.9):
+    """Ends of the central interval of that level of predictive distributions, (rows, 2): samples (S, rows)."""
+
+    def beyond(value, tail, row):
+        return ndtr((value - samples[:, row.astype(int)]) / sigma).mean(0) - tail
+
+    tails, rows = np.array([[0.5 - level / 2], [0.5 + level / 2]]), np.arange(samples.shape[1])
+    # Beyond so many sigmas outside all samples there is less than a millionth.
+    low, high = samples.min(0) - 6 * sigma, samples.max(0) + 6 * sigma
+    return find_root(beyond, (low, high), args=(tails, rows)).x.T
+
+
 def reliability(probabilities, y):
     """Number, mean confidence, accuracy and images of those of NUM_BINS equal bins of confidence that have images.
 
@@ -56,6 +69,20 @@ def expected_calibration_error(probabilities, y):
 def entropy(probabilities):
     """Predictive entropy in nats, (N,), of (N, classes)."""
     return -np.sum(probabilities * np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)), -1)
+
+
+def entropy_limit(probabilities, y, max_error):
+    """The largest entropy up to which no more than a share `max_error` of the images is wrong, of (N, classes), (N,).
+
+    Of n images up to it one more counts as wrong, which a new image might be: (1 + wrong) / (1 + n) is what is bounded.
+    -inf where no entropy is small enough.
+    """
+    entropies = entropy(probabilities)
+    order = np.argsort(entropies, kind="stable")
+    wrong = np.cumsum((probabilities.argmax(1) != y)[order])
+    last = np.append(np.diff(entropies[order]) > 0, True)  # of those with one entropy
+    fits = last & ((1 + wrong) / (2 + np.arange(len(y))) <= max_error)
+    return float(entropies[order][np.flatnonzero(fits)[-1]]) if fits.any() else -np.inf
 
 
 def accuracy_rejection(probabilities, y):

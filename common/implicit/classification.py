@@ -83,9 +83,9 @@ def architecture(text):
     return f"{positive_int(layers)}x{positive_int(units)}"
 
 
-def grey(name, data_dir):
-    """A data set with its grey levels."""
-    return datasets.load(name, data_dir, "none")
+def grey(name, data_dir, size=None):
+    """A data set with its grey levels; `size` of a folder's pictures."""
+    return datasets.load(name, data_dir, "none", size)
 
 
 def flat(images):
@@ -111,21 +111,22 @@ class Pair:
     other: datasets.Dataset | None
 
 
-def with_outliers(names, asked, data_dir):
+def with_outliers(names, asked, data_dir, size=None):
     """Read data sets, and for each the set of images of another kind: a list of `Pair`.
 
     Args:
         asked: name of the other set, "none", or None: what OUTLIERS says.
+        size: (H, W) that folders' pictures are brought to.
 
     Raises:
         InputError: a set cannot be read, or its images have another size.
     """
     found = []
     for name in names:
-        data, other_name, other = grey(name, data_dir), asked or OUTLIERS.get(name, NO_OUTLIERS), None
+        data, other_name, other = grey(name, data_dir, size), asked or OUTLIERS.get(name, NO_OUTLIERS), None
         if other_name != NO_OUTLIERS:
             try:
-                other = grey(other_name, data_dir)
+                other = grey(other_name, data_dir, size)
             except InputError as error:
                 raise InputError(f"{error}; or --ood NAME or none in place of {other_name}") from error
             if other.image_shape != data.image_shape:
@@ -188,17 +189,17 @@ def measured(job):
 
     Args:
         job: (ClassificationEvaluation, names of its data set and of the other one, data folder, folder of the
-        checkpoints).
+        checkpoints, size of folders' pictures).
     """
     from common.runs.checkpoints import exclusive
 
-    evaluation, name, other_name, data_dir, checkpoints = job
+    evaluation, name, other_name, data_dir, checkpoints, size = job
     run = evaluation.training
     folder = run.folder(checkpoints)
 
     def make():
-        data = grey(name, data_dir)
-        other = grey(other_name, data_dir) if evaluation.ood_fingerprint else None
+        data = grey(name, data_dir, size)
+        other = grey(other_name, data_dir, size) if evaluation.ood_fingerprint else None
         known = [run.fingerprint, evaluation.ood_fingerprint]
         if [data.fingerprint(), other.fingerprint() if other else ""] != known:
             raise InputError(f"{name} or {other_name} has changed since this command began: start it again")

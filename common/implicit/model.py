@@ -179,29 +179,54 @@ def settled_after(epochs):
 
 
 def train(model, x, y, rows, run, folder, measure):
-    """Train with Keras on the rows that each member may see, continue a run that was cut off, or load a finished one.
+    """Train on the rows that each member may see, continue a run that was cut off, or load a finished one.
 
     Args:
-        x: (N, inputs); y: (N,).
-        rows: a list with the row numbers of each member. An epoch is as long as the longest list (what does not fill a
-            batch waits for another epoch's order); shorter lists are gone through again.
-        run: a Record with epochs, batch_size, learning_rate and schedule ("constant" or "cosine").
+        x, y, rows, run: see `fit`; run is a Record.
         folder: of the run's state; the caller sees to it that no other process trains there.
         measure: measure(epoch) gives a row of the progress, or None.
 
     Returns:
         the progress {epoch, seconds, rows, trained_at}.
     """
-    steps = max(map(len, rows)) // run.batch_size
-    rate = run.learning_rate
+    _compile(model, rows, run)
+    progress = resume(folder, run, model)
+    if progress["epoch"] < run.epochs:
+        options = dict(total=run.epochs, every=max(1, run.epochs // 20), monitor="loss", remedy="lower --learning-rate")
+        checkpoint = Checkpoint(folder, progress, measure=lambda _, epoch, logs: measure(epoch), **options)
+        _go_on(model, x, y, rows, run, progress["epoch"], [checkpoint])
+    return progress
+
+
+def fit(model, x, y, rows, run):
+    """Train with Keras on the rows that each member may see; nothing is written.
+
+    Args:
+        x: (N, inputs); y: (N,).
+        rows: a list with the row numbers of each member. An epoch is as long as the longest list (what does not fill a
+            batch waits for another epoch's order); shorter lists are gone through again.
+        run: has epochs, batch_size, learning_rate and schedule ("constant" or "cosine").
+    """
+    if run.epochs:
+        _compile(model, rows, run)
+        _go_on(model, x, y, rows, run, 0, [keras.callbacks.TerminateOnNaN()])
+
+
+def _steps(rows, run):
+    return max(map(len, rows)) // run.batch_size
+
+
+def _compile(model, rows, run):
+    rate, steps = run.learning_rate, _steps(rows, run)
     if run.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, run.epochs * steps)
     model.compile(optimizer=keras.optimizers.Adam(rate), jit_compile=True, steps_per_execution=steps)
     model.optimizer.build(model.trainable_variables)
-    progress = resume(folder, run, model)
-    first = progress["epoch"]
-    if first == run.epochs:
-        return progress
+
+
+def _go_on(model, x, y, rows, run, first, callbacks):
+    """Epochs `first` to the last of a compiled model."""
+    steps = _steps(rows, run)
     x, y = tf.constant(x, tf.float32), tf.constant(y, tf.float32)
     shape = (steps, len(rows), run.batch_size)
 
@@ -220,8 +245,5 @@ def train(model, x, y, rows, run, folder, measure):
 
     batches = tf.data.Dataset.range(first, run.epochs).flat_map(one_epoch)
     batches = batches.map(lambda index: (tf.gather(x, index), tf.gather(y, index))).prefetch(8)
-    options = dict(total=run.epochs, every=max(1, run.epochs // 20), monitor="loss", remedy="lower --learning-rate")
-    checkpoint = Checkpoint(folder, progress, measure=lambda _, epoch, logs: measure(epoch), **options)
-    options = dict(initial_epoch=first, epochs=run.epochs, steps_per_epoch=steps, callbacks=[checkpoint])
+    options = dict(initial_epoch=first, epochs=run.epochs, steps_per_epoch=steps, callbacks=callbacks)
     model.fit(batches, verbose=0, shuffle=False, **options)
-    return progress

@@ -57,6 +57,11 @@ def recipe_for(name, rows):
     return RECIPES[name][rows > LARGE]
 
 
+def hidden_units_for(name):
+    """Units of the main network for a table of that name, the paper's."""
+    return 100 if name == "protein" else 50
+
+
 @dataclass(frozen=True)
 class RegressionRun(ImplicitRun):
     """One method, trained at once on so many splits of one table."""
@@ -118,7 +123,7 @@ def _run(args, table, method, epochs, seed):
         seed=seed,
         splits=min(splits, len(table.train_index)),
         epochs=epochs,
-        hidden_units=args.hidden_units or (100 if table.name == "protein" else 50),
+        hidden_units=args.hidden_units or hidden_units_for(table.name),
         hyper_units=args.hyper_units,
         noise_dim=args.noise_dim,
         weights_per_step=draws,

@@ -44,8 +44,11 @@ CHECKSUM = "sha256"
 _HOST = socket.gethostname().partition(".")[0] or "host"
 
 
-def write_atomically(path, write):
+def write_atomically(path, write, elsewhere="choose another --results-dir"):
     """Call write(temporary path), then rename: the file at `path` is always whole, old or new.
+
+    Args:
+        elsewhere: the remedy where the folder cannot be written.
 
     Raises:
         InputError: the folder cannot be written.
@@ -58,8 +61,8 @@ def write_atomically(path, write):
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        remedy = "make room, or choose" if error.errno == errno.ENOSPC else "choose"
-        raise InputError(f"cannot write {path} ({error.strerror or error}): {remedy} another --results-dir") from error
+        remedy = "make room, or " * (error.errno == errno.ENOSPC) + elsewhere
+        raise InputError(f"cannot write {path} ({error.strerror or error}): {remedy}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

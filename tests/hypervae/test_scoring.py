@@ -19,7 +19,7 @@ def scorer_of(normal):
     """A Scorer whose scores are the images' own single pixel."""
     scorer = object.__new__(scoring.Scorer)
     scorer.normal = np.sort(np.asarray(normal, float))
-    scorer._table = lambda part, x: np.asarray(x, float)
+    scorer._table = lambda x: np.asarray(x, float)
     scorer._score = lambda table: table
     return scorer
 

@@ -1,0 +1,312 @@
+"""HyperVAE as scikit-learn's estimators: which images are odd, and how likely images are, told nothing of their task.
+
+Images come as (N, H, W), or flattened with `image_shape`. Tasks come as y, or are found.
+"""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, OutlierMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from common.data import readers
+from common.data.datasets import Dataset
+from common.errors import InputError
+from common.hypervae import found_tasks, options, outliers, scoring, training
+from common.hypervae.adaptation import FIT_STEPS
+from common.hypervae.mixtures import EVALUATION_SEED, FOUND_TASKS, MOST_CALIBRATING
+from common.runs.estimators import KerasEstimator, own_random_state
+
+FEWEST = 6  # images: two each to learn from, to fit the rule by, and to calibrate
+HELD_OUT, MOST_HELD_OUT = 0.1, MOST_CALIBRATING  # for each of the two parts that no model is trained on
+BLOCK = 50  # images of a program
+
+
+class _HyperVAE(KerasEstimator):
+    """Images to and from what the models take, and training."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _bytes(self, X, reset):
+        """Images (N, H, W, 1) uint8 of what a user gives; `reset`: in `fit`, which learns shape and range."""
+        given = X.shape[1:] if isinstance(X, np.ndarray) and X.ndim > 2 else None
+        flat = X.reshape(len(X), -1) if given and len(X) else X
+        least = FEWEST if reset else 1
+        x = validate_data(self, flat, reset=reset, dtype="numeric", ensure_min_samples=least)
+        if x.dtype == bool:
+            x = x.astype(np.uint8)
+        if reset:
+            self.image_shape_ = self._shape(given, x.shape[1])
+            self.value_range_ = self._range(x)
+        elif given and given[:2] != self.image_shape_[:2]:
+            raise InputError(f"images are {given}, those of the fit {self.image_shape_[:2]}: bring them to one size")
+        low, high = self.value_range_
+        scaled = (x.astype(np.float64) - low) / ((high - low) or 1.0)
+        beyond = max(-scaled.min(), scaled.max() - 1)
+        if beyond > readers.ROUNDING and self.value_range != "data":
+            span = f"[{x.min():g}, {x.max():g}]"
+            raise InputError(f"X lies in {span}, black and white are {low:g} and {high:g}: see value_range")
+        return np.round(255 * scaled.clip(0, 1)).astype(np.uint8).reshape(-1, *self.image_shape_)
+
+    def _shape(self, given, features):
+        if given and given[2:] not in ((), (1,)):
+            raise InputError(f"images are {given}: grey ones (N, H, W) are needed")
+        side = round(features**0.5)
+        wanted = given or self.image_shape or ((side, side) if side * side == features else (1, features))
+        height, width = (int(length) for length in wanted[:2])
+        if height * width != features:
+            raise InputError(f"image_shape {(height, width)} has {height * width} pixels, X {features}: change it")
+        return height, width, 1
+
+    def _range(self, x):
+        if self.value_range == "data":
+            return float(x.min()), float(x.max())
+        if self.value_range is not None:
+            low, high = map(float, self.value_range)
+            return low, high
+        readers.as_images(x.reshape(len(x), *self.image_shape_), "X")  # refuses other ranges
+        return 0.0, 1.0 if x.max() <= 1 + readers.ROUNDING else 255.0
+
+    def _binary(self, X, reset=False):
+        """As models see them, (N, H, W, 1) in {0, 1}; the same image always alike."""
+        check_is_fitted(self, "image_shape_") if not reset else None
+        return scoring.binarized(self._bytes(X, reset), self.binarize)
+
+    def _train(self, X, y):
+        """Sets model_; returns the Dataset that it was trained on, with its tasks as labels."""
+        x = self._binary(X, reset=True)
+        labels = np.zeros(len(x), int) if y is None else np.unique(np.asarray(y), return_inverse=True)[1]
+        if len(labels) != len(x):
+            raise InputError(f"X has {len(x)} images, y {len(labels)} labels: give one for each")
+        data = _in_parts(x, labels, self.random_state)
+        own = {"iterations": self.iterations, "latent_dim": self.latent_dim, "hidden": self.hidden}
+        own |= {"hyper_latent_dim": self.hyper_latent_dim, "binarize": self.binarize}
+        with contextlib.ExitStack() as stack, own_random_state():
+            folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory())
+            args = options.defaults(**own, results_dir=Path(folder))
+            if y is None:
+                vae = options.settings_for(args, data, "vae", "ours", self.random_state)
+                data = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, self.n_tasks), data)
+            settings = options.settings_for(args, data, "hypervae", "ours", self.random_state)
+            self.settings_ = settings.stored()
+            self.settings_ |= self.settings_.pop("labels")
+            self.model_ = options.trained(args, settings, data).model
+        return data
+
+    def _untrained(self):
+        with own_random_state():
+            return training.networks_of(training.Settings(**self.settings_), self.image_shape_, 0)
+
+
+def _in_parts(x, y, seed):
+    """A Dataset of which a tenth calibrates and a tenth fits the rules; tasks that are left without images go."""
+    order = np.random.default_rng(seed).permutation(len(x))
+    held = min(max(round(HELD_OUT * len(x)), min(10, len(x) // 4), 2), MOST_HELD_OUT)
+    test, validation, train = np.split(order, [held, 2 * held])
+    learned, y_train = np.unique(y[train], return_inverse=True)
+    # Labels of the other parts serve nothing.
+    others = [np.minimum(np.searchsorted(learned, y[part]), len(learned) - 1) for part in (test, validation)]
+    return Dataset("X", x[train], y_train, x[test], others[0], (), x[validation], others[1])
+
+
+class HyperVAEDetector(OutlierMixin, _HyperVAE):
+    """Which images are odd? Told normal ones alone.
+
+    The score is the rule of 03_outliers.py. A fifth of the images is not learned from: one half fits the rule, the
+    other says how large scores of normal images are.
+
+    Args:
+        image_shape: (H, W) of flattened images; None: square.
+        value_range: (black, white); None: [0, 1] or 0 to 255, as the images have it; "data": the least and the largest
+            value of the fit.
+        max_false_positive_rate: the share of normal images that may be called outliers.
+        contamination: in its place the share of the fit's images that are outliers, as scikit-learn has it.
+        n_tasks: how many are found where `fit` gets no y.
+        binarize: "bernoulli" or "threshold", of grey levels.
+        iterations, latent_dim, hyper_latent_dim, hidden: of the training, as in 01_train.py.
+        num_samples: draws of z for each image.
+        folder: where trainings are kept, so that a fit that was cut off goes on; None: nowhere.
+        random_state: a whole number.
+
+    Attributes:
+        offset_: threshold of score_samples. normal_scores_: of the calibrating images, sorted (nats, larger is odder).
+    """
+
+    def __init__(
+        self, *, image_shape=None, value_range=None, max_false_positive_rate=0.05, contamination=None,
+        n_tasks=FOUND_TASKS, binarize="bernoulli", iterations=10_000, latent_dim=10, hyper_latent_dim=10, hidden=0,
+        num_samples=16, folder=None, random_state=0,
+    ):  # fmt: skip
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.max_false_positive_rate = max_false_positive_rate
+        self.contamination = contamination
+        self.n_tasks = n_tasks
+        self.binarize = binarize
+        self.iterations = iterations
+        self.latent_dim = latent_dim
+        self.hyper_latent_dim = hyper_latent_dim
+        self.hidden = hidden
+        self.num_samples = num_samples
+        self.folder = folder
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Learn from normal images (N, H, W) or (N, H * W); y: their tasks, any labels, or None.
+
+        Raises:
+            InputError: images of another kind, or too few for the false-positive rate.
+        """
+        data = self._train(X, y)
+        self.x_validation_ = data.x_validation
+        self._scorer = scorer = self._make_scorer(data.x_test)
+        self.statistics_names_ = [list(table) for table in scorer.tables.values()][0]
+        self.statistics_validation_, self.statistics_normal_ = (table.to_numpy() for table in scorer.tables.values())
+        self.normal_scores_ = scorer.normal
+        if self.contamination is not None:
+            self.offset_ = float(np.percentile(self.score_samples(X), 100 * self.contamination))
+            return self
+        # By the p-value of scoring.Scorer: of n + 1 images no more than this many may score as high.
+        most = int(self.max_false_positive_rate * (1 + len(scorer.normal)) + 1e-9)
+        if not most:
+            needed = int(np.ceil(1 / self.max_false_positive_rate)) - 1
+            have = f"{len(scorer.normal)} held-out images calibrate, {needed} are needed"
+            raise InputError(f"{have} for a false-positive rate of {self.max_false_positive_rate:g}: give more images")
+        self.offset_ = -float(scorer.normal[-most])
+        return self
+
+    def _make_scorer(self, x_normal=None):
+        tables = None
+        if x_normal is None:
+            parts = (self.statistics_validation_, self.statistics_normal_)
+            tables = dict(
+                zip(("validation", "normal"), (pd.DataFrame(p, columns=self.statistics_names_) for p in parts))
+            )
+        options = dict(fit_seed=self.random_state, seed=EVALUATION_SEED, num_samples=self.num_samples, tables=tables)
+        return scoring.Scorer(self.model_, self.x_validation_, x_normal, **options)
+
+    def _own_scorer(self):
+        check_is_fitted(self)
+        if not hasattr(self, "_scorer"):
+            self._scorer = self._make_scorer()
+        return self._scorer
+
+    def score_samples(self, X):
+        """(N,), nats: the larger, the more normal."""
+        x = self._binary(X)
+        return -self._own_scorer()(x)["score"].to_numpy()
+
+    def p_values(self, X):
+        """Share of normal images that score as high, (N,)."""
+        x = self._binary(X)
+        return self._own_scorer()(x)["p_value"].to_numpy()
+
+    def decision_function(self, X):
+        """score_samples less the threshold, (N,): negative of outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X):
+        """1 of normal images, -1 of outliers, (N,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def explain(self, X):
+        """Nats that each pixel costs, (N, H, W)."""
+        x = self._binary(X)
+        parts = [x[start : start + BLOCK] for start in range(0, len(x), BLOCK)]
+        return np.concatenate([self._own_scorer().pixel_nats(part) for part in parts])
+
+
+class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, _HyperVAE):
+    """How likely is an image, whichever task it is of? p(x) = sum_k p_k p(x|theta(u_k)) over the fit's tasks.
+
+    Args:
+        as of HyperVAEDetector.
+
+    Attributes:
+        task_codes_: u_k, the posterior mean of each task's images, (K, hyper_latent_dim); task_shares_: p_k, (K,).
+    """
+
+    def __init__(
+        self, *, image_shape=None, value_range=None, n_tasks=FOUND_TASKS, binarize="bernoulli", iterations=10_000,
+        latent_dim=10, hyper_latent_dim=10, hidden=0, num_samples=16, folder=None, random_state=0,
+    ):  # fmt: skip
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.n_tasks = n_tasks
+        self.binarize = binarize
+        self.iterations = iterations
+        self.latent_dim = latent_dim
+        self.hyper_latent_dim = hyper_latent_dim
+        self.hidden = hidden
+        self.num_samples = num_samples
+        self.folder = folder
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Learn from images (N, H, W) or (N, H * W); y: their tasks, any labels, or None.
+
+        Raises:
+            InputError: images of another kind.
+        """
+        data = self._train(X, y)
+        tasks = [tf.cast(data.x[data.y == task], tf.float32)[None] for task in np.unique(data.y)]
+        self.task_codes_ = np.concatenate([self.model_.infer_u(images).mean().numpy() for images in tasks])
+        self.task_shares_ = np.array([images.shape[1] / len(data.x) for images in tasks])
+        self.__dict__.pop("_mixture", None)
+        return self
+
+    def _tasks(self):
+        check_is_fitted(self)
+        if not hasattr(self, "_mixture"):
+            self._mixture = self.model_.mixture_of_codes(tf.constant(self.task_codes_), self.task_shares_)
+        return self._mixture
+
+    def score_samples(self, X):
+        """A lower bound of log p(x), (N,), nats an image, of its binarized pixels."""
+        x = self._binary(X)
+        mixture = self._tasks()
+        return -mixture.mixed(mixture.code_lengths(x, EVALUATION_SEED, self.num_samples, alike=True))
+
+    def score(self, X, y=None):
+        """Mean of score_samples, nats an image."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples=1, task=None):
+        """Images drawn from the model, (n_samples, H, W) in {0, 1}, and the task of each, (n_samples,).
+
+        Args:
+            task: number of the task to draw from; None: by their shares.
+        """
+        check_is_fitted(self)
+        random = np.random.default_rng(self.random_state)
+        shares = self.task_shares_ / self.task_shares_.sum()
+        tasks = random.choice(len(shares), n_samples, p=shares) if task is None else np.full(n_samples, int(task))
+        if len(tasks) and not 0 <= tasks.min() <= tasks.max() < len(shares):
+            raise InputError(f"there is no task {task}: choose among 0 to {len(shares) - 1}")
+        z = tf.constant(random.standard_normal((n_samples, 1, self.latent_dim)), tf.float32)
+        theta = self.model_.generate(tf.constant(self.task_codes_[tasks]))
+        pixels = self.model_.decode(z, theta).mean().numpy()[:, 0, ..., 0]
+        return (random.random(pixels.shape) < pixels).astype(np.uint8), tasks
+
+    def transform(self, X):
+        """Codes of each image as a task of its own, (N, hyper_latent_dim + latent_dim): means of u, then of z."""
+        x = self._binary(X)
+        table = outliers.image_statistics(self.model_, 1, alike=True)(x, (EVALUATION_SEED, 0))
+        codes = [f"code_u{i}" for i in range(self.hyper_latent_dim)] + [f"code_z{i}" for i in range(self.latent_dim)]
+        return table[codes].to_numpy(np.float64)
+
+    @property
+    def _n_features_out(self):
+        return self.hyper_latent_dim + self.latent_dim
+
+    def adapt(self, X, fit_steps=FIT_STEPS, tuning_steps=0):
+        """The plain Keras VAE of a new task, of a few of its images; see HyperVAE.adapt."""
+        x = self._binary(X)
+        return self.model_.adapt(x, fit_steps, tuning_steps, seed=self.random_state)

@@ -1,0 +1,130 @@
+"""What a user asks: what is the target of these new rows, which class are these new images of, and how sure is that?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from common.data import tabular
+from common.data.fingerprints import fingerprint
+from common.errors import InputError
+from common.implicit import calibration, classification, regression
+from common.implicit.estimators import HELD_OUT, ImplicitHypernetClassifier, ImplicitHypernetRegressor
+from common.runs import identity
+
+COVERAGE = 0.9
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A table with one row for each that was asked, notes on the file, what was used in words, and a digest."""
+
+    table: pd.DataFrame
+    notes: tuple
+    words: str
+    digest: str
+
+
+def _only(args, **given):
+    """Raise InputError where an option names more than one, though one model answers."""
+    for option, values in given.items():
+        if len(values) > 1:
+            raise InputError(f"--predict takes one --{option}, not {len(values)}: leave the others out")
+    return "hypernet" if args.method == "all" else args.method
+
+
+def of_rows(args, table, path):
+    """The predictive distributions of new rows, by a model of all rows of a Table.
+
+    Args:
+        args: options of 06.
+
+    Raises:
+        InputError: several tables or seeds; rows that do not fit the table.
+    """
+    method = _only(args, dataset=args.dataset, seeds=args.seeds)
+    x, names, notes = tabular.load_new(path, table)
+    recipe = regression.recipe_for(args.recipe, len(table.y))
+    own = {"epochs": args.epochs or recipe.epochs, "weights_per_step": args.weights_per_step}
+    for name in ("batch_size", "learning_rate", "schedule", "spread", "kernel_rate"):
+        given = getattr(args, name)
+        own[name] = getattr(recipe, name) if given is None else given
+    units = args.hidden_units or regression.hidden_units_for(table.name)
+    fitted = ImplicitHypernetRegressor(
+        (units,), method=method, hyper_units=tuple(args.hyper_units), noise_dim=args.noise_dim,
+        num_samples=args.num_samples, folder=str(args.results_dir / "checkpoints"), random_state=args.seeds[0], **own,
+    ).fit(table.x, table.y)  # fmt: skip
+    mean, deviation = fitted.predict(x, return_std=True)
+    low, high = fitted.predict_interval(x, COVERAGE).T
+    what = args.target or "target"
+    level = f"{COVERAGE:.0%} interval"
+    found = pd.DataFrame(
+        {
+            "row": names,
+            f"{what} (mean)": mean,
+            f"{what} (standard deviation)": deviation,
+            f"{what} ({level}, low)": low,
+            f"{what} ({level}, high)": high,
+        }
+    )
+    held = max(1, round(HELD_OUT * len(table.y)))
+    words = (
+        f"{table.name}: {len(table.y):,} rows to learn from, {fitted.epochs_} epochs; of {held} rows that a companion "
+        f"did not see, {fitted.coverage_:.0f} % lie within their {level}, and its RMSE is {fitted.held_out_rmse_:.4g}"
+    )
+    return Answer(found, notes, words, _digest(fitted, x))
+
+
+def of_images(args, pair, pile, names):
+    """The classes of new images, by a network of a data set's training images; its test images set the threshold.
+
+    An image is not known where its predictive entropy is above the largest at which, of the test images up to it, no
+    more than --max-error are wrong.
+
+    Args:
+        args: options of 07; pair: its Pair; pile: images (N, H, W, 1) uint8; names: of each.
+
+    Raises:
+        InputError: several data sets, seeds, architectures or generators; images of another size.
+    """
+    given = dict(dataset=args.dataset, seeds=args.seeds, architecture=args.architecture, generator=args.generator)
+    method, data = _only(args, **given), pair.data
+    if pile.shape[1:] != data.image_shape:
+        sizes = " and ".join("x".join(map(str, shape[:2])) for shape in (pile.shape[1:], data.image_shape))
+        raise InputError(f"images to predict and to learn from are {sizes}: bring them to one size (--image-size)")
+    x, y, x_test, y_test = classification.parts(data, "test")
+    layers, units = map(int, args.architecture[0].split("x"))
+    fitted = ImplicitHypernetClassifier(
+        (units,) * layers, method=method, generator=args.generator[0], epochs=args.epochs, batch_size=args.batch_size,
+        learning_rate=args.learning_rate, schedule=args.schedule,
+        hyper_units=tuple(args.hyper_units or classification.HYPER_UNITS.get(args.architecture[0], (100, 50))),
+        noise_dim=args.noise_dim, spread=args.spread, kernel_rate=args.kernel_rate,
+        weights_per_step=args.weights_per_step, num_samples=args.num_samples, standardize=False,
+        folder=str(args.results_dir / "checkpoints"), random_state=args.seeds[0],
+    ).fit(classification.flat(x), y)  # fmt: skip
+    held, found = (fitted.predict_proba(classification.flat(images)) for images in (x_test, pile))
+    likeliest = found.argmax(1)
+    limit = calibration.entropy_limit(held, np.searchsorted(fitted.classes_, y_test), args.max_error)
+    entropy = calibration.entropy(found)
+    classes = [data.class_names[c] if data.class_names else str(c) for c in fitted.classes_]
+    table = pd.DataFrame(
+        {
+            "image": names,
+            "class": np.array(classes)[likeliest],
+            "probability": found.max(1),
+            "entropy (nats)": entropy,
+            f"known (at most {args.max_error:.2%} wrong)": entropy <= limit,
+        }
+    )
+    kept = calibration.entropy(held) <= limit
+    wrong = 100 * np.mean(held.argmax(1)[kept] != np.searchsorted(fitted.classes_, y_test)[kept]) if kept.any() else 0
+    words = (
+        f"{data.name}: {len(y):,} images to learn from; of {len(y_test):,} held-out ones {100 * kept.mean():.0f} % are "
+        f"known at an entropy of at most {limit:.3g} nats, {wrong:.2f} % of these wrongly; "
+        f"of {len(pile):,} new ones {100 * np.mean(entropy <= limit):.0f} % are known"
+    )
+    return Answer(table, (), words, _digest(fitted, pile, rate=args.max_error))
+
+
+def _digest(fitted, asked, **more):
+    return identity.digest({"fitted": fitted.settings_, "asked": fingerprint(asked), **more})

@@ -1,0 +1,144 @@
+"""Implicit hypernetworks in scikit-learn's terms: its own checks, intervals by brute force, and files."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT
+from scipy.special import ndtr
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from common.errors import InputError
+from common.implicit import calibration
+from common.implicit.estimators import ImplicitHypernetClassifier, ImplicitHypernetRegressor
+
+SMALL = dict(hidden_units=(8,), hyper_units=(4,), noise_dim=3, num_samples=2, batch_size=64)
+# Most of scikit-learn's checks ask how an estimator behaves, not what it has learned: untrained ones will do.
+REGRESSOR = ImplicitHypernetRegressor(**SMALL, epochs=0)
+CLASSIFIER = ImplicitHypernetClassifier(**SMALL, epochs=0)
+LONG = dict(epochs=6, batch_size=32, learning_rate=0.1)
+ABOUT_SCORES = (
+    "check_regressors_train",
+    "check_regressors_int",
+    "check_classifiers_train",
+    "check_classifiers_classes",
+)
+
+
+@pytest.fixture(autouse=True)
+def step_by_step():
+    """Nothing is compiled: that takes longer than a test."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@parametrize_with_checks([REGRESSOR, CLASSIFIER])
+def test_scikit_learns_own_checks(estimator, check):
+    check(clone(estimator).set_params(**LONG) if check.func.__name__ in ABOUT_SCORES else estimator)
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    return x[:150], y[:150]
+
+
+@pytest.fixture
+def regressor(diabetes):
+    return clone(REGRESSOR).set_params(epochs=(1, 2)).fit(*diabetes)
+
+
+def test_an_interval_holds_its_share_of_the_mixture_and_calibration_agrees(regressor, diabetes):
+    samples = np.random.default_rng(0).normal(0, 2, (5, 30))
+    for level in (0.5, 0.9):
+        low, high = calibration.interval(samples, 0.7, level).T
+        below = [ndtr((end - samples) / 0.7).mean(0) for end in (low, high)]
+        np.testing.assert_allclose(below, [np.full(30, 0.5 - level / 2), np.full(30, 0.5 + level / 2)], atol=1e-6)
+        y = np.linspace(-4, 4, 30)
+        assert calibration.coverage(samples, y, 0.7, level) == 100 * np.mean((low <= y) & (y <= high))
+    x = diabetes[0]
+    mean, deviation = regressor.predict(x, return_std=True)
+    (low, high), (wide_low, wide_high) = regressor.predict_interval(x, 0.5).T, regressor.predict_interval(x, 0.95).T
+    assert (deviation >= regressor.sigma_).all()
+    assert (wide_low < low).all() and (low < mean).all() and (mean < high).all() and (high < wide_high).all()
+
+
+def test_predictions_are_in_the_targets_units_and_do_not_mind_where_its_zero_is(diabetes):
+    x, y = diabetes
+    one, other = (clone(REGRESSOR).set_params(epochs=2).fit(x, own) for own in (y, 1e6 + 1000 * y))
+    np.testing.assert_allclose(other.predict(x), 1e6 + 1000 * one.predict(x), rtol=1e-6)
+    np.testing.assert_allclose(other.sigma_, 1000 * one.sigma_, rtol=1e-3)
+
+
+def test_epochs_are_chosen_by_rows_that_the_companion_has_not_seen(regressor, diabetes):
+    alone = [clone(REGRESSOR).set_params(epochs=epochs).fit(*diabetes) for epochs in (1, 2)]
+    best = min(alone, key=lambda own: own.held_out_rmse_)
+    assert regressor.epochs_ == best.epochs_ and regressor.held_out_rmse_ == best.held_out_rmse_
+    np.testing.assert_array_equal(regressor.predict(diabetes[0]), best.predict(diabetes[0]))
+
+
+def test_in_a_pipeline_and_a_grid_search(diabetes):
+    pipeline = make_pipeline(StandardScaler(), clone(REGRESSOR))
+    grid = {"implicithypernetregressor__epochs": [1, 2]}
+    found = GridSearchCV(pipeline, grid, cv=2).fit(*diabetes)
+    assert len(found.cv_results_["mean_test_score"]) == 2 and np.isfinite(found.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize("plain", [REGRESSOR, CLASSIFIER])
+def test_a_saved_estimator_predicts_the_same_in_a_fresh_process(plain, diabetes, tmp_path):
+    x, y = diabetes
+    labels = np.where(y > 150, "high", "low")
+    fitted = clone(plain).set_params(epochs=1).fit(x, y if plain is REGRESSOR else labels)
+    fitted.save(tmp_path / "own.npz")
+    np.savez(tmp_path / "x.npz", x=x)
+    name = type(plain).__name__
+    code = f"""
+import numpy as np, tensorflow as tf
+tf.config.run_functions_eagerly(True)
+from common.implicit.estimators import {name}
+np.save("found.npy", {name}.load("own.npz").predict(np.load("x.npz")["x"]))
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy", allow_pickle=False), fitted.predict(x))
+
+
+def test_a_file_that_is_no_such_estimator_is_refused(regressor, tmp_path):
+    path = tmp_path / "own.npz"
+    regressor.save(path)
+    with pytest.raises(InputError, match="holds a ImplicitHypernetRegressor"):
+        ImplicitHypernetClassifier.load(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged"):
+        ImplicitHypernetRegressor.load(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        ImplicitHypernetRegressor.load(tmp_path / "none.npz")
+    with np.load(io.BytesIO(whole)) as archive:
+        arrays = dict(archive)
+    about = json.loads(str(arrays["about"]))
+    np.savez(path, **arrays | {"about": np.array(json.dumps(about | {"format": 99}))})
+    with pytest.raises(InputError, match="format 99.*fit it again"):
+        ImplicitHypernetRegressor.load(path)
+
+
+def test_a_fit_with_a_folder_goes_on_where_it_was(diabetes, tmp_path):
+    alone = clone(REGRESSOR).set_params(epochs=2).fit(*diabetes)
+    kept = clone(REGRESSOR).set_params(epochs=2, folder=str(tmp_path)).fit(*diabetes)
+    (weights,) = tmp_path.glob("fitted-*/epoch2.npz")
+    written = weights.stat().st_mtime_ns
+    again = clone(kept).fit(*diabetes)
+    assert weights.stat().st_mtime_ns == written
+    for own in (kept, again):
+        np.testing.assert_array_equal(own.predict(diabetes[0]), alone.predict(diabetes[0]))
