@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from common import cli
+from common.errors import InputError
 from common.hypervae import options
+from common.names import name_of_file
 from common.runs import identity, results
 from common.runs.jobs import run_jobs
 
@@ -12,13 +16,17 @@ EXAMPLES = """examples:
   python 01_train.py --model hypervae --dataset mnist --data-dir DATA
   python 01_train.py --model vae hypervae --dataset mnist --recipe paper --seeds 0 1 2 --jobs 2
   python 01_train.py --dataset my_images.npz --iterations 2000
+  python 01_train.py --pretrained mnist --adapt sevens/ --image-size 28 --export sevens.keras --sample 64
 
 A run that was cut off goes on where it was; a finished one is loaded, not repeated. Writes RESULTS_DIR/01_train/
-training.csv, and figures of the first seed and recipe of each data set."""
+training.csv, and figures of the first seed and recipe of each data set.
+
+With --adapt a HyperVAE, trained or --pretrained, hands out the plain VAE of a new task, of a few of its images."""
 
 SETTINGS = ["dataset", "model", "recipe", "summary", "generator", "tasks_per_step", "learning_rate", "schedule"]
 SETTINGS += ["kl_warmup", "seed", "binarize", "iterations"]
 MEASURES = ["neg_elbo", "reconstruction", "kl_z", "kl_u"]
+SAMPLES_A_ROW = 16
 COLUMNS = [*SETTINGS, "images_seen", *MEASURES, "seconds"]
 
 
@@ -57,11 +65,45 @@ def pack_weights(args, data, all_settings):
         print(line.format(name=data.name, model=settings.model, **card), flush=True)
 
 
+def adapt(args):
+    """The VAE of a new task: samples.png, and with --export a Keras file."""
+    from common.data import readers
+    from common.hypervae import new_vae
+    from common.runs import figures
+
+    if args.export and args.export.suffix != ".keras":
+        raise InputError(f"--export {args.export}: give a name that ends in .keras")
+    pile, _ = readers.unlabelled(args.adapt, args.image_size)
+    found = new_vae.adapted(args, pile)
+    folder = args.results_dir / "01_train" / f"{found.name}_{name_of_file(args.adapt)}-{found.digest}"
+    images = found.samples(args.sample)
+    rows = [images[start : start + SAMPLES_A_ROW] for start in range(0, len(images), SAMPLES_A_ROW)]
+    rows[-1] = np.concatenate([rows[-1], np.zeros((len(rows[0]) - len(rows[-1]), *images.shape[1:]))])
+    figures.grid(rows, folder / "samples.png", "samples of the adapted VAE: p(x|z)", figures.grey(found.name))
+    print(f"{found.words}\nsamples: {folder}/samples.png")
+    if args.export:
+        found.export(args.export)
+        print(f"Keras model: {args.export} (keras.models.load_model after `import common.hypervae.vae`)")
+
+
 def main():
     parser = options.parser(__doc__, EXAMPLES)
     pack = "also write the weights of the first seed and recipe there, as float16, with a model card each"
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help=pack)
+    new = parser.add_argument_group("a new task")
+    pile = "images of one new task, a folder of pictures or an .npz; nothing else is drawn or written then"
+    new.add_argument("--adapt", type=Path, metavar="PATH", help=pile)
+    packed = "a HyperVAE that comes with the project (mnist, fashion_mnist, omniglot), in place of training one"
+    new.add_argument("--pretrained", metavar="NAME", help=packed)
+    new.add_argument("--fit-steps", type=cli.whole_number, default=50, help="gradient steps on u (50)")
+    steps = "then so many on all weights: the more, the closer to these images (0)"
+    new.add_argument("--tuning-steps", type=cli.whole_number, default=0, help=steps)
+    new.add_argument("--export", type=Path, metavar="FILE", help="where the VAE is written, a .keras file")
+    new.add_argument("--sample", type=cli.positive_int, default=64, help="samples in the picture (64)")
     args = parser.parse_args()
+    if args.adapt:
+        adapt(args)
+        return
     loaded, jobs = options.planned_runs(args)
     for row in run_jobs(train, jobs, args.jobs, args.scheduler):
         results.put_rows(args.results_dir / "01_train" / "training.csv", [row], COLUMNS, order=SETTINGS)

@@ -1,0 +1,78 @@
+"""The plain VAE of a user's new task, of a few of its images: fitted, exported as a Keras file, and what it samples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from common.data.fingerprints import fingerprint
+from common.errors import InputError
+from common.hypervae import outliers, pretrained, scoring
+from common.hypervae.options import load_data, settings_for, trained
+from common.hypervae.vae import VAE
+from common.runs import identity
+from common.runs.results import write_atomically
+
+SAMPLING_SEED = 1
+
+
+@dataclass(frozen=True)
+class NewVAE:
+    """A plain VAE, the name of the data that its HyperVAE knows, what was used in words, and a digest of it all."""
+
+    vae: VAE
+    name: str
+    words: str
+    digest: str
+
+    def samples(self, number):
+        """Grey levels of images that it draws, (number, H, W, 1) in [0, 1]: p(x|z) of draws of z."""
+        z = tf.random.stateless_normal((number, self.vae.body.latent_dim), (SAMPLING_SEED, 0))
+        return self.vae.decode(z).mean().numpy()
+
+    def export(self, path):
+        """Write it as a .keras file, which keras.models.load_model reads after `import common.hypervae.vae`."""
+        write_atomically(path, self.vae.save, "give --export another path")
+
+
+def adapted(args, pile):
+    """The NewVAE of images of one task.
+
+    Args:
+        args: options of 01, with pretrained, fit_steps and tuning_steps; pile: images (N, H, W, 1) uint8, 0 to 255.
+
+    Raises:
+        InputError: several data sets or seeds, a model other than HyperVAE, images of another size.
+    """
+    if args.pretrained:
+        card = pretrained.model_card(args.pretrained)
+        shape, name, known = tuple(card["image_shape"]), args.pretrained, card["weights_sha256"]
+    else:
+        for option, given in (("dataset", args.dataset), ("seed", args.seeds), ("recipe", args.recipe)):
+            if len(given) > 1:
+                raise InputError(f"--adapt takes one --{option}, not {len(given)}: leave the others out")
+        if args.model not in (["all"], ["hypervae"]):
+            raise InputError("--adapt is HyperVAE's: leave --model out")
+        data = load_data(args, args.dataset[0])
+        settings = settings_for(args, data, "hypervae", args.recipe[0], args.seeds[0])
+        shape, name, known = data.image_shape, data.name, settings.digest
+    if pile.shape[1:] != shape:
+        sizes = " and ".join("x".join(map(str, own[:2])) for own in (pile.shape[1:], shape))
+        raise InputError(f"images to adapt to and those of {name} are {sizes}: bring them to one size (--image-size)")
+    model = pretrained.load_pretrained(name) if args.pretrained else trained(args, settings, data).model
+    x = scoring.binarized(pile, args.binarize)
+    steps = {"fit_steps": args.fit_steps, "tuning_steps": args.tuning_steps}
+    vae = model.adapt(x, **steps)
+    before, after = (_nats(own, x) for own in (model.vae_for(x), vae))
+    words = (
+        f"HyperVAE of {name}, {len(x)} images: u fitted in {args.fit_steps} steps, then all weights tuned in "
+        f"{args.tuning_steps}; -ELBO of these images {before:.1f} nats at q(u)'s mean, {after:.1f} now"
+    )
+    digest = identity.digest({"model": known, "images": fingerprint(x), **steps})
+    return NewVAE(vae, name, words, digest)
+
+
+def _nats(vae, x):
+    """-ELBO of images (N, H, W, 1), nats an image, KL(u) left out."""
+    lengths = outliers.image_statistics(vae, alike=True)(x, (SAMPLING_SEED, 1))
+    return float(np.mean(lengths["reconstruction"] + lengths["kl_z"]))

@@ -1,0 +1,123 @@
+"""06 and 07 --predict as a user calls them: an answer for each new row or image, or one line that says why not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from conftest import assert_refused
+from sklearn.datasets import load_diabetes, load_digits
+
+from common.data import delimited
+from common.errors import InputError
+from common.implicit import calibration
+
+SMALL = ["--hyper-units", 8, "--noise-dim", 4, "--epochs", 2, "--num-samples", 3]
+
+
+@pytest.fixture(autouse=True)
+def step_by_step():
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Rows to learn from, with words, and new ones in another order of columns, without the target."""
+    frame = load_diabetes(as_frame=True, scaled=False).frame
+    frame["kind"] = np.where(frame.pop("sex") > 1, "a", "b")
+    frame[:150].to_csv(tmp_path / "own.csv", index=False)
+    frame[150:170].drop(columns="target").iloc[:, ::-1].assign(id=1).to_csv(tmp_path / "new.csv", index=False)
+    return tmp_path
+
+
+def test_new_rows_get_a_mean_and_an_interval_and_nothing_is_trained_twice(tables, call):
+    options = ["--dataset", tables / "own.csv", "--target", "target", "--text", "one-hot", "--hidden-units", 6, *SMALL]
+    options += ["--results-dir", tables / "r", "--predict"]
+    done = call("06_regression.py", *options, tables / "new.csv")
+    assert done.returncode == 0, done.stderr
+    assert "not used: id" in done.stdout and "lie within their 90% interval" in done.stdout
+    (path,) = tables.glob("r/06_regression/own.csv_new.csv-*/predictions.csv")
+    found = pd.read_csv(path)
+    assert list(found["row"]) == [f"line {line}" for line in range(2, 22)]
+    low, mean, high = (found[f"target ({name})"] for name in ("90% interval, low", "mean", "90% interval, high"))
+    assert (low < mean).all() and (mean < high).all() and mean.between(0, 400).all()
+    assert not (path.parent.parent / "table1.csv").exists()
+    weights = {path: path.stat().st_mtime_ns for path in tables.glob("r/checkpoints/*/*.npz")}
+    pd.read_csv(tables / "new.csv")[:3].to_csv(tables / "few.csv", index=False)
+    assert call("06_regression.py", *options, tables / "few.csv").returncode == 0
+    assert weights == {path: path.stat().st_mtime_ns for path in tables.glob("r/checkpoints/*/*.npz")}
+    (path,) = tables.glob("r/06_regression/own.csv_few.csv-*/predictions.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(path), found[:3])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda new: new.drop(columns=["bmi", "age"]), "it also needs age, bmi"),
+        (lambda new: new.assign(kind="c"), "'c' in column kind, line 2"),
+        (lambda new: new.assign(bmi=[np.nan, *new["bmi"][1:]]), "no value in column bmi, line 2"),
+        (lambda new: new.assign(bmi="much"), "'much' in column bmi, line 2"),
+    ],
+)
+def test_rows_that_do_not_fit_the_table_are_refused_before_any_training(tables, call, change, message):
+    change(pd.read_csv(tables / "new.csv")).to_csv(tables / "new.csv", index=False)
+    options = ["--dataset", tables / "own.csv", "--target", "target", "--text", "one-hot", *SMALL]
+    done = call("06_regression.py", *options, "--results-dir", tables / "r", "--predict", tables / "new.csv")
+    assert_refused(done, message)
+    assert not (tables / "r" / "checkpoints").exists()
+
+
+def test_new_rows_are_encoded_as_the_table_was(tables):
+    table = delimited.read(tables / "own.csv", "target", "median", "one-hot")
+    x, lines, _ = delimited.read_new(tables / "own.csv", table)
+    np.testing.assert_array_equal(x, table.x)
+    new = pd.read_csv(tables / "new.csv")
+    new.loc[4, "bmi"] = np.nan
+    new.to_csv(tables / "new.csv", index=False)
+    x, lines, notes = delimited.read_new(tables / "new.csv", table)
+    assert x[4, 1] == np.median(table.x[:, 1]) and lines[4] == 6 and "1 missing values" in notes[-1]
+    with pytest.raises(InputError, match="--missing median"):
+        delimited.read_new(tables / "new.csv", delimited.read(tables / "own.csv", "target", "drop", "one-hot"))
+
+
+def test_new_images_get_a_class_and_those_that_are_not_known_are_told(tmp_path, call):
+    bunch = load_digits()
+    images = bunch.images / 16
+    np.savez(tmp_path / "own.npz", x=images[:300], y=bunch.target[:300])
+    np.savez(tmp_path / "new.npz", x=np.concatenate([images[300:340], np.zeros((2, 8, 8))]))
+    options = ["--dataset", tmp_path / "own.npz", "--architecture", "1x20", "--method", "sgd", *SMALL]
+    options += [
+        "--learning-rate",
+        0.05,
+        "--batch-size",
+        64,
+        "--max-error",
+        0.4,
+        "--results-dir",
+        tmp_path / "r",
+        "--predict",
+    ]
+    done = call("07_classification.py", *options, tmp_path / "new.npz")
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("r/07_classification/own.npz_new.npz-*/predictions.csv")
+    found = pd.read_csv(path)
+    assert list(found) == ["image", "class", "probability", "entropy (nats)", "known (at most 40.00% wrong)"]
+    assert len(found) == 42 and found["probability"].between(0.1, 1).all()
+    assert (found["class"][:40] == bunch.target[300:340]).mean() > 0.3  # two epochs; by chance a tenth
+    known = found.iloc[:, -1]
+    assert known.any() == (found["entropy (nats)"].min() <= found["entropy (nats)"][known].max())
+    np.savez(tmp_path / "other.npz", x=np.zeros((2, 9, 8)))
+    assert_refused(call("07_classification.py", *options, tmp_path / "other.npz"), "9x8 and 8x8")
+
+
+def test_of_images_that_are_sure_enough_few_are_wrong():
+    random = np.random.default_rng(0)
+    for rate in (0.05, 0.2):
+        probabilities = random.dirichlet(np.full(4, 0.3), 300)
+        y = np.array([random.choice(4, p=row) for row in probabilities])
+        limit = calibration.entropy_limit(probabilities, y, rate)
+        entropies, wrong = calibration.entropy(probabilities), probabilities.argmax(1) != y
+        shares = {e: (1 + wrong[entropies <= e].sum()) / (1 + (entropies <= e).sum()) for e in entropies}
+        assert limit == max(e for e, share in shares.items() if share <= rate)
+    assert calibration.entropy_limit(np.eye(3), np.array([1, 2, 0]), 0.1) == -np.inf
