@@ -141,7 +141,7 @@ def build_model(settings, data):
     model = networks_of(settings, data.image_shape, data.num_classes)
     rate = settings.learning_rate
     if settings.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, settings.iterations)
+        rate = keras.optimizers.schedules.CosineDecay(rate, max(1, settings.iterations))
     model.compile(
         optimizer=keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999),
         jit_compile=True,

@@ -1,0 +1,124 @@
+"""HyperVAE in scikit-learn's terms: its own checks, thresholds that hold, scores of an image alone, and files."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypervae.toy import bars
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from common.errors import InputError
+from common.hypervae.estimators import HyperVAEDensity, HyperVAEDetector
+
+SMALL = dict(n_tasks=2, latent_dim=2, hyper_latent_dim=2, num_samples=1)
+DETECTOR = HyperVAEDetector(**SMALL, iterations=0, max_false_positive_rate=0.4)
+DENSITY = HyperVAEDensity(**SMALL, iterations=0)
+# scikit-learn's own data are no images: the least and the largest number stand for black and white.
+OF_ANY_NUMBERS = [clone(own).set_params(value_range="data", binarize="threshold") for own in (DETECTOR, DENSITY)]
+
+
+@pytest.fixture(autouse=True)
+def quick(small_networks):
+    """Most of what is asked is how an estimator behaves, not what it has learned: small networks, nothing compiled."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@parametrize_with_checks(OF_ANY_NUMBERS)
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return bars().x[..., 0]
+
+
+def test_a_score_depends_on_its_image_alone_whatever_its_form(images):
+    fitted = clone(DETECTOR).fit(images)
+    scores = fitted.score_samples(images[:7])
+    np.testing.assert_array_equal(fitted.score_samples(images[[4, 2]]), scores[[4, 2]])
+    np.testing.assert_array_equal(fitted.score_samples(images[:7].reshape(7, 64)), scores)
+    np.testing.assert_array_equal(fitted.score_samples(images[:7].astype(bool)), scores)
+    np.testing.assert_array_equal(fitted.decision_function(images[:7]), scores - fitted.offset_)
+
+
+@pytest.mark.parametrize("rate", [0.15, 0.4])
+def test_what_is_called_an_outlier_is_what_its_p_value_says(images, rate):
+    fitted = clone(DETECTOR).set_params(max_false_positive_rate=rate).fit(images)
+    random = np.random.default_rng(0).random((30, 8, 8)) < np.linspace(0, 1, 30)[:, None, None]
+    for x in (images, random):
+        np.testing.assert_array_equal(fitted.predict(x) == -1, fitted.p_values(x) <= rate)
+    assert np.mean(-fitted.normal_scores_ < fitted.offset_) <= rate
+
+
+def test_pixels_add_up_and_tell_where(images):
+    costs = clone(DETECTOR).fit(images).explain(images[:3])
+    assert costs.shape == (3, 8, 8) and (costs > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (np.zeros((5, 8, 8)), {}, "minimum of 6 is required"),
+        (np.full((40, 8, 8), 3.0), {}, "neither .* nor 0..255|value_range"),
+        (np.zeros((40, 8, 8, 3)), {}, "grey ones"),
+        (np.zeros((40, 60)), {"image_shape": (8, 8)}, "64 pixels, X 60"),
+        (np.zeros((40, 8, 8)), {"max_false_positive_rate": 0.01}, "99 are needed"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(x, options, message):
+    with pytest.raises(ValueError, match=message):
+        clone(DETECTOR).set_params(**options).fit(x)
+
+
+def test_numbers_beyond_the_range_of_the_fit_are_refused(images):
+    fitted = clone(DENSITY).fit(images / 1.0)
+    with pytest.raises(InputError, match="black and white are 0 and 1"):
+        fitted.score_samples(images * 255.0)
+    sixteen = clone(DENSITY).set_params(value_range=(0, 16)).fit(images * 16)
+    np.testing.assert_array_equal(sixteen.score_samples(images * 16), fitted.score_samples(images / 1.0))
+
+
+def test_the_density_is_the_mixture_of_its_tasks(images):
+    """log sum_k p_k exp(-length_k), the lengths by the plain VAEs of the tasks' codes."""
+    fitted = clone(DENSITY).set_params(num_samples=4).fit(images, bars().y)
+    assert fitted.task_codes_.shape == (3, 2) and fitted.task_shares_.sum() == pytest.approx(1)
+    mixture = fitted.model_.mixture_of_codes(tf.constant(fitted.task_codes_), fitted.task_shares_)
+    lengths = mixture.code_lengths(images[:4, ..., None], 1, 4, alike=True)
+    expected = np.log((fitted.task_shares_[:, None] * np.exp(-lengths)).sum(0))
+    np.testing.assert_allclose(fitted.score_samples(images[:4]), expected, rtol=1e-6)
+    assert fitted.score(images[:4]) == pytest.approx(expected.mean())
+
+
+def test_samples_are_images_of_the_tasks(images):
+    fitted = clone(DENSITY).fit(images, bars().y)
+    drawn, tasks = fitted.sample(5)
+    assert drawn.shape == (5, 8, 8) and set(np.unique(drawn)) <= {0, 1} and set(tasks) <= {0, 1, 2}
+    assert set(fitted.sample(4, task=1)[1]) == {1}
+    with pytest.raises(InputError, match="no task 3"):
+        fitted.sample(1, task=3)
+    vae = fitted.adapt(images[:4], fit_steps=1)
+    assert vae(images[:2, ..., None].astype(np.float32)).shape == (2, 8, 8, 1)
+
+
+@pytest.mark.parametrize("plain", [DETECTOR, DENSITY])
+def test_a_saved_estimator_says_the_same(plain, images, tmp_path):
+    fitted = clone(plain).fit(images)
+    fitted.save(tmp_path / "own.npz")
+    again = type(plain).load(tmp_path / "own.npz")
+    np.testing.assert_array_equal(again.score_samples(images[:9]), fitted.score_samples(images[:9]))
+    assert again.get_params() == fitted.get_params()
+    if plain is DETECTOR:
+        np.testing.assert_array_equal(again.predict(images), fitted.predict(images))
+
+
+def test_a_trained_detector_finds_what_is_odd(images, tmp_path):
+    fitted = clone(DETECTOR).set_params(iterations=4, folder=str(tmp_path)).fit(images)
+    noise = (np.random.default_rng(1).random((10, 8, 8)) < 0.5).astype(np.uint8)
+    assert np.median(fitted.score_samples(noise)) < np.median(fitted.score_samples(images))
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*/*.npz")}
+    again = clone(fitted).fit(images)
+    assert written and written == {path: path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*/*.npz")}
+    np.testing.assert_array_equal(again.score_samples(noise), fitted.score_samples(noise))
