@@ -5,8 +5,8 @@ import itertools
 from pathlib import Path
 
 from common import cli, report
-from common.discovery import alloy_report, alloy_search, alloys, inverse_map, runs, search_report
-from common.discovery.alloy_options import add_alloy_options, check_alloys
+from common.discovery import alloy_report, alloy_search, alloys, runs, search_report
+from common.discovery.alloy_options import REGRESSORS, add_alloy_options, check_alloys
 from common.discovery.options import add_search_options, check_search, search_settings
 from common.discovery.records import InverseMapTrial
 from common.errors import InputError
@@ -62,7 +62,7 @@ def compare_regressors(args, loaded, folder):
     jobs = [
         (source, InverseMapTrial(data.name, data.fingerprint(), kind, seed))
         for source, data in loaded.items()
-        for kind, seed in itertools.product(inverse_map.REGRESSORS, args.seeds)
+        for kind, seed in itertools.product(REGRESSORS, args.seeds)
     ]
     found = run_jobs(alloy_search.try_regressor, jobs, args.jobs, args.scheduler)
     rows = [row for part in found for row in part]

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
 
 from common.errors import InputError
 
@@ -223,6 +221,8 @@ def _encoded(path, column, missing, text, notes):
     if gaps.all():
         raise InputError(f"{path}: column {column.name} has no value at all: drop it")
     notes.append(f"column {column.name}: {int(gaps.sum())} missing values filled with its median")
+    from sklearn.impute import SimpleImputer
+
     return SimpleImputer(strategy="median").fit_transform(values), [column.name]
 
 
@@ -232,6 +232,8 @@ def _one_hot(path, column, notes):
         raise InputError(
             f"{path}: column {column.name} has {kinds} different words, more than {MOST_CATEGORIES}: drop it"
         )
+    from sklearn.preprocessing import OneHotEncoder
+
     encoder = OneHotEncoder(drop="if_binary", sparse_output=False)
     values = encoder.fit_transform(column.to_numpy(object)[:, None])
     notes.append(f"column {column.name}: {kinds} different words, one-hot encoded")

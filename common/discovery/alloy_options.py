@@ -5,8 +5,9 @@ from pathlib import Path
 from common.cli import positive_int
 from common.discovery.alloys import BODIES
 from common.discovery.calphad import ELEMENTS, phase_diagrams
-from common.discovery.inverse_map import REGRESSORS
 from common.errors import InputError
+
+REGRESSORS = ("ridge", "kernel_ridge", "extra_trees", "mlp")  # the keys of inverse_map's, without scikit-learn
 
 
 def add_alloy_options(p, search):
@@ -26,9 +27,7 @@ def add_alloy_options(p, search):
     search.add_argument(
         "--likelihood", choices=tuple(BODIES), default="multinomial", help="of phase matrices (multinomial)"
     )
-    search.add_argument(
-        "--regressor", choices=tuple(REGRESSORS), default="ridge", help="phase matrix to composition (ridge)"
-    )
+    search.add_argument("--regressor", choices=REGRESSORS, default="ridge", help="phase matrix to composition (ridge)")
     search.add_argument("--tdb", type=Path, help="thermodynamic database (mc_al); without it Table 5 has no column B")
     search.add_argument(
         "--through-calphad", action="store_true", help="also search with the real diagrams of the alloys as objective"

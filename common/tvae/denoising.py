@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 from common.data import pictures
 from common.errors import InputError
@@ -157,7 +157,8 @@ def fit(run, image, checkpoints):
 
     def start_warm(model):
         coarse, before, there = fit(run.coarse(), image, checkpoints)
-        model.start_from(coarse, cKDTree(there.places).query(patched.places)[1])
+        nearest = scipy.spatial.cKDTree(there.places).query(patched.places)[1]
+        model.start_from(coarse, nearest)
         return before
 
     begin = start_warm if run.warm_stride else None
