@@ -63,6 +63,7 @@ def main():
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help=pack)
     args = parser.parse_args()
     loaded, jobs = options.planned_runs(args)
+    options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     for row in run_jobs(train, jobs, args.jobs, args.scheduler):
         results.put_rows(args.results_dir / "01_train" / "training.csv", [row], COLUMNS, order=SETTINGS)
         line = "{dataset} {model} {recipe} seed {seed}: training objective {neg_elbo:.2f} nats, {seconds:.0f} s"

@@ -25,6 +25,10 @@ TABLE1_ORDER = ["dataset", "recipe", "model", "summary", "generator", "tasks_per
 TABLE1_ORDER += ["kl_warmup", "latent_dim", "hyper_latent_dim", "binarize", "iterations", "num_importance_samples"]
 TABLE1_ORDER += ["seed"]
 TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total"]
+# Options that Tables 2 and 3 have no use for: nothing is trained for them, and they show all models.
+OF_TABLE1 = ["--model", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup"]
+OF_TABLE1 += ["--tasks-per-step", "--summary", "--generator", "--change-scale", "--vector-scale", "--seed", "--jobs"]
+OF_TABLE1 += ["--scheduler", "--tensorboard", "--num-importance-samples", "--num-nll-images", "--evaluate-on"]
 TABLE3 = ["dataset", "model", "generator", "quantity", "milliseconds", "ratio_to_vae_total"]
 
 
@@ -77,14 +81,19 @@ def write_table1(args, jobs):
         results.write_table(folder / "likelihood.csv", summarise_likelihood(rows))
 
 
-def write_tables_2_and_3(args, loaded, tables):
+def variants(args, loaded):
+    """[(name of a data set, the Networks of Tables 2 and 3 for it)]."""
+    from common.hypervae import timing
+
+    sizes = [getattr(args, name) for name in timing.SIZES]
+    return [(data.name, timing.variants(data, *sizes)) for data in loaded.values()]
+
+
+def write_tables_2_and_3(args, sets, tables):
     """Parameters of every data set's models; times of the first one's."""
     from common.hypervae import timing
 
     folder, at = args.results_dir / "02_density", {"trained_at": results.commit(), "evaluated_at": results.commit()}
-    sets = [
-        (data.name, timing.variants(data, *(getattr(args, name) for name in timing.SIZES))) for data in loaded.values()
-    ]
     if 2 in tables:
         rows = [
             {"run": own, "dataset": name, "model": own.model, "generator": own.generator, **timing.table2(own), **at}
@@ -123,11 +132,18 @@ def main():
     parser.add_argument("--tables", type=int, choices=(1, 2, 3), nargs="+", help=tables)
     args = parser.parse_args()
     tables = args.tables or ([1, 2, 3] if args.evaluate_on == "test" else [1])
+    if 1 not in tables:
+        cli.refuse_unused(args, OF_TABLE1, "in Tables 2 and 3")
+    if not args.num_importance_samples:
+        cli.refuse_unused(args, ["--num-nll-images"], "with --num-importance-samples 0")
     loaded, jobs = options.planned_runs(args)
+    sets = variants(args, loaded) if {2, 3} & set(tables) else []
+    followed = [settings for _, settings, _ in jobs] if 1 in tables else []
+    options.refuse_unfollowed(args, [*followed, *(own for _, found in sets for own in found)])
     if 1 in tables:
         write_table1(args, jobs)
-    if {2, 3} & set(tables):
-        write_tables_2_and_3(args, loaded, tables)
+    if sets:
+        write_tables_2_and_3(args, sets, tables)
     report.write_report(args.results_dir)
     print(f"tables: {args.results_dir / '02_density'}; report: {args.results_dir / 'README.md'}")
 

@@ -123,8 +123,10 @@ def main():
     group.add_argument("--max-false-positive-rate", type=cli.open_fraction, default=0.05, help=rate)
     args = parser.parse_args()
     if args.score:
+        cli.refuse_unused(args, ["--outlier-fraction", "--num-bootstrap", "--jobs", "--scheduler"], "with --score")
         score_pile(args)
         return
+    cli.refuse_unused(args, ["--max-false-positive-rate"], "without --score")
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
     if "cvae" in args.model:
@@ -132,6 +134,7 @@ def main():
     for name in args.dataset:
         mixtures.mixture_parts(args, name)  # bad input ends here, before hours of training
     loaded, jobs = options.planned_runs(args, mixtures.load_normal)
+    options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     baselines = mixtures.baseline_jobs(args, loaded)
     shown = {}  # by figures: the first seed and recipe
     for _, scored, _ in [*jobs, *baselines]:

@@ -1,11 +1,9 @@
 """Regression by implicit hypernetworks (Sheikh et al. 2017): Table 1 and Figure 2."""
 
-import argparse
-
 from common import cli, report
 from common.data import tabular
 from common.implicit import regression, regression_report
-from common.implicit.settings import METHODS
+from common.implicit.settings import METHODS, OF_HYPERNETWORKS
 from common.runs import results
 from common.runs.jobs import run_jobs
 
@@ -26,9 +24,7 @@ SHOWN = [
 
 
 def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__, EXAMPLES)
     add_data_options(parser.add_argument_group("data"))
     runs = parser.add_argument_group("runs")
     cli.add_run_options(runs)
@@ -76,12 +72,15 @@ def add_training_options(train):
 def main():
     args = parse()
     asked = [name for given in args.dataset for name in (tabular.NAMES if given == "all" else (given,))]
+    regression.check_use(args, asked)
     sources = [(name, args.data_dir, args.target, args.missing, args.text) for name in dict.fromkeys(asked)]
     tables = [tabular.load(*source) for source in sources]
     for note in dict.fromkeys(note for table in tables for note in table.notes):
         print(f"note: {note}")
     checkpoints, folder = args.results_dir / "checkpoints", args.results_dir / "06_regression"
-    jobs = [(run, sources[place], checkpoints) for run, place in regression.planned_runs(args, tables)]
+    planned = regression.planned_runs(args, tables)
+    cli.refuse_unfollowed(args, OF_HYPERNETWORKS, [run for run, _ in planned])
+    jobs = [(run, sources[place], checkpoints) for run, place in planned]
     results.make_folder(folder)
     curves = []
     for table1, figure2 in run_jobs(regression.measured, jobs, args.jobs, args.scheduler):

@@ -1,10 +1,8 @@
 """Classification by implicit hypernetworks (Sheikh et al. 2017): Table 2, calibration, and images of another kind."""
 
-import argparse
-
 from common import cli, report
 from common.implicit import classification, classification_report
-from common.implicit.settings import METHODS
+from common.implicit.settings import METHODS, OF_HYPERNETWORKS
 from common.runs import results
 from common.runs.jobs import run_jobs
 
@@ -24,9 +22,7 @@ SHOWN = [
 
 
 def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__, EXAMPLES)
     data = parser.add_argument_group("data")
     names = (
         "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz with x and y"
@@ -56,7 +52,7 @@ def add_training_options(train):
         train.add_argument(name, type=kind, help=text, **options)
 
     add("--epochs", cli.positive_int, "(40, below 10,000 images 300; the paper trains 2000)")
-    add("--batch-size", cli.positive_int, "images a step (256)", default=256)
+    add("--batch-size", cli.positive_int, "images a step (256, or all where there are fewer)")
     add("--learning-rate", cli.positive_float, "Adam's (0.003, matrix 0.001)")
     schedule = "of the learning rate (cosine)"
     train.add_argument("--schedule", choices=("constant", "cosine"), default="cosine", help=schedule)
@@ -72,9 +68,11 @@ def main():
     args = parse()
     loaded = classification.with_outliers(dict.fromkeys(args.dataset), args.ood, args.data_dir)
     checkpoints, folder = args.results_dir / "checkpoints", args.results_dir / "07_classification"
+    planned = classification.planned_runs(args, loaded)
+    cli.refuse_unfollowed(args, ["generator", *OF_HYPERNETWORKS], [evaluation.training for evaluation, _ in planned])
     jobs = [
         (evaluation, loaded[place].name, loaded[place].other_name, args.data_dir, checkpoints)
-        for evaluation, place in classification.planned_runs(args, loaded)
+        for evaluation, place in planned
     ]
     fingerprints = [pair.data.fingerprint() for pair in loaded]
     del loaded

@@ -7,7 +7,7 @@ import numpy as np
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae.options import load_data, settings_for, trained
+from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained
 from common.runs import results
 from common.runs.identity import Record, label
 
@@ -105,7 +105,7 @@ def normal_of_pile(args, pile):
     """The normal Dataset of --score, and the Settings of its one model; where there are no classes, tasks are found.
 
     Raises:
-        InputError: more than one set, model, seed or recipe; as `check_pile`.
+        InputError: more than one set, model, seed or recipe; options of another model; as `check_pile`.
     """
     models = ["hypervae"] if args.model == ["all"] else args.model
     for option, given in (
@@ -120,6 +120,7 @@ def normal_of_pile(args, pile):
         raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
     data = load_normal(args, args.dataset[0])
     check_pile(args, data, pile)
+    refuse_unfollowed(args, [settings_for(args, data, models[0], args.recipe[0], args.seeds[0])])
     if models[0] == "hypervae" and data.num_classes == 1:
         from common.hypervae.found_tasks import FoundTasks, with_found_tasks
 

@@ -1,9 +1,9 @@
 """The options of scripts that train VAE, MetaVAE and HyperVAE, and the runs that they ask for."""
 
-import argparse
 import dataclasses
 from pathlib import Path
 
+from common import cli
 from common.cli import add_data_dir, add_run_options, fraction, image_size, positive_float, positive_int, whole_number
 from common.data import datasets, readers
 from common.errors import InputError
@@ -16,6 +16,8 @@ GENERATORS = ("layerwise", "block", "concatenation")
 GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
+# Settings that some models have no use for: theirs hold a value that says so.
+OF_SOME_MODELS = ("tasks_per_step", "hyper_latent_dim", "summary", "generator", "generate", "rank", *SCALES)
 
 # The paper's recipe (section 4.2), and ours: chosen on the validation parts, the same schedule and number of images
 # for every model (`make ablation` shows what each change brings).
@@ -36,9 +38,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
 
     `data_option` is the name under which this script's users give the data sets to train on (args.dataset).
     """
-    p = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = cli.Parser(description, epilog)
     data = p.add_argument_group("data")
     data.add_argument(
         data_option,
@@ -122,6 +122,11 @@ def settings_for(args, data, model, recipe, seed):
         wanted = f"--tasks-per-step {chosen.tasks_per_step}"
         raise InputError(f"--batch-size {chosen.batch_size} is no multiple of {wanted}: change one of them")
     return chosen if chosen.digest == plain.digest else dataclasses.replace(chosen, recipe="custom")
+
+
+def refuse_unfollowed(args, runs):
+    """Refuse options of models that none of the runs has, see cli.refuse_unfollowed."""
+    cli.refuse_unfollowed(args, OF_SOME_MODELS, runs)
 
 
 def load_data(args, name):

@@ -1,10 +1,12 @@
 """Regression by implicit hypernetworks: recipes, and a run from its options to its rows of Table 1 and Figure 2."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from common.cli import refuse_unused
 from common.data import tabular
 from common.errors import InputError
 from common.implicit import calibration
@@ -80,11 +82,24 @@ class RegressionRun(ImplicitRun):
         return f"{self.hidden_units}{hyper}, batch {self.batch_size}, lr {self.learning_rate:g} {self.schedule}"
 
 
+def check_use(args, names):
+    """End on options of reading that none of the tables, by name or path, has a use for.
+
+    Raises:
+        InputError: there is one.
+    """
+    endings = {Path(name).suffix.lower() for name in names if name not in ("diabetes", *tabular.NAMES)}
+    if not endings:
+        refuse_unused(args, ("--target",), "for sets that come by name")
+    if not endings & set(tabular.DELIMITED):
+        refuse_unused(args, ("--missing", "--text"), "without a .csv")
+
+
 def planned_runs(args, tables):
     """The runs that 06's options ask for, as (RegressionRun, place of the table among `tables`).
 
     Raises:
-        InputError: a batch that is too large, or that draws of the weights cannot share equally.
+        InputError: a batch that is too large, or that draws of the weights cannot share equally; too many splits.
     """
     methods = METHODS if args.method == "all" else (args.method,)
     runs = [
@@ -109,14 +124,16 @@ def _run(args, table, method, epochs, seed):
     draws = args.weights_per_step or batch
     if method == "hypernet" and batch % draws:
         raise InputError(f"--weights-per-step {draws} must divide the batch size {batch}")
-    splits = args.splits or (tabular.NUM_SPLITS if table.name in tabular.NAMES else 5)
+    splits, there_are = args.splits or 0, len(table.train_index)
+    if splits > there_are:
+        raise InputError(f"--splits {splits} is more than the {there_are} of {table.name}: lower it")
     return RegressionRun(
         dataset=table.name,
         fingerprint=table.fingerprint(),
         recipe=args.recipe,
         method=method,
         seed=seed,
-        splits=min(splits, len(table.train_index)),
+        splits=splits or min(tabular.NUM_SPLITS if table.name in tabular.NAMES else 5, there_are),
         epochs=epochs,
         hidden_units=args.hidden_units or (100 if table.name == "protein" else 50),
         hyper_units=args.hyper_units,
