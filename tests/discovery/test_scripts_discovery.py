@@ -2,10 +2,8 @@
 
 import functools
 import runpy
-import subprocess
 import sys
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,14 +17,8 @@ from common.runs import results
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Calls a script in this process, with trainings too short to be worth compiling; returns what it printed."""
-    compile_model = keras.Model.compile
-
-    def compile_nothing(model, **options):
-        compile_model(model, **(options | {"jit_compile": False, "steps_per_execution": 1, "run_eagerly": True}))
-
-    monkeypatch.setattr(keras.Model, "compile", compile_nothing)
+def call(monkeypatch, capsys, uncompiled_searches, untraced_trainings):
+    """Calls a script in this process, with trainings of two steps; returns what it printed."""
     monkeypatch.setattr(Hunt, "by_gradients", functools.partialmethod(Hunt.by_gradients, num_starts=3))
 
     def run_here(script, *options):
@@ -111,15 +103,6 @@ def test_an_unseen_class_is_searched_for_and_a_second_call_repeats_nothing(digit
 def test_bad_searches_are_one_line_and_exit_code_2(tmp_path, digits_8x8, refused, options, message):
     line = refused("04_discover_digits.py", "--dataset", digits_8x8, "--results-dir", tmp_path / "results", *options)
     assert message in line and not (tmp_path / "results").exists()
-
-
-def test_bad_input_ends_before_tensorflow_is_loaded(digits_8x8):
-    """In a process of its own."""
-    call = f"sys.argv = ['04', '--dataset', {str(digits_8x8)!r}, '--held-out', '12']; import runpy"
-    code = f"import sys; {call}\ntry:\n    runpy.run_path('04_discover_digits.py', run_name='__main__')\n"
-    code += "except SystemExit:\n    print('tensorflow' in sys.modules, 'GPyOpt' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "False False\n" and done.stderr.startswith("error: small.npz has classes 0 to 9, not 12")
 
 
 @pytest.fixture(scope="module")
