@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common import cli
 from common.cli import add_data_dir, add_run_options, fraction, image_size, positive_float, positive_int, whole_number
-from common.data import datasets, readers
+from common.data import datasets, image_sets
 from common.errors import InputError
 
 ALL_MODELS = ("vae", "metavae", "hypervae")  # the paper's
@@ -131,7 +131,7 @@ def refuse_unfollowed(args, runs):
 
 def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
-    if args.image_size and (name in readers.NAMES or not Path(name).is_dir()):
+    if args.image_size and (name in image_sets.NAMES or not Path(name).is_dir()):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
     return datasets.load(name, args.data_dir, args.binarize, args.image_size)
 
