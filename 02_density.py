@@ -3,7 +3,7 @@
 from common import cli, report
 from common.hypervae import options
 from common.hypervae.report import summarise, summarise_likelihood
-from common.runs import results
+from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -56,14 +56,14 @@ def measure(job):
         )
         row = {measure: float(value) for measure, value in measures.items()}
         row |= {"nll_num_images": int(measures["nll_num_images"]), "seconds": round(run.seconds, 1)}
-        row |= {"trained_at": run.trained_at, "evaluated_at": results.commit()}
+        row |= {"trained_at": run.trained_at, "evaluated_at": storage.commit()}
         return row | {"settings": evaluation.stored()}
 
     path = settings.folder(args.results_dir / "checkpoints") / f"density-{evaluation.digest}.json"
     row = {column: getattr(settings, column) for column in TABLE1 if hasattr(settings, column)}
     row |= {"images_seen": settings.iterations * settings.batch_size, "evaluate_on": args.evaluate_on}
     row |= {"num_importance_samples": args.num_importance_samples, "run": evaluation}
-    return row | results.stored(path, measured)
+    return row | storage.stored(path, measured)
 
 
 def write_table1(args, jobs):
@@ -93,7 +93,7 @@ def write_tables_2_and_3(args, sets, tables):
     """Parameters of every data set's models; times of the first one's."""
     from common.hypervae import timing
 
-    folder, at = args.results_dir / "02_density", {"trained_at": results.commit(), "evaluated_at": results.commit()}
+    folder, at = args.results_dir / "02_density", {"trained_at": storage.commit(), "evaluated_at": storage.commit()}
     if 2 in tables:
         rows = [
             {"run": own, "dataset": name, "model": own.model, "generator": own.generator, **timing.table2(own), **at}

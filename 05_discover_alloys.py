@@ -11,7 +11,7 @@ from common.discovery.options import add_search_options, check_search, search_se
 from common.discovery.records import InverseMapTrial
 from common.errors import InputError
 from common.hypervae.options import parser, refuse_unfollowed, settings_for, trained
-from common.runs import results
+from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -48,13 +48,13 @@ def try_likelihood(job):
         run = trained(args, settings, dataset)
         lengths = evaluate(run.model, *dataset.part(evaluation.evaluate_on), **evaluation.options())
         errors = alloy_search.decoding_errors(run.model, dataset)
-        commits = {"trained_at": run.trained_at, "evaluated_at": results.commit()}
+        commits = {"trained_at": run.trained_at, "evaluated_at": storage.commit()}
         return {"neg_elbo": float(lengths["neg_elbo"])} | errors | commits
 
     path = settings.folder(args.results_dir / "checkpoints") / f"decoding-{evaluation.digest}.json"
     cells = {name: getattr(settings, name) for name in ("model", "seed", "iterations", "recipe")}
     cells |= {"run": evaluation, "dataset": data.name, "likelihood": likelihood}
-    return cells | results.stored(path, measures)
+    return cells | storage.stored(path, measures)
 
 
 def compare_regressors(args, loaded, folder):

@@ -4,7 +4,7 @@ from common import cli, report
 from common.data import tabular
 from common.implicit import regression, regression_report
 from common.implicit.settings import METHODS, OF_HYPERNETWORKS
-from common.runs import results
+from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -81,7 +81,7 @@ def main():
     planned = regression.planned_runs(args, tables)
     cli.refuse_unfollowed(args, OF_HYPERNETWORKS, [run for run, _ in planned])
     jobs = [(run, sources[place], checkpoints) for run, place in planned]
-    results.make_folder(folder)
+    storage.make_folder(folder)
     curves = []
     for table1, figure2 in run_jobs(regression.measured, jobs, args.jobs, args.scheduler):
         rows = results.put_rows(folder / "table1.csv", table1, regression.TABLE1, ["split"], regression.ORDER)

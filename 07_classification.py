@@ -3,7 +3,7 @@
 from common import cli, report
 from common.implicit import classification, classification_report
 from common.implicit.settings import METHODS, OF_HYPERNETWORKS
-from common.runs import results
+from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -76,7 +76,7 @@ def main():
     ]
     fingerprints = [pair.data.fingerprint() for pair in loaded]
     del loaded
-    results.make_folder(folder)
+    storage.make_folder(folder)
     order = classification.LABELS
     for table2, curves, reliability, rejection in run_jobs(classification.measured, jobs, args.jobs, args.scheduler):
         rows = results.put_rows(folder / "table2.csv", table2, classification.TABLE2, order=order)

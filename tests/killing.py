@@ -23,9 +23,9 @@ def kill():
 
 
 def call_and_be_killed(pattern, moment, script, *options):
-    from common.runs import results
+    from common.runs import storage
 
-    write_whole = results.write_atomically
+    write_whole = storage.write_atomically
 
     def write_or_be_killed(path, write):
         chosen = re.fullmatch(pattern, Path(path).name)
@@ -41,7 +41,7 @@ def call_and_be_killed(pattern, moment, script, *options):
         if chosen:
             kill()
 
-    results.write_atomically = write_or_be_killed  # before any other module takes its name
+    storage.write_atomically = write_or_be_killed  # before any other module takes its name
     if script.startswith("01"):
         from hypervae import toy
 

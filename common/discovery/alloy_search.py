@@ -18,7 +18,8 @@ from common.discovery.records import (
     columns,
     file_fingerprint,
 )
-from common.runs.results import commit, put_rows
+from common.runs.results import put_rows
+from common.runs.storage import commit
 
 LABELS = ["alloy", "method", "seed"]
 PROTOCOL = [*SHOWN, "likelihood", "objective"]

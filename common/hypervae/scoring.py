@@ -15,7 +15,7 @@ from common.hypervae import outliers
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.mixtures import EVALUATION_SEED, HEADLINE, MOST_CALIBRATING
 from common.hypervae.options import trained
-from common.runs import identity, results
+from common.runs import identity, storage
 from common.runs.identity import Record
 
 
@@ -54,7 +54,7 @@ class Scorer:
             return found
 
         path = record.training.folder(folder) / f"calibration-{record.digest}.json"
-        tables = {part: pd.DataFrame(columns) for part, columns in results.stored(path, made).items()}
+        tables = {part: pd.DataFrame(columns) for part, columns in storage.stored(path, made).items()}
         self._score = outliers.score_functions(tables["validation"], record.training.seed)[HEADLINE]
         self.normal = np.sort(self._score(tables["normal"]))
 

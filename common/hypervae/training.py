@@ -15,7 +15,7 @@ from common.hypervae.metavae import MetaVAE
 from common.hypervae.tasks import training_batches
 from common.hypervae.vae import VAE
 from common.layers.generators import CHANGE_SCALE
-from common.runs import results
+from common.runs import storage
 from common.runs.checkpoints import Checkpoint, exclusive, resume
 from common.runs.identity import Record, added, label
 
@@ -239,7 +239,7 @@ def measured_once(args, record, run, measure):
     def made():
         found = {name: value.item() if hasattr(value, "item") else value for name, value in measure(record).items()}
         found |= {"parameters": run().model.count_params(), "trained_at": run().trained_at}
-        return found | {"evaluated_at": results.commit()}
+        return found | {"evaluated_at": storage.commit()}
 
     folder = record.training.folder(args.results_dir / "checkpoints")
-    return results.stored(folder / f"{record.kind}-{record.digest}.json", made)
+    return storage.stored(folder / f"{record.kind}-{record.digest}.json", made)

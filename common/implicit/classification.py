@@ -11,7 +11,7 @@ from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.settings import METHODS, ImplicitRun
 from common.runs.identity import Record, label
-from common.runs.results import commit, stored
+from common.runs.storage import commit, stored
 
 HYPER_UNITS = {"3x150": (100, 20)}  # the paper's; all others 100 and 50
 LARGE = 10_000  # images

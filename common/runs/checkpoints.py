@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from common.errors import InputError
-from common.runs.results import commit, make_folder, read_json, write_atomically, write_json, write_settings
+from common.runs.storage import commit, make_folder, read_json, write_atomically, write_json, write_settings
 
 
 @contextlib.contextmanager

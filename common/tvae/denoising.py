@@ -13,7 +13,7 @@ from common.data import pictures
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.identity import Record, label
-from common.runs.results import commit, write_atomically
+from common.runs.storage import commit, write_atomically
 from common.tvae import patches, rivals
 from common.tvae.training import Recipe, train
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from common.errors import InputError
 from common.runs.identity import Record
-from common.runs.results import commit
+from common.runs.storage import commit
 
 
 @dataclass(frozen=True)

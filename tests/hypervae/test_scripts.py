@@ -12,7 +12,7 @@ from conftest import ROOT, assert_refused
 from common.hypervae import mixtures, options
 from common.hypervae.mixtures import HEADLINE
 from common.hypervae.told import WAYS
-from common.runs import results
+from common.runs import results, storage
 
 SHORT = ["--iterations", 60, "--batch-size", 40]
 
@@ -46,7 +46,7 @@ def test_density_and_training(tmp_path, monkeypatch, call, small_networks, uncom
     assert (table["nll_is"] < table["neg_elbo"]).all() and (table["nll_num_images"] == 30).all()
     assert ((table["kl_u"] > 0) == (table["model"] == "hypervae")).all()
     assert (table["neg_elbo"] < 44).all()  # training did something: 64 pixels at a coin's cost each are 44.4 nats
-    assert set(table["trained_at"]) == set(table["evaluated_at"]) == {results.commit()}
+    assert set(table["trained_at"]) == set(table["evaluated_at"]) == {storage.commit()}
     assert len(results.read_rows(folder / "02_density" / "table2.csv")) == 4
     times = results.read_rows(folder / "02_density" / "table3.csv")
     assert (times["milliseconds"] > 0).all() and len(times) == 3 + 3 + 6 + 6

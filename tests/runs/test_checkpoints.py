@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 from common.errors import InputError
-from common.runs import results
+from common.runs import storage
 from common.runs.checkpoints import Checkpoint, exclusive, resume
 from common.runs.identity import Record
 
@@ -91,7 +91,7 @@ def test_a_run_resumed_by_another_commit_names_both(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, stop_after=3)
     path = tmp_path / "progress.json"
-    results.write_json(path, results.read_json(path, "") | {"trained_at": "0123456789"})
+    storage.write_json(path, storage.read_json(path, "") | {"trained_at": "0123456789"})
     assert train(tmp_path)[1]["trained_at"].startswith("0123456789+")
 
 

@@ -1,0 +1,36 @@
+"""Files: whole, old or new, whatever happens to the process that writes them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from common.runs import storage
+
+
+def test_what_fails_leaves_the_old_file_and_no_other(tmp_path):
+    storage.write_json(tmp_path / "r.json", {"a": 1})
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_atomically(tmp_path / "r.json", fail)
+    assert storage.stored(tmp_path / "r.json", lambda: {"a": 2}) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_what_a_killed_process_left_is_swept_at_the_next_start(tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    code += "import os, signal; from common.runs import storage\n"
+    code += f"path = {str(tmp_path / 'a.json')!r}\n"
+    code += "storage.write_atomically(path, lambda t: (t.write_text('half'), os.kill(os.getpid(), signal.SIGKILL)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    mine = tmp_path / f".{storage._HOST}.{os.getpid()}.b.json"  # one that is being written now
+    mine.touch()
+    storage.write_json(tmp_path / "c.json", {"a": 1})
+    assert {path.name for path in tmp_path.iterdir()} == {"c.json", mine.name}
