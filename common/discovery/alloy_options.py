@@ -9,7 +9,7 @@ from common.errors import InputError
 
 REGRESSORS = ("ridge", "kernel_ridge", "extra_trees", "mlp")  # the keys of inverse_map's, without scikit-learn
 
-# What --make-data and --compare regressors use, and what --compare likelihoods does not.
+# What --make-data and --compare regressors use (or where it is), and what --compare likelihoods does not use.
 OF_MAKING = ("--make-data", "--tdb", "--limits", "--data-dir", "--held-out", "--alloys-per-class", "--seed", "--jobs")
 OF_MAKING += ("--scheduler", "--pack")
 OF_REGRESSORS = ("--compare", "--alloys", "--data-dir", "--results-dir", "--seed", "--jobs", "--scheduler")
