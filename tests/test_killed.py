@@ -55,8 +55,11 @@ def tables(folder):
 def call_and_kill(tmp_path_factory):
     """call_and_kill(pattern, moment, script, options): the exit code, and what was said, see killing.py."""
     said = tmp_path_factory.mktemp("killed") / "stderr"
-    command = [sys.executable, ROOT / "tests" / "killing.py"]
-    with said.open("w") as stderr, subprocess.Popen(command, stdin=-1, stdout=-1, stderr=stderr, text=True) as server:
+    command, pipe = [sys.executable, ROOT / "tests" / "killing.py"], subprocess.PIPE
+    with (
+        said.open("a") as stderr,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, text=True) as server,
+    ):
 
         def ask(*line):
             said.open("w").close()
