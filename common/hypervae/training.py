@@ -16,7 +16,7 @@ from common.hypervae.tasks import training_batches
 from common.hypervae.vae import VAE
 from common.layers.generators import CHANGE_SCALE
 from common.runs import storage
-from common.runs.checkpoints import Checkpoint, exclusive, resume
+from common.runs.checkpoints import Checkpoint, resume
 from common.runs.identity import Record, added, label
 
 CHECKPOINT_EVERY = 100  # iterations, at most
@@ -195,7 +195,7 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
         InputError: a damaged checkpoint, a folder that cannot be written, a training that diverged.
     """
     folder = settings.folder(checkpoints)
-    with exclusive(folder):
+    with storage.exclusive(folder):
         model = build_model(settings, data)
         progress, every = resume(folder, settings, model), checkpoint_every(settings)
         total = -(-settings.iterations // every)

@@ -11,7 +11,7 @@ from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.settings import METHODS, ImplicitRun
 from common.runs.identity import Record, label
-from common.runs.storage import commit, stored
+from common.runs.storage import commit, exclusive, stored
 
 HYPER_UNITS = {"3x150": (100, 20)}  # the paper's; all others 100 and 50
 LARGE = 10_000  # images
@@ -193,8 +193,6 @@ def measured(job):
         job: (ClassificationEvaluation, names of its data set and of the other one, data folder, folder of the
         checkpoints).
     """
-    from common.runs.checkpoints import exclusive
-
     evaluation, name, other_name, data_dir, checkpoints = job
     run = evaluation.training
     folder = run.folder(checkpoints)

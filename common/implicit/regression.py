@@ -13,7 +13,7 @@ from common.implicit import calibration
 from common.implicit.members import Members
 from common.implicit.settings import METHODS, ImplicitRun
 from common.runs.identity import label
-from common.runs.storage import commit, stored
+from common.runs.storage import commit, exclusive, stored
 
 LARGE = 5_000  # rows; from there up the paper takes the large batch
 FIGURE2_POINTS = 400  # epochs that Figure 2 has use for
@@ -150,8 +150,6 @@ def measured(job):
     Args:
         job: (RegressionRun, arguments of `tabular.load`, folder of the checkpoints).
     """
-    from common.runs.checkpoints import exclusive
-
     run, source, checkpoints = job
     folder = run.folder(checkpoints)
     with exclusive(folder):

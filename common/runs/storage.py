@@ -10,7 +10,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from common.errors import InputError
 
@@ -80,6 +81,26 @@ def locked(folder):
     make_folder(folder)
     with FileLock(Path(folder) / ".lock"):
         yield
+
+
+@contextlib.contextmanager
+def exclusive(folder):
+    """One process at a time trains a run; another one waits here, and then finds it trained.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    make_folder(folder)
+    lock = FileLock(Path(folder) / ".lock")
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        tqdm.write(f"another process trains {folder}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @functools.cache
