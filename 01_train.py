@@ -27,6 +27,10 @@ SETTINGS = ["dataset", "model", "recipe", "summary", "generator", "tasks_per_ste
 SETTINGS += ["kl_warmup", "seed", "binarize", "iterations"]
 MEASURES = ["neg_elbo", "reconstruction", "kl_z", "kl_u"]
 SAMPLES_A_ROW = 16
+OF_NEW_TASKS = ["--pretrained", "--fit-steps", "--tuning-steps", "--export", "--sample"]
+OF_TRAININGS = ["--data-dir", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule"]
+OF_TRAININGS += ["--kl-warmup", "--tasks-per-step", "--latent-dim", "--hyper-latent-dim", "--summary", "--generator"]
+OF_TRAININGS += ["--generate", "--rank", "--change-scale", "--vector-scale", "--hidden", "--tensorboard"]
 COLUMNS = [*SETTINGS, "images_seen", *MEASURES, "seconds"]
 
 
@@ -102,9 +106,14 @@ def main():
     new.add_argument("--sample", type=cli.positive_int, default=64, help="samples in the picture (64)")
     args = parser.parse_args()
     if args.adapt:
+        cli.refuse_unused(args, ["--pack", "--jobs", "--scheduler"], "with --adapt")
+        if args.pretrained:
+            cli.refuse_unused(args, ["--dataset", "--model", "--seed", "--seeds", *OF_TRAININGS], "with --pretrained")
         adapt(args)
         return
+    cli.refuse_unused(args, OF_NEW_TASKS, "without --adapt")
     loaded, jobs = options.planned_runs(args)
+    options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     for row in run_jobs(train, jobs, args.jobs, args.scheduler):
         results.put_rows(args.results_dir / "01_train" / "training.csv", [row], COLUMNS, order=SETTINGS)
         line = "{dataset} {model} {recipe} seed {seed}: training objective {neg_elbo:.2f} nats, {seconds:.0f} s"

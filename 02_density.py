@@ -3,7 +3,7 @@
 from common import cli, report
 from common.hypervae import options
 from common.hypervae.report import summarise, summarise_likelihood
-from common.runs import results
+from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -25,6 +25,10 @@ TABLE1_ORDER = ["dataset", "recipe", "model", "summary", "generator", "tasks_per
 TABLE1_ORDER += ["kl_warmup", "latent_dim", "hyper_latent_dim", "binarize", "iterations", "num_importance_samples"]
 TABLE1_ORDER += ["seed"]
 TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total"]
+# Options that Tables 2 and 3 have no use for: nothing is trained for them, and they show all models.
+OF_TABLE1 = ["--model", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup"]
+OF_TABLE1 += ["--tasks-per-step", "--summary", "--generator", "--change-scale", "--vector-scale", "--seed", "--jobs"]
+OF_TABLE1 += ["--scheduler", "--tensorboard", "--num-importance-samples", "--num-nll-images", "--evaluate-on"]
 TABLE3 = ["dataset", "model", "generator", "quantity", "milliseconds", "ratio_to_vae_total"]
 
 
@@ -52,14 +56,14 @@ def measure(job):
         )
         row = {measure: float(value) for measure, value in measures.items()}
         row |= {"nll_num_images": int(measures["nll_num_images"]), "seconds": round(run.seconds, 1)}
-        row |= {"trained_at": run.trained_at, "evaluated_at": results.commit()}
+        row |= {"trained_at": run.trained_at, "evaluated_at": storage.commit()}
         return row | {"settings": evaluation.stored()}
 
     path = settings.folder(args.results_dir / "checkpoints") / f"density-{evaluation.digest}.json"
     row = {column: getattr(settings, column) for column in TABLE1 if hasattr(settings, column)}
     row |= {"images_seen": settings.iterations * settings.batch_size, "evaluate_on": args.evaluate_on}
     row |= {"num_importance_samples": args.num_importance_samples, "run": evaluation}
-    return row | results.stored(path, measured)
+    return row | storage.stored(path, measured)
 
 
 def write_table1(args, jobs):
@@ -77,14 +81,19 @@ def write_table1(args, jobs):
         results.write_table(folder / "likelihood.csv", summarise_likelihood(rows))
 
 
-def write_tables_2_and_3(args, loaded, tables):
+def variants(args, loaded):
+    """[(name of a data set, the Networks of Tables 2 and 3 for it)]."""
+    from common.hypervae import timing
+
+    sizes = [getattr(args, name) for name in timing.SIZES]
+    return [(data.name, timing.variants(data, *sizes)) for data in loaded.values()]
+
+
+def write_tables_2_and_3(args, sets, tables):
     """Parameters of every data set's models; times of the first one's."""
     from common.hypervae import timing
 
-    folder, at = args.results_dir / "02_density", {"trained_at": results.commit(), "evaluated_at": results.commit()}
-    sets = [
-        (data.name, timing.variants(data, *(getattr(args, name) for name in timing.SIZES))) for data in loaded.values()
-    ]
+    folder, at = args.results_dir / "02_density", {"trained_at": storage.commit(), "evaluated_at": storage.commit()}
     if 2 in tables:
         rows = [
             {"run": own, "dataset": name, "model": own.model, "generator": own.generator, **timing.table2(own), **at}
@@ -123,11 +132,18 @@ def main():
     parser.add_argument("--tables", type=int, choices=(1, 2, 3), nargs="+", help=tables)
     args = parser.parse_args()
     tables = args.tables or ([1, 2, 3] if args.evaluate_on == "test" else [1])
+    if 1 not in tables:
+        cli.refuse_unused(args, OF_TABLE1, "in Tables 2 and 3")
+    if not args.num_importance_samples:
+        cli.refuse_unused(args, ["--num-nll-images"], "with --num-importance-samples 0")
     loaded, jobs = options.planned_runs(args)
+    sets = variants(args, loaded) if {2, 3} & set(tables) else []
+    followed = [settings for _, settings, _ in jobs] if 1 in tables else []
+    options.refuse_unfollowed(args, [*followed, *(own for _, found in sets for own in found)])
     if 1 in tables:
         write_table1(args, jobs)
-    if {2, 3} & set(tables):
-        write_tables_2_and_3(args, loaded, tables)
+    if sets:
+        write_tables_2_and_3(args, sets, tables)
     report.write_report(args.results_dir)
     print(f"tables: {args.results_dir / '02_density'}; report: {args.results_dir / 'README.md'}")
 

@@ -62,7 +62,7 @@ def draw(args, name, found):
     Args:
         found: {(fingerprints of a normal and an outlier set): {model: (Scoring, scores)}}.
     """
-    from common.hypervae import figures
+    from common.hypervae import outlier_figures
 
     data, outlier_sets, wanted = mixtures.mixture_parts(args, name)
     for outlier in outlier_sets:
@@ -71,20 +71,20 @@ def draw(args, name, found):
         digest = identity.digest({model: record.stored() for model, (record, _) in own.items()})
         folder = args.results_dir / "03_outliers" / f"{data.name}_{outlier.name}-{digest}"
         title = f"normal: {data.name}, outliers: {outlier.name}"
-        figures.roc_curves(by_model, title, folder / "roc.png")
-        figures.score_histograms(by_model, title, folder / "histograms.png")
+        outlier_figures.roc_curves(by_model, title, folder / "roc.png")
+        outlier_figures.score_histograms(by_model, title, folder / "histograms.png")
         for name in ("description_length", mixtures.HEADLINE):
             scores = by_model.get("hypervae", {}).get(name)
             if scores:
                 images = {"normal": data.x_test, "outlier": outlier.drawn(wanted, args.seeds[0])}
                 words = f"{title}; HyperVAE, {name.replace('_', ' ')}"
-                figures.extremes(images, scores, words, data.name, folder / f"extremes_{name}.png")
+                outlier_figures.extremes(images, scores, words, data.name, folder / f"extremes_{name}.png")
 
 
 def score_pile(args):
     """Which images of a pile are odd, and where: scores.csv and ranked.png."""
     from common.data import readers
-    from common.hypervae import figures, scoring
+    from common.hypervae import outlier_figures, scoring
 
     pile, names = readers.unlabelled(args.score, args.image_size)
     data, settings = mixtures.normal_of_pile(args, pile)
@@ -101,7 +101,8 @@ def score_pile(args):
     shown = found.table.head(len(found.images))
     titles = [f"{row.image[-14:]}\np {row.p_value:.2g}" for row in shown.itertuples()]
     few = f"{1 - args.max_false_positive_rate:.0%} of normal images"
-    figures.ranked(found.images, found.maps, titles, found.anchor, few, found.words, data.name, folder / "ranked.png")
+    shown_as = (titles, found.anchor, few, found.words, data.name)
+    outlier_figures.ranked(found.images, found.maps, *shown_as, folder / "ranked.png")
     print(f"{found.words}\n{shown[list(header)].head(10).to_string(index=False)}\nscores and picture: {folder}")
 
 
@@ -123,8 +124,10 @@ def main():
     group.add_argument("--max-false-positive-rate", type=cli.open_fraction, default=0.05, help=rate)
     args = parser.parse_args()
     if args.score:
+        cli.refuse_unused(args, ["--outlier-fraction", "--num-bootstrap", "--jobs", "--scheduler"], "with --score")
         score_pile(args)
         return
+    cli.refuse_unused(args, ["--max-false-positive-rate"], "without --score")
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
     if "cvae" in args.model:
@@ -132,6 +135,7 @@ def main():
     for name in args.dataset:
         mixtures.mixture_parts(args, name)  # bad input ends here, before hours of training
     loaded, jobs = options.planned_runs(args, mixtures.load_normal)
+    options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     baselines = mixtures.baseline_jobs(args, loaded)
     shown = {}  # by figures: the first seed and recipe
     for _, scored, _ in [*jobs, *baselines]:

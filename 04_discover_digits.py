@@ -6,7 +6,7 @@ import itertools
 from common import cli, report
 from common.discovery import digits, runs, search_report
 from common.discovery.options import add_search_options, check_search, search_settings
-from common.hypervae.options import load_data, parser, settings_for, trained
+from common.hypervae.options import load_data, parser, refuse_unfollowed, settings_for, trained
 from common.runs.identity import digest
 
 EXAMPLES = """examples:
@@ -45,6 +45,8 @@ def options():
         help="binary, as the models were trained on (default), or grey levels",
     )
     args = p.parse_args()
+    if args.target_index:
+        cli.refuse_unused(args, ["--num-targets"], "with --target-index")
     for option, value in (QUICK if args.dataset == ["digits"] else WHOLE).items():
         if getattr(args, option) is None:
             setattr(args, option, value)
@@ -75,6 +77,7 @@ def planned(args):
                     search = search_settings(args, seed)
                     record = digits.record(data, digit, index, image, args.target_pixels, models, search)
                     jobs.append(runs.Job(record, image, **where))
+    refuse_unfollowed(args, [model for job in jobs for model in (job.record.vae, job.record.hypervae)])
     return jobs
 
 

@@ -5,13 +5,13 @@ import itertools
 from pathlib import Path
 
 from common import cli, report
-from common.discovery import alloy_report, alloy_search, alloys, inverse_map, runs, search_report
-from common.discovery.alloy_options import add_alloy_options, check_alloys
+from common.discovery import alloy_report, alloy_search, alloys, runs, search_report
+from common.discovery.alloy_options import REGRESSORS, add_alloy_options, check_alloys, check_use
 from common.discovery.options import add_search_options, check_search, search_settings
 from common.discovery.records import InverseMapTrial
 from common.errors import InputError
-from common.hypervae.options import parser, settings_for, trained
-from common.runs import results
+from common.hypervae.options import parser, refuse_unfollowed, settings_for, trained
+from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -48,13 +48,13 @@ def try_likelihood(job):
         run = trained(args, settings, dataset)
         lengths = evaluate(run.model, *dataset.part(evaluation.evaluate_on), **evaluation.options())
         errors = alloy_search.decoding_errors(run.model, dataset)
-        commits = {"trained_at": run.trained_at, "evaluated_at": results.commit()}
+        commits = {"trained_at": run.trained_at, "evaluated_at": storage.commit()}
         return {"neg_elbo": float(lengths["neg_elbo"])} | errors | commits
 
     path = settings.folder(args.results_dir / "checkpoints") / f"decoding-{evaluation.digest}.json"
     cells = {name: getattr(settings, name) for name in ("model", "seed", "iterations", "recipe")}
     cells |= {"run": evaluation, "dataset": data.name, "likelihood": likelihood}
-    return cells | results.stored(path, measures)
+    return cells | storage.stored(path, measures)
 
 
 def compare_regressors(args, loaded, folder):
@@ -62,7 +62,7 @@ def compare_regressors(args, loaded, folder):
     jobs = [
         (source, InverseMapTrial(data.name, data.fingerprint(), kind, seed))
         for source, data in loaded.items()
-        for kind, seed in itertools.product(inverse_map.REGRESSORS, args.seeds)
+        for kind, seed in itertools.product(REGRESSORS, args.seeds)
     ]
     found = run_jobs(alloy_search.try_regressor, jobs, args.jobs, args.scheduler)
     rows = [row for part in found for row in part]
@@ -76,6 +76,7 @@ def compare_likelihoods(args, loaded, folder):
         dataset = alloys.as_dataset(data, likelihood)
         for model, recipe, seed in itertools.product(("vae", "hypervae"), args.recipe, args.seeds):
             jobs.append((args, source, likelihood, settings_for(args, dataset, model, recipe, seed)))
+    refuse_unfollowed(args, [settings for *_, settings in jobs])
     rows = list(run_jobs(try_likelihood, jobs, args.jobs, args.scheduler))
     return results.put_rows(folder / "likelihoods.csv", rows, alloy_search.LIKELIHOODS)
 
@@ -91,6 +92,7 @@ def planned(args, loaded):
                 where = (functools.partial(trained, args), args.results_dir / "checkpoints", args)
                 search = search_settings(args, seed)
                 jobs.append(alloy_search.job_for(source, data, designation, models, search, *where))
+    refuse_unfollowed(args, [model for job in jobs for model in (job.record.vae, job.record.hypervae)])
     return jobs
 
 
@@ -123,6 +125,7 @@ def main():
     p.set_defaults(dataset=[alloys.SHIPPED], iterations=1500, binarize="none")
     add_alloy_options(p, add_search_options(p))
     args = p.parse_args()
+    check_use(args)
     if args.make_data:
         make_data(args)
         return

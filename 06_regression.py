@@ -1,13 +1,11 @@
 """Regression by implicit hypernetworks (Sheikh et al. 2017): Table 1 and Figure 2."""
 
-import argparse
-
 from common import cli, report
 from common.data import tabular
 from common.implicit import regression, regression_report
-from common.implicit.settings import METHODS
+from common.implicit.settings import METHODS, OF_HYPERNETWORKS
 from common.names import name_of_file
-from common.runs import results
+from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -31,9 +29,7 @@ SHOWN = [
 
 
 def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__, EXAMPLES)
     add_data_options(parser.add_argument_group("data"))
     runs = parser.add_argument_group("runs")
     cli.add_run_options(runs)
@@ -80,6 +76,9 @@ def add_training_options(train):
     add("--kernel-rate", cli.positive_float, kernel)
 
 
+MEASURED = ["--splits", "--jobs", "--scheduler"]  # options of what is measured
+
+
 def predict(args, table):
     """The answer for new rows: predictions.csv, and in words what it rests on."""
     from common.implicit import answers
@@ -93,7 +92,10 @@ def predict(args, table):
 
 def main():
     args = parse()
+    if args.predict:
+        cli.refuse_unused(args, MEASURED, "with --predict")
     asked = [name for given in args.dataset for name in (tabular.NAMES if given == "all" else (given,))]
+    regression.check_use(args, asked)
     sources = [(name, args.data_dir, args.target, args.missing, args.text) for name in dict.fromkeys(asked)]
     tables = [tabular.load(*source) for source in sources]
     for note in dict.fromkeys(note for table in tables for note in table.notes):
@@ -102,8 +104,10 @@ def main():
         predict(args, tables[0])
         return
     checkpoints, folder = args.results_dir / "checkpoints", args.results_dir / "06_regression"
-    jobs = [(run, sources[place], checkpoints) for run, place in regression.planned_runs(args, tables)]
-    results.make_folder(folder)
+    planned = regression.planned_runs(args, tables)
+    cli.refuse_unfollowed(args, OF_HYPERNETWORKS, [run for run, _ in planned])
+    jobs = [(run, sources[place], checkpoints) for run, place in planned]
+    storage.make_folder(folder)
     curves = []
     for table1, figure2 in run_jobs(regression.measured, jobs, args.jobs, args.scheduler):
         rows = results.put_rows(folder / "table1.csv", table1, regression.TABLE1, ["split"], regression.ORDER)

@@ -1,13 +1,12 @@
 """Classification by implicit hypernetworks (Sheikh et al. 2017): Table 2, calibration, and images of another kind."""
 
-import argparse
 from pathlib import Path
 
 from common import cli, report
 from common.implicit import classification, classification_report
-from common.implicit.settings import METHODS
+from common.implicit.settings import METHODS, OF_HYPERNETWORKS
 from common.names import name_of_file
-from common.runs import results
+from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -30,9 +29,7 @@ SHOWN = [
 
 
 def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__, EXAMPLES)
     data = parser.add_argument_group("data")
     names = (
         "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, or the path of an .npz with x and y"
@@ -63,6 +60,9 @@ def parse():
     return parser.parse_args()
 
 
+MEASURED = ["--ood", "--evaluate-on", "--jobs", "--scheduler"]  # options of what is measured
+
+
 def predict(args, pair):
     """The answer for new images: predictions.csv, and in words what it rests on."""
     from common.data import readers
@@ -80,7 +80,7 @@ def add_training_options(train):
         train.add_argument(name, type=kind, help=text, **options)
 
     add("--epochs", cli.positive_int, "(40, below 10,000 images 300; the paper trains 2000)")
-    add("--batch-size", cli.positive_int, "images a step (256)", default=256)
+    add("--batch-size", cli.positive_int, "images a step (256, or all where there are fewer)")
     add("--learning-rate", cli.positive_float, "Adam's (0.003, matrix 0.001)")
     schedule = "of the learning rate (cosine)"
     train.add_argument("--schedule", choices=("constant", "cosine"), default="cosine", help=schedule)
@@ -94,20 +94,25 @@ def add_training_options(train):
 
 def main():
     args = parse()
-    if args.predict:
+    if not args.predict:
+        cli.refuse_unused(args, ["--max-error"], "without --predict")
+    else:
+        cli.refuse_unused(args, MEASURED, "with --predict")
         args.ood = classification.NO_OUTLIERS
     loaded = classification.with_outliers(dict.fromkeys(args.dataset), args.ood, args.data_dir, args.image_size)
     if args.predict:
         predict(args, loaded[0])
         return
     checkpoints, folder = args.results_dir / "checkpoints", args.results_dir / "07_classification"
+    planned = classification.planned_runs(args, loaded)
+    cli.refuse_unfollowed(args, ["generator", *OF_HYPERNETWORKS], [evaluation.training for evaluation, _ in planned])
     jobs = [
         (evaluation, loaded[place].name, loaded[place].other_name, args.data_dir, checkpoints, args.image_size)
-        for evaluation, place in classification.planned_runs(args, loaded)
+        for evaluation, place in planned
     ]
     fingerprints = [pair.data.fingerprint() for pair in loaded]
     del loaded
-    results.make_folder(folder)
+    storage.make_folder(folder)
     order = classification.LABELS
     for table2, curves, reliability, rejection in run_jobs(classification.measured, jobs, args.jobs, args.scheduler):
         rows = results.put_rows(folder / "table2.csv", table2, classification.TABLE2, order=order)

@@ -3,7 +3,6 @@
 One image is all the data: nothing clean, no training set.
 """
 
-import argparse
 import dataclasses
 from pathlib import Path
 
@@ -23,12 +22,13 @@ EXAMPLES = """examples:
 The noise level is never told to the model. Writes RESULTS_DIR/08_denoise/psnr.csv (bars.csv), and for each run a folder
 with its pictures; what was interrupted goes on where it was. Estimates are best at the end of a learning-rate cycle:
 let --epochs be a multiple of 2 x --half-cycle."""
+# Options that the bars test, whose data it draws itself, has no use for.
+OF_PICTURES = ["--image", "--range", "--sigma", "--noisy", "--inpaint", "--patch", "--stride"]
+OF_PICTURES += ["--warm-stride", "--warm-epochs"]
 
 
 def arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__, EXAMPLES)
     data = parser.add_argument_group("data")
     data.add_argument(
         "--task", choices=("denoise", "bars"), default="denoise", help="an image (default), or the bars test"
@@ -139,6 +139,12 @@ def bars_test(args, folder, checkpoints):
 
 def main():
     args = arguments().parse_args()
+    if args.task == "bars":
+        cli.refuse_unused(args, OF_PICTURES, "with --task bars")
+    if not args.image:
+        cli.refuse_unused(args, ["--range"], "without --image")
+    if not args.warm_stride:
+        cli.refuse_unused(args, ["--warm-epochs"], "without --warm-stride")
     folder, checkpoints = args.results_dir / "08_denoise", args.results_dir / "checkpoints"
     rows = {"denoise": denoise, "bars": bars_test}[args.task](args, folder, checkpoints)
     report.write_report(args.results_dir)

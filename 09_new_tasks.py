@@ -126,6 +126,9 @@ def main():
 
         for name, data in loaded.items():
             check_folds(args.folds, name, data.num_classes)
+    from common.hypervae.new_tasks import check_settings
+
+    check_settings(args, next(iter(loaded.values())), tables)
     folder = args.results_dir / "09_new_tasks"
     for table in tables:
         WRITE[table](args, loaded, folder)

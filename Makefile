@@ -36,8 +36,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(if $(wildcard $(DATA_DIR)/omniglot_characters/*.npz),$(NEW_TASKS) --table characters $(CHARACTERS))
 	$(RUN) 04_discover_digits.py $(DISCOVER)
 	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey --num-targets 2
-	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors
-	$(RUN) 05_discover_alloys.py $(ALLOYS) --compare likelihoods
+	for what in regressors likelihoods; do $(RUN) 05_discover_alloys.py --jobs $(JOBS) --compare $$what || exit; done
 	for objective in cosine scaled_cosine; do \
 	  $(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 || exit; \
 	  $(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 --through-calphad || exit;) done

@@ -14,6 +14,55 @@ LARGEST_CLASS = 9_999
 LARGEST_SIDE = 4_096
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose result has `given` besides: the options that stood on the command line, as "--seed"."""
+
+    def __init__(self, description, epilog):
+        super().__init__(description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def parse_args(self, args=None, namespace=None):
+        found = super().parse_args(args, namespace)
+        # What a namespace holds already is no default to argparse: only options that are given replace it.
+        marked = super().parse_args(args, argparse.Namespace(**dict.fromkeys(vars(found), self)))
+        names = {action.dest: action.option_strings[0] for action in self._actions}
+        found.given = tuple(names[dest] for dest, value in vars(marked).items() if value is not self)
+        return found
+
+
+def refuse_unused(args, options, where):
+    """Refuse an option that was given and would change nothing.
+
+    Args:
+        args: of a Parser; options: names such as "--jobs"; where: in words, such as "with --score".
+
+    Raises:
+        InputError: it names the first of them.
+    """
+    unused = [option for option in args.given if option in options]
+    if unused:
+        raise InputError(f"{unused[0]} changes nothing {where}: leave it out")
+
+
+def refuse_unfollowed(args, names, runs):
+    """Refuse an option that was given and that none of the runs follows, since their models have no use for it.
+
+    Args:
+        args: of a Parser; names: of settings that not all models have, such as "summary" of --summary.
+        runs: the records of all runs that were asked for. Those that have no use for a setting do not hold its value.
+
+    Raises:
+        InputError: it names the first of them.
+    """
+
+    def is_followed(name):
+        value = getattr(args, name)
+        held = [getattr(run, name) for run in runs if hasattr(run, name)]
+        return any(own == value or isinstance(value, list) and (own in value or own == tuple(value)) for own in held)
+
+    options = ["--" + name.replace("_", "-") for name in names if not is_followed(name)]
+    refuse_unused(args, options, "in the models that were asked for")
+
+
 def add_data_dir(group):
     group.add_argument(
         "--data-dir",
@@ -30,9 +79,10 @@ def add_run_options(group):
     )
     seeds = f"one or more seeds, 0 to {LARGEST_SEED} (0)"
     group.add_argument("--seed", "--seeds", dest="seeds", type=seed, nargs="+", default=[0], help=seeds)
-    group.add_argument("--jobs", type=positive_int, default=1, help="runs side by side, cores shared (1)")
+    where = group.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=positive_int, default=1, help="runs side by side, cores shared (1)")
     scheduler = "Dask scheduler, tcp://host:8786, whose workers do everything; they share this folder's disk"
-    group.add_argument("--scheduler", metavar="ADDRESS", help=scheduler)
+    where.add_argument("--scheduler", metavar="ADDRESS", help=scheduler)
 
 
 def whole_number(text, smallest=0, largest=None):

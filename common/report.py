@@ -6,7 +6,7 @@ from common.discovery import alloy_report, search_report
 from common.hypervae import report as hypervae
 from common.implicit import classification_report, regression_report
 from common.names import is_file_name
-from common.runs.results import write_atomically
+from common.runs.storage import write_atomically
 from common.runs.summaries import markdown_table
 from common.tvae import report as tvae
 

@@ -1,8 +1,8 @@
 import atexit
+import functools
 import os
 import runpy
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "TF_XLA_FLAGS" not in os.environ:
@@ -31,13 +32,6 @@ def one_seed():
     """Initial weights do not differ between runs of the tests (where TensorFlow is loaded at all)."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
-
-
-def run(script, *options, cwd=None):
-    """Call a script as a user does."""
-    command = [sys.executable, str(ROOT / script), *map(str, options)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=600)
 
 
 def assert_refused(done, message=""):
@@ -74,6 +68,40 @@ def uncompiled(monkeypatch):
 
 
 @pytest.fixture
+def untraced_trainings(monkeypatch):
+    """Trainings of a few steps, which are neither compiled nor traced, without the held-out curve."""
+    import keras
+
+    from common.hypervae import training
+
+    compile_model = keras.Model.compile
+
+    def compile_nothing(model, **options):
+        compile_model(model, **(options | {"jit_compile": False, "steps_per_execution": 1, "run_eagerly": True}))
+
+    monkeypatch.setattr(keras.Model, "compile", compile_nothing)
+    monkeypatch.setattr(training, "held_out_curve", lambda model, data, total: lambda epoch: {})
+
+
+@functools.cache
+def plain_programs():
+    """Those of searches, {name: method of a Family}; made once, so that each is traced once for a family."""
+    from common.discovery.families import Family
+
+    names = ("_decode", "_encode", "_distance_and_gradient")
+    return {name: sys.modules["tensorflow"].function(getattr(Family, name).python_function) for name in names}
+
+
+@pytest.fixture
+def uncompiled_searches(monkeypatch):
+    """The programs of searches for designs as plain TensorFlow graphs."""
+    from common.discovery.families import Family
+
+    for name, program in plain_programs().items():
+        monkeypatch.setattr(Family, name, program)
+
+
+@pytest.fixture
 def call(monkeypatch, capsys):
     """call(script, *options) runs a script as a user does, but in this process: its exit code and output."""
 
@@ -104,6 +132,26 @@ def write_npz(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def on_own_data(tmp_path, write_npz):
+    """on_own_data(script, stem="own") writes a user's own file and gives the options with which a script reads it."""
+
+    def options(script, stem="own"):
+        if script.startswith("06"):
+            table = np.random.default_rng(0).random((40, 3))
+            path = tmp_path / f"{stem}.csv"
+            np.savetxt(path, table, delimiter=",", header="a,b,price", comments="")
+            return ["--dataset", path, "--target", "price"]
+        if script.startswith("08"):
+            # Something to learn: the SSIM of a picture of noise is rounding alone.
+            path = tmp_path / f"{stem}.png"
+            Image.fromarray(load_sample_image("flower.jpg")[100:142:2, 300:352:2]).save(path)
+            return ["--image", path]
+        return ["--normal" if script.startswith("03") else "--dataset", write_npz(f"{stem}.npz", images=300)]
+
+    return options
 
 
 def drawings(seed, number=4):

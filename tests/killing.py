@@ -1,9 +1,12 @@
-"""Calls a script and kills its process, without a chance to clean up, at a given moment of a given write.
+"""Calls scripts in processes that are killed, without a chance to clean up, at a given moment of a given write.
 
-python killing.py PATTERN MOMENT SCRIPT OPTIONS... kills at the first write of a file whose name matches PATTERN:
-"before" anything is written, "during", when half of the temporary file is on the disk, or "after" the file is whole.
+Reads a JSON list a line: pattern, moment, script, options. The process is killed at the first write of a file whose
+name matches the pattern: "before" anything is written, "during", when half of the temporary file is on the disk, or
+"after" the file is whole. Answers with the process' exit code. What takes long to load is loaded once, and each process
+is a fork: nothing of ours is loaded before it, and nothing of TensorFlow has been used.
 """
 
+import json
 import os
 import re
 import runpy
@@ -14,35 +17,56 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from common.runs import results  # noqa: E402
-
-pattern, moment, script, *options = sys.argv[1:]
-write_whole = results.write_atomically
-
 
 def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def write_or_be_killed(path, write):
-    chosen = re.fullmatch(pattern, Path(path).name)
-    if chosen and moment == "before":
-        kill()
+def call_and_be_killed(pattern, moment, script, *options):
+    from common.runs import storage
 
-    def write_half(temporary):
-        write(temporary)
-        os.truncate(temporary, temporary.stat().st_size // 2)
-        kill()
+    write_whole = storage.write_atomically
 
-    write_whole(path, write_half if chosen and moment == "during" else write)
-    if chosen:
-        kill()
+    def write_or_be_killed(path, write):
+        chosen = re.fullmatch(pattern, Path(path).name)
+        if chosen and moment == "before":
+            kill()
+
+        def write_half(temporary):
+            write(temporary)
+            os.truncate(temporary, temporary.stat().st_size // 2)
+            kill()
+
+        write_whole(path, write_half if chosen and moment == "during" else write)
+        if chosen:
+            kill()
+
+    storage.write_atomically = write_or_be_killed  # before any other module takes its name
+    if script.startswith("01"):
+        from hypervae import toy
+
+        toy.make_small()
+    sys.argv = [script, *options]
+    runpy.run_path(str(ROOT / script), run_name="__main__")
 
 
-results.write_atomically = write_or_be_killed  # before any other module takes its name
-if script.startswith("01"):
-    from hypervae import toy
+def main():
+    import keras  # noqa: F401  and with it TensorFlow
+    import matplotlib.pyplot  # noqa: F401
+    import scipy.stats
+    import sklearn.datasets
+    import tensorflow_probability
 
-    toy.make_small()
-sys.argv = [script, *options]
-runpy.run_path(str(ROOT / script), run_name="__main__")
+    assert tensorflow_probability.distributions  # which loads it, as scipy.stats and sklearn.datasets are loaded
+    assert scipy.stats and sklearn.datasets
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            os.dup2(2, 1)  # what the script says is no answer
+            call_and_be_killed(*json.loads(line))
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

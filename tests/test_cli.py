@@ -80,3 +80,39 @@ def test_tensorflow_starts_without_a_word_and_errors_still_show():
     environment["MPLBACKEND"] = "module://a_notebooks_own_backend"
     body = "import tensorflow, matplotlib.pyplot; print('said', file=sys.stderr)"
     assert call(body, env=environment, stdout=subprocess.PIPE).stderr == "said\n"
+
+
+BAD = [  # bad input that a script must find before TensorFlow is loaded
+    ["02_density.py", "--dataset", "imagenet"],
+    ["04_discover_digits.py", "--held-out", "12"],
+    ["06_regression.py", "--dataset", "boston", "--data-dir", "."],
+    ["07_classification.py", "--dataset", "none.npz"],
+    ["08_denoise.py", "--image", "none.png"],
+]
+SLOW = ["tensorflow", "keras", "matplotlib.pyplot", "GPyOpt"]
+SLOW_TOO = ["scipy.stats", "sklearn", "skimage.transform"]  # but data need them
+
+
+def test_help_and_bad_input_load_nothing_slow(tmp_path):
+    """All in one process, in which scripts are called one after the other, first with --help."""
+    commands = [[path.name, "--help"] for path in sorted(ROOT.glob("[0-9]*_*.py"))] + BAD
+    code = f"""import os, runpy, sys
+os.chdir({str(tmp_path)!r})
+sys.path.insert(0, {str(ROOT)!r})
+for command in {commands!r}:
+    sys.argv = command
+    try:
+        runpy.run_path(os.path.join({str(ROOT)!r}, command[0]), run_name="__main__")
+    except SystemExit as ended:
+        print("ended", ended.code or 0)
+    slow = set({SLOW!r}) | set({SLOW_TOO!r} if "--help" in command else [])
+    assert not slow & set(sys.modules), (command, slow & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    ends = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ended")]
+    assert ends == ["0"] * (len(commands) - len(BAD)) + ["2"] * len(BAD), done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == len(BAD) and all(line.startswith("error: ") for line in said)
+    for message, line in zip(("unknown data set", "classes 0 to 9, not 12", *["missing"] * 3), said):
+        assert message in line
+    assert not list(tmp_path.iterdir())

@@ -20,14 +20,19 @@ FLOORS = {  # room: the rooms below it
 MODULES = sorted((ROOT / "common").rglob("*.py"))
 
 
+def imported_by(node):
+    """Full names of the modules, and of what else, that one statement imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def imported(path):
     """Full names of the modules that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from imported_by(node)
 
 
 def room(path):
@@ -47,10 +52,28 @@ def test_every_room_is_on_a_floor():
 @pytest.mark.parametrize("package", ["tensorflow_datasets", "dask", "distributed"])
 def test_what_few_runs_need_is_imported_where_it_is_used(package):
     for path in [*MODULES, *ROOT.glob("[0-9]*_*.py")]:
-        top = ast.parse(path.read_text()).body
-        names = [alias.name for node in top if isinstance(node, ast.Import) for alias in node.names]
-        names += [node.module for node in top if isinstance(node, ast.ImportFrom)]
+        names = [name for node in ast.parse(path.read_text()).body for name in imported_by(node)]
         assert not any(name.split(".")[0] == package for name in names), path
+
+
+def loaded_with(path):
+    """Modules of ours that are loaded with one of them, itself among them."""
+    found, waiting = set(), {path}
+    while waiting:
+        own = waiting.pop()
+        found.add(own)
+        names = {name for node in ast.parse(own.read_text()).body for name in imported_by(node)}
+        waiting |= {ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in names} & set(MODULES) - found
+    return found
+
+
+@pytest.mark.parametrize("system", ["implicit", "tvae"])
+def test_what_needs_no_probability_distributions_does_not_load_them(system):
+    """TensorFlow Probability takes as long to start as TensorFlow."""
+    for path in (ROOT / "common" / system).glob("*.py"):
+        for own in loaded_with(path):
+            names = {name for node in ast.parse(own.read_text()).body for name in imported_by(node)}
+            assert not any(name.startswith("tensorflow_probability") for name in names), own
 
 
 def test_scripts_hold_arguments_and_the_order_of_steps():

@@ -1,14 +1,12 @@
 """A script that is killed at every stage, and called again each time, ends as if it had never been killed."""
 
+import json
 import subprocess
 import sys
 
-import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from PIL import Image
-from sklearn.datasets import load_sample_image
 
 MOMENTS = {
     "01_train.py": [
@@ -37,20 +35,14 @@ MOMENTS = {
 }
 
 
-def options_of(script, tmp_path, write_npz):
-    """A short run on a user's own file."""
-    random = np.random.default_rng(0)
-    if script.startswith("01"):
-        path = write_npz("own.npz")
-        return ["--dataset", path, "--model", "vae", "--iterations", 230, "--batch-size", 20, "--tasks-per-step", 2]
-    if script.startswith("06"):
-        path = tmp_path / "own.csv"
-        pd.DataFrame(random.random((40, 3)), columns=["a", "b", "price"]).to_csv(path, index=False)
-        return ["--dataset", path, "--target", "price", "--method", "sgd", "--epochs", 30, "--splits", 2]
-    # Something to learn: the SSIM of a picture of noise is rounding alone.
-    Image.fromarray(load_sample_image("flower.jpg")[100:142:2, 300:352:2]).save(tmp_path / "own.png")
-    small = ["--patch", 6, "--stride", 3, "--latent-dim", 12, "--hidden", 12, "--states", 16, "--half-cycle", 2]
-    return ["--image", tmp_path / "own.png", "--epochs", 12, *small]
+OPTIONS = {  # of short runs
+    "01_train.py": ["--model", "vae", "--iterations", 230, "--batch-size", 20],
+    "06_regression.py": ["--method", "sgd", "--epochs", 30, "--splits", 2],
+    "08_denoise.py": [
+        *("--epochs", 12, "--half-cycle", 2, "--patch", 6, "--stride", 3),
+        *("--latent-dim", 12, "--hidden", 12, "--states", 16),
+    ],
+}
 
 
 def tables(folder):
@@ -59,18 +51,36 @@ def tables(folder):
     return {path: table[[name for name in table if "seconds" not in name]] for path, table in found.items()}
 
 
+@pytest.fixture(scope="module")
+def call_and_kill(tmp_path_factory):
+    """call_and_kill(pattern, moment, script, options): the exit code, and what was said, see killing.py."""
+    said = tmp_path_factory.mktemp("killed") / "stderr"
+    command, pipe = [sys.executable, ROOT / "tests" / "killing.py"], subprocess.PIPE
+    with (
+        said.open("a") as stderr,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, text=True) as server,
+    ):
+
+        def ask(*line):
+            said.open("w").close()
+            print(json.dumps(line), file=server.stdin, flush=True)
+            return int(server.stdout.readline()), said.read_text()
+
+        yield ask
+        server.stdin.close()
+
+
 @pytest.mark.parametrize("script", MOMENTS)
-def test_killed_at_every_stage(script, tmp_path, call, write_npz, request):
+def test_killed_at_every_stage(script, tmp_path, call, call_and_kill, on_own_data, request):
     if script.startswith("01"):
         for small in ("small_networks", "uncompiled"):
             request.getfixturevalue(small)
-    options = [*map(str, options_of(script, tmp_path, write_npz))]
+    options = [*map(str, on_own_data(script) + OPTIONS[script])]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert call(script, *options, "--results-dir", whole).returncode == 0
     for pattern, moment in MOMENTS[script]:
-        command = [sys.executable, ROOT / "tests" / "killing.py", pattern, moment, script, *options]
-        done = subprocess.run([*command, "--results-dir", killed], capture_output=True, text=True)
-        assert done.returncode == -9, (pattern, moment, done.stderr[-1000:])
+        code, said = call_and_kill(pattern, moment, script, *options, "--results-dir", str(killed))
+        assert code == -9, (pattern, moment, said[-1000:])
     done = call(script, *options, "--results-dir", killed)
     assert done.returncode == 0, done.stderr
     expected, found = tables(whole), tables(killed)

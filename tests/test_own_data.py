@@ -6,7 +6,6 @@ from collections import Counter
 import numpy as np
 import pytest
 from conftest import ROOT
-from PIL import Image
 
 from common import names, report
 from common.runs.results import of_own_data, read_rows
@@ -15,15 +14,11 @@ SHORT = [
     "--model",
     "vae",
     "--iterations",
-    20,
+    4,
     "--batch-size",
     20,
-    "--tasks-per-step",
-    2,
     "--latent-dim",
     3,
-    "--hyper-latent-dim",
-    2,
 ]
 
 
@@ -46,34 +41,21 @@ def reference(tmp_path):
     return folder
 
 
-@pytest.fixture
-def own_files(tmp_path, write_npz):
-    """Files of a user's, by the names of the sets that the papers' numbers stand beside."""
-    random = np.random.default_rng(0)
-    table = np.concatenate([["a,b,price"], [",".join(map(str, row)) for row in random.random((60, 3))]])
-    (tmp_path / "boston.csv").write_text("\n".join(table) + "\n")
-    Image.fromarray((random.random((16, 18)) * 255).astype(np.uint8)).save(tmp_path / "house.png")
-    return {
-        "images": write_npz("mnist.npz", images=300),
-        "table": tmp_path / "boston.csv",
-        "picture": tmp_path / "house.png",
-    }
-
-
-def test_only_rows_of_their_own_are_added(reference, own_files, call, small_networks, uncompiled, monkeypatch):
+def test_only_rows_of_their_own_are_added(
+    reference, on_own_data, call, small_networks, uncompiled, untraced_trainings, monkeypatch
+):
     from common.hypervae import timing
 
     monkeypatch.setattr(timing, "table3", lambda record: {"x": 1.0, "total": 2.0})
     before, report_before = committed(reference), (reference / "README.md").read_text()
-    images, where = own_files["images"], ["--results-dir", reference]
-    for script, *options in (
-        ("01_train.py", "--dataset", images, *SHORT),
-        ("02_density.py", "--dataset", images, "--num-importance-samples", 4, *SHORT),
-        ("03_outliers.py", "--normal", images, "--normal-classes", 0, "--num-bootstrap", 3, *SHORT),
-        ("06_regression.py", "--dataset", own_files["table"], "--target", "price", "--epochs", 3, "--splits", 2),
-        ("08_denoise.py", "--image", own_files["picture"], "--epochs", 2, "--half-cycle", 1),
+    for script, stem, *options in (  # files by the names of the sets that the papers' numbers stand beside
+        ("01_train.py", "mnist", *SHORT),
+        ("02_density.py", "mnist", "--num-importance-samples", 4, *SHORT),
+        ("03_outliers.py", "mnist", "--normal-classes", 0, "--num-bootstrap", 3, *SHORT),
+        ("06_regression.py", "boston", "--epochs", 3, "--splits", 2),
+        ("08_denoise.py", "house", "--epochs", 2, "--half-cycle", 1),
     ):
-        done = call(script, *options, *where)
+        done = call(script, *on_own_data(script, stem), *options, "--results-dir", reference)
         assert done.returncode == 0, done.stderr
     after = committed(reference)
     for path, content in before.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import fingerprints, readers
+from common.data import fingerprints, image_sets
 from common.errors import InputError
 
 BINARIZATION_SEED = 2021  # the static draw is part of the data set, not of a run
@@ -56,7 +56,7 @@ def load(name, data_dir, binarize="bernoulli", size=None):
     """Read a data set, set its validation part aside and binarize it.
 
     Args:
-        name: one of readers.NAMES, or the path of an .npz with x (N, H, W) or (N, H, W, 1) and y (N,), and
+        name: one of image_sets.NAMES, or the path of an .npz with x (N, H, W) or (N, H, W, 1) and y (N,), and
             optionally x_test and y_test (else a fifth of each class is set aside as test part), or a folder of
             pictures, each sub-folder a class.
         data_dir: folder with the standard files of the named sets.
@@ -68,7 +68,7 @@ def load(name, data_dir, binarize="bernoulli", size=None):
     Raises:
         InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
     """
-    raw = readers.read(name, Path(data_dir), size)
+    raw = image_sets.read(name, Path(data_dir), size)
     x, y, x_test, y_test = raw.x, raw.y, raw.x_test, raw.y_test
     _check_sizes(raw)
     if x_test is None:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
 
 from common.errors import InputError
 
@@ -248,6 +246,8 @@ def _encoded(path, column, missing, text, notes):
         return _one_hot(path, column, notes)
     if np.isnan(values).all():
         raise InputError(f"{path}: column {column.name} has no value at all: drop it")
+    from sklearn.impute import SimpleImputer
+
     imputer = SimpleImputer(strategy="median").fit(values)
 
     def encode(path, cells, notes):
@@ -272,6 +272,8 @@ def _one_hot(path, column, notes):
         raise InputError(
             f"{path}: column {column.name} has {kinds} different words, more than {MOST_CATEGORIES}: drop it"
         )
+    from sklearn.preprocessing import OneHotEncoder
+
     encoder = OneHotEncoder(drop="if_binary", sparse_output=False)
     values = encoder.fit_transform(column.to_numpy(object)[:, None])
     notes.append(f"column {column.name}: {kinds} different words, one-hot encoded")

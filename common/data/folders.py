@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from skimage.color import rgb2gray
-from skimage.transform import resize
+import skimage
 
 from common.data import pictures
 from common.errors import InputError
@@ -70,14 +69,14 @@ def read(folder, size=None):
                 sizes = f"{_in_words(image.shape)}, {paths[0].name} {_in_words(images[0].shape)}"
                 raise InputError(f"{path} is {sizes}: give one size to all with --image-size")
     else:
-        images = [resize(image, size, anti_aliasing=True) for image in images]
+        images = [skimage.transform.resize(image, size, anti_aliasing=True) for image in images]
     stacked = np.clip(np.round(np.stack(images)), 0, 255).astype(np.uint8)[..., None]
     return stacked, np.zeros(len(paths), int) if classes is None else classes, names, paths
 
 
 def as_grey(pixels):
     """(H, W) of (H, W) or (H, W, 3): luminance as of ITU-R 709."""
-    return pixels if pixels.ndim == 2 else rgb2gray(pixels)
+    return pixels if pixels.ndim == 2 else skimage.color.rgb2gray(pixels)
 
 
 def _in_words(shape):

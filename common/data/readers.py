@@ -1,11 +1,9 @@
-"""Readers of image files: idx, MATLAB, .npz, tensorflow-datasets; each array is checked as it is read.
+"""Readers of image files: idx, MATLAB, .npz; each array is checked as it is read.
 
-Images come as (number, height, width, 1) uint8, 0 to 255, labels as (number,) int64. No TensorFlow is imported here
-unless a named set has to be fetched by tensorflow-datasets.
+Images come as (number, height, width, 1) uint8, 0 to 255, labels as (number,) int64.
 """
 
 import gzip
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -17,13 +15,6 @@ from common.data import folders
 from common.errors import InputError
 from common.names import name_of_file
 
-NAMES = ("digits", "mnist", "fashion_mnist", "omniglot")
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 # Arrays of an .npz: training images and labels, test images and labels, as this project, Keras and others call them.
 NPZ_ARRAYS = (
     ("x", "y", "x_test", "y_test"),
@@ -48,52 +39,6 @@ class Raw:
     test_fraction: float = 0.2
 
 
-def read(name, data_dir, size=None):
-    """The Raw images of a named set, of an .npz, or of a folder of pictures.
-
-    Args:
-        name: one of NAMES, a path that ends in .npz, or a folder; data_dir: folder of the named sets' standard files (a
-            Path); size: (H, W) that a folder's pictures are brought to, see folders.read.
-
-    Raises:
-        InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
-    """
-    if Path(name).suffix.lower() == ".npz":
-        return _read_npz(Path(name))
-    if name not in NAMES and Path(name).is_dir():
-        x, y, class_names, _ = folders.read(name, size)
-        return Raw(name_of_file(name), x, y, class_names=class_names)
-    if name == "digits":
-        return _read_digits()
-    if name not in NAMES:
-        raise InputError(
-            f"unknown data set '{name}': choose one of {', '.join(NAMES)}, or give the path of an .npz or a folder"
-        )
-    folder = data_dir / name
-    if name == "omniglot":
-        path = folder / "chardata.mat"
-        return _read_omniglot(path) if path.exists() else _read_tfds(name, data_dir)
-    if any(_idx_path(folder, file) for file in IDX_FILES):
-        return _read_idx_folder(name, folder)
-    return _read_tfds(name, data_dir)
-
-
-def _idx_path(folder, name):
-    """A standard file as it was fetched, or unpacked; None if neither is there."""
-    return next((path for path in (folder / f"{name}.gz", folder / name) if path.exists()), None)
-
-
-def _read_digits():
-    """scikit-learn's 1,797 digits, 8x8 enlarged to 28x28 (bilinear)."""
-    from scipy.ndimage import zoom
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    grey = zoom(bunch.images / 16.0, (1, 3.5, 3.5), order=1, grid_mode=True, mode="nearest")
-    x = np.round(np.clip(grey, 0, 1) * 255).astype(np.uint8)[..., None]
-    return Raw("digits", x, bunch.target.astype(np.int64))
-
-
 def read_idx(path):
     """Read one idx file of unsigned bytes, packed by gzip or not, into an array of its stated shape."""
     try:
@@ -115,20 +60,7 @@ def read_idx(path):
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
-def _read_idx_folder(name, folder):
-    paths = {file: _idx_path(folder, file) for file in IDX_FILES}
-    missing = [f"{folder / file}.gz" for file, path in paths.items() if path is None]
-    if missing:
-        raise InputError(f"{missing[0]} is missing: put all four of {', '.join(IDX_FILES)} (.gz) in one folder")
-    arrays = [read_idx(path) for path in paths.values()]
-    for images, labels, part in ((arrays[0], arrays[1], "train"), (arrays[2], arrays[3], "t10k")):
-        if images.ndim != 3 or labels.ndim != 1:
-            raise InputError(f"{folder}: the {part} files are swapped (images must have 3 axes, labels 1)")
-    x, y, x_test, y_test = arrays
-    return Raw(name, x[..., None], y.astype(np.int64), x_test[..., None], y_test.astype(np.int64))
-
-
-def _read_mat(path, wanted):
+def read_mat(path, wanted):
     """{name: array} of a MATLAB file of any version, arrays as MATLAB shows them."""
     from scipy.io import loadmat
 
@@ -146,41 +78,6 @@ def _read_mat(path, wanted):
 
     with h5py.File(path) as file:
         return {name: value(file[name], file) for name in wanted if name in file}
-
-
-def _read_omniglot(path):
-    """The 28x28 Omniglot of Burda et al. (2015): MATLAB columns, column-major; tasks are alphabets."""
-    wanted = ["data", "target", "testdata", "testtarget"]
-    try:
-        mat = _read_mat(path, [*wanted, "alphabets"])
-    except Exception as error:  # scipy, h5py and zlib raise many kinds; all mean the same here
-        raise InputError(f"{path} cannot be read as a MATLAB file ({error}): fetch the file again") from error
-    missing = [key for key in wanted if key not in mat]
-    if missing:
-        raise InputError(f"{path} lacks {', '.join(missing)}: use the chardata.mat of Burda et al. (2015)")
-
-    def images(columns, key):
-        if columns.ndim != 2 or columns.shape[0] != 784:
-            raise InputError(f"{path}: '{key}' has shape {columns.shape}, expected (784, N)")
-        if not np.all(np.isfinite(columns)) or columns.min() < 0 or columns.max() > 1:
-            raise InputError(f"{path}: '{key}' has values outside [0, 1] or NaN: fetch the file again")
-        upright = columns.T.reshape(-1, 28, 28).transpose(0, 2, 1)
-        return np.round(upright * 255).astype(np.uint8)[..., None]
-
-    def labels(one_hot, key):
-        if one_hot.ndim != 2 or not np.all(one_hot.sum(0) == 1):
-            raise InputError(f"{path}: '{key}' is not one-hot (alphabets, N)")
-        return one_hot.argmax(0).astype(np.int64)
-
-    names = tuple(str(np.ravel(a)[0]).strip() for a in np.ravel(mat["alphabets"])) if "alphabets" in mat else ()
-    return Raw(
-        "omniglot",
-        images(mat["data"], "data"),
-        labels(mat["target"], "target"),
-        images(mat["testdata"], "testdata"),
-        labels(mat["testtarget"], "testtarget"),
-        names,
-    )
 
 
 def read_arrays(path, missing, damaged="cannot be read as .npz ({}): write it again with numpy.savez", names=None):
@@ -203,7 +100,12 @@ def read_arrays(path, missing, damaged="cannot be read as .npz ({}): write it ag
         raise InputError(f"{path} {damaged.format(error)}") from error
 
 
-def _read_npz(path):
+def read_npz(path):
+    """The Raw images of an .npz whose arrays go by one of NPZ_ARRAYS' names.
+
+    Raises:
+        InputError: missing or damaged file, bad pixels or labels.
+    """
     every = {name for names in NPZ_ARRAYS for name in names}
     arrays = read_arrays(path, "give the path of an .npz with arrays x and y", names=every)
     names = next((own for own in NPZ_ARRAYS if own[0] in arrays), None)
@@ -235,7 +137,7 @@ def unlabelled(path, size=None):
         path: of a folder of pictures, or of an .npz whose images go by one of NPZ_ARRAYS' names or are its only array.
 
     Raises:
-        InputError: as `read`.
+        InputError: as `read_npz`, and as `folders.read`.
     """
     path = Path(path)
     if path.is_dir():
@@ -284,52 +186,3 @@ def _as_labels(array, where):
     if not np.all(np.isfinite(array)) or np.any(array != np.round(array)):
         raise InputError(f"{where} has labels that are no whole numbers: number the classes 0, 1, 2, ...")
     return array.astype(np.int64)
-
-
-def _read_tfds(name, data_dir):
-    """Fetch with tensorflow-datasets. Its Omniglot is 105x105 with another split than chardata.mat."""
-    expected = "chardata.mat" if name == "omniglot" else ", ".join(f"{file}.gz" for file in IDX_FILES)
-    if not (data_dir / "tfds" / name).exists() and not _online():  # its own retries take minutes
-        raise InputError(f"{name} is not in {data_dir / name}, and there is no network: put {expected} there")
-    try:
-        import tensorflow_datasets as tfds
-
-        parts = tfds.load(name, split=["train", "test"], data_dir=os.fspath(data_dir / "tfds"), try_gcs=False)
-    except Exception as error:  # tfds raises whatever its downloader raised; the cause stays chained
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        remedy = f"put {expected} into {data_dir / name}"
-        raise InputError(f"{name} is not there and could not be downloaded ({reason}): {remedy}") from error
-    arrays = []
-    for part in parts:
-        examples = list(tfds.as_numpy(part))
-        images = [e["image"] for e in examples]
-        if name == "omniglot":
-            images = [_shrink_to_28(image[..., 0])[..., None] for image in images]
-        labels = [e["alphabet" if name == "omniglot" else "label"] for e in examples]
-        arrays += [np.stack(images), np.asarray(labels, np.int64)]
-    if name != "omniglot":
-        return Raw(name, *arrays)
-    # tfds splits by alphabet, so no test task would be known to MetaVAE: pool and split each alphabet.
-    x, y = np.concatenate([arrays[0], arrays[2]]), np.concatenate([arrays[1], arrays[3]])
-    return Raw("omniglot_tfds", x, y, test_fraction=0.25)
-
-
-def _online(seconds=4):
-    """Whether tensorflow-datasets' host answers."""
-    import requests
-
-    try:
-        requests.head("https://storage.googleapis.com", timeout=seconds)
-    except requests.RequestException:
-        return False
-    return True
-
-
-def _shrink_to_28(image):
-    """Exact area average of a square image (255 = paper) to 28x28, inverted to ink = 255."""
-    size = len(image)
-    edges = np.linspace(0, size, 29)
-    pixels = np.arange(size)
-    overlap = np.clip(np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels), 0, None)
-    weights = overlap / overlap.sum(1, keepdims=True)
-    return np.round(255 - weights @ image.astype(np.float64) @ weights.T).astype(np.uint8)

@@ -2,11 +2,19 @@
 
 from pathlib import Path
 
-from common.cli import positive_int
+from common.cli import positive_int, refuse_unused
 from common.discovery.alloys import BODIES
 from common.discovery.calphad import ELEMENTS, phase_diagrams
-from common.discovery.inverse_map import REGRESSORS
 from common.errors import InputError
+
+REGRESSORS = ("ridge", "kernel_ridge", "extra_trees", "mlp")  # the keys of inverse_map's, without scikit-learn
+
+# What --make-data and --compare regressors use (or where it is), and what --compare likelihoods does not use.
+OF_MAKING = ("--make-data", "--tdb", "--limits", "--data-dir", "--held-out", "--alloys-per-class", "--seed", "--jobs")
+OF_MAKING += ("--scheduler", "--pack")
+OF_REGRESSORS = ("--compare", "--alloys", "--data-dir", "--results-dir", "--seed", "--jobs", "--scheduler")
+OF_SEARCHES = ("--evaluations", "--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective")
+OF_SEARCHES += ("--likelihood", "--regressor", "--tdb", "--through-calphad", "--calphad-evaluations")
 
 
 def add_alloy_options(p, search):
@@ -26,9 +34,7 @@ def add_alloy_options(p, search):
     search.add_argument(
         "--likelihood", choices=tuple(BODIES), default="multinomial", help="of phase matrices (multinomial)"
     )
-    search.add_argument(
-        "--regressor", choices=tuple(REGRESSORS), default="ridge", help="phase matrix to composition (ridge)"
-    )
+    search.add_argument("--regressor", choices=REGRESSORS, default="ridge", help="phase matrix to composition (ridge)")
     search.add_argument("--tdb", type=Path, help="thermodynamic database (mc_al); without it Table 5 has no column B")
     search.add_argument(
         "--through-calphad", action="store_true", help="also search with the real diagrams of the alloys as objective"
@@ -44,6 +50,26 @@ def add_alloy_options(p, search):
     compute.add_argument("--alloys-per-class", type=positive_int, default=100, help="(100)")
     compute.add_argument("--limits", type=Path, help="composition limits (DATA_DIR/alloys/alloy_limits.csv)")
     compute.add_argument("--pack", type=Path, metavar="FILE", help="also write all classes into one .npz")
+
+
+def check_use(args):
+    """End on options that what is asked for, a computation, a comparison or searches, has no use for.
+
+    Raises:
+        InputError: there is one, or more than one seed to compute alloys by.
+    """
+    if args.make_data:
+        refuse_unused(args, set(args.given) - set(OF_MAKING), "with --make-data")
+        if len(args.seeds) > 1:
+            raise InputError(f"--make-data takes one --seed, not {len(args.seeds)}: leave the others out")
+        return
+    refuse_unused(args, ("--alloys-per-class", "--limits", "--pack"), "without --make-data")
+    if args.compare == "regressors":
+        refuse_unused(args, set(args.given) - set(OF_REGRESSORS), "with --compare regressors")
+    elif args.compare:
+        refuse_unused(args, OF_SEARCHES, "with --compare likelihoods")
+    if not args.through_calphad:
+        refuse_unused(args, ("--calphad-evaluations",), "without --through-calphad")
 
 
 def check_alloys(args):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.data.fingerprints import fingerprint
-from common.discovery import alloys, calphad, inverse_map, runs, search_report
+from common.discovery import alloys, calphad, runs, search_report
 from common.discovery.records import (
     IN_CLASS,
     SHOWN,
@@ -18,7 +18,8 @@ from common.discovery.records import (
     columns,
     file_fingerprint,
 )
-from common.runs.results import commit, put_rows
+from common.runs.results import put_rows
+from common.runs.storage import commit
 
 LABELS = ["alloy", "method", "seed"]
 PROTOCOL = [*SHOWN, "likelihood", "objective"]
@@ -109,8 +110,10 @@ class _Bench:
 
     @functools.cached_property
     def inverse(self):
-        seed = self.job.record.search.seed
-        return inverse_map.InverseMap(self.job.found.regressor, self.rest.matrices, self.rest.compositions, seed)
+        from common.discovery.inverse_map import InverseMap
+
+        known = self.rest.matrices, self.rest.compositions
+        return InverseMap(self.job.found.regressor, *known, self.job.record.search.seed)
 
     @functools.cached_property
     def diagrams(self):
@@ -252,8 +255,10 @@ def decoding_errors(model, data):
 
 def try_regressor(job):
     """Rows of inverse_map.csv of (source of the alloys, InverseMapTrial)."""
+    from common.discovery.inverse_map import try_inverse_map
+
     source, trial = job
     data = alloys.load(source)
     cells = {"run": trial, "dataset": trial.dataset, "regressor": trial.regressor, "seed": trial.seed}
     cells |= {"num_alloys": len(data.y), "trained_at": commit(), "evaluated_at": commit()}
-    return [cells | row for row in inverse_map.try_inverse_map(trial.regressor, data, trial.seed)]
+    return [cells | row for row in try_inverse_map(trial.regressor, data, trial.seed)]

@@ -23,7 +23,7 @@ from common.discovery.distances import cosine_distance
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.jobs import run_jobs
-from common.runs.results import write_atomically
+from common.runs.storage import write_atomically
 
 SHIPPED = Path(__file__).resolve().parents[2] / "alloys" / "main30_100.npz"
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones

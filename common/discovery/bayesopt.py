@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
 from common.errors import InputError
-from common.runs.results import read_json, write_json
+from common.runs.storage import read_json, write_json
 
 if not hasattr(np.linalg, "linalg"):
     np.linalg.linalg = np.linalg  # GPy and GPyOpt catch np.linalg.linalg.LinAlgError

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from common.discovery.records import Discovery
 from common.runs.jobs import run_jobs
-from common.runs.results import commit, locked, stored, write_settings
+from common.runs.storage import commit, locked, stored, write_settings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+import scipy
 
 from common.discovery.records import METHOD_NAMES, SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
@@ -94,7 +94,7 @@ def paired(final, by):
     for (protocol, method), own in target_ratios(final, by).groupby(["protocol", "method"], sort=False):
         ratios = own["log_ratio"].to_numpy()
         wins, losses = int((ratios < 0).sum()), int((ratios > 0).sum())
-        p = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+        p = scipy.stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
         row = {"protocol": protocol, "method": method, "num_targets": len(ratios), "wins": wins, "p_sign": p}
         low, high = bootstrap_interval(ratios, np.median, 1 - (1 - LEVEL) / len(COMPARED))
         row |= {"ratio": np.exp(np.median(ratios)), "ratio_low": np.exp(low), "ratio_high": np.exp(high)}

@@ -7,7 +7,7 @@ import tensorflow as tf
 from sklearn.cluster import KMeans
 
 from common.hypervae.options import trained
-from common.runs import results
+from common.runs import storage
 from common.runs.identity import Record
 
 PARTS = ("", "_validation", "_test")  # of a Dataset's x and y
@@ -46,5 +46,5 @@ def with_found_tasks(args, found, data):
         return {f"y{part}": means.predict(own).tolist() for part, own in of_part.items()}
 
     path = found.vae.folder(args.results_dir / "checkpoints") / f"tasks-{found.digest}.json"
-    labels = {name: np.asarray(own) for name, own in results.stored(path, make).items()}
+    labels = {name: np.asarray(own) for name, own in storage.stored(path, make).items()}
     return dataclasses.replace(data, **labels, class_names=(), name=f"{data.name}-{found.number}-clusters")

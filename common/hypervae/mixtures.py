@@ -7,8 +7,8 @@ import numpy as np
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae.options import load_data, settings_for, trained
-from common.runs import results
+from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained
+from common.runs import storage
 from common.runs.identity import Record, label
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "omniglot")
@@ -105,7 +105,7 @@ def normal_of_pile(args, pile):
     """The normal Dataset of --score, and the Settings of its one model; where there are no classes, tasks are found.
 
     Raises:
-        InputError: more than one set, model, seed or recipe; as `check_pile`.
+        InputError: more than one set, model, seed or recipe; options of another model; as `check_pile`.
     """
     models = ["hypervae"] if args.model == ["all"] else args.model
     for option, given in (
@@ -120,6 +120,7 @@ def normal_of_pile(args, pile):
         raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
     data = load_normal(args, args.dataset[0])
     check_pile(args, data, pile)
+    refuse_unfollowed(args, [settings_for(args, data, models[0], args.recipe[0], args.seeds[0])])
     if models[0] == "hypervae" and data.num_classes == 1:
         from common.hypervae.found_tasks import FoundTasks, with_found_tasks
 
@@ -224,10 +225,10 @@ def score_baseline(job):
                 outlier = compressed_lengths(x)
                 return {c: {"normal": normal[c].to_numpy(), "outlier": outlier[c].to_numpy()} for c in COMPRESSORS}
 
-            return results.commit(), score
+            return storage.commit(), score
         fitted = BASELINES[baseline.model](data.x, baseline.seed)
         normal = fitted(data.x_test)
-        return results.commit(), lambda x: {"score": {"normal": normal, "outlier": fitted(x)}}
+        return storage.commit(), lambda x: {"score": {"normal": normal, "outlier": fitted(x)}}
 
     return _score(args, baseline, name, scorer, {"recipe": "none", "iterations": 0})
 
@@ -260,7 +261,7 @@ def _score(args, scored, name, scorer, columns):
             rows = []
             for name, values in by_score.items():
                 own = {"score": name, "num_normal": len(values["normal"]), "num_outlier": len(values["outlier"])}
-                own |= {"num_samples": record.num_samples, "trained_at": trained_at, "evaluated_at": results.commit()}
+                own |= {"num_samples": record.num_samples, "trained_at": trained_at, "evaluated_at": storage.commit()}
                 found = measures(values["normal"], values["outlier"], EVALUATION_SEED, args.num_bootstrap)
                 rows.append(own | found)
             as_lists = {
@@ -269,7 +270,7 @@ def _score(args, scored, name, scorer, columns):
             return {"settings": record.stored(), "rows": rows, "scores": as_lists}
 
         path = scored.folder(args.results_dir / "checkpoints") / f"outliers-{record.digest}.json"
-        content = results.stored(path, made)
+        content = storage.stored(path, made)
         rows = [{"run": record, "outlier": outlier.name, **labels, **row} for row in content["rows"]]
         done.append((record, rows, content["scores"]))
     return done

@@ -5,21 +5,48 @@ A job is (options, Settings, the data set's name or path, ..., the records of it
 
 import itertools
 
+from common.errors import InputError
 from common.hypervae import characters, told, unseen
 from common.hypervae.density import Likelihood
 from common.hypervae.found_tasks import FoundTasks, with_found_tasks
+from common.hypervae.options import refuse_unfollowed
 from common.hypervae.peers import CLUSTERED, PEERS, TABLES, peer_settings
+
+
+def _peers(args, table):
+    return [peer for peer in TABLES[table] if peer in PEERS and peer in (args.peer or TABLES[table])]
 
 
 def trainings(args, data, table):
     """The Settings of every peer, recipe and seed that a table asks for, but for peers on found tasks."""
-    peers = [peer for peer in TABLES[table] if peer in PEERS and peer in (args.peer or TABLES[table])]
-    for recipe, seed, peer in itertools.product(args.recipe, args.seeds, peers):
+    for recipe, seed, peer in itertools.product(args.recipe, args.seeds, _peers(args, table)):
         yield peer_settings(args, data, peer, recipe, seed)
         if table == "generate" and peer == "hypervae":
             for rank in args.ranks:
                 if rank != args.rank:
                     yield peer_settings(args, data, peer, recipe, seed, rank=rank)
+
+
+def check_settings(args, data, tables):
+    """End on options of models that the tables have not, and on those that make two of their models one.
+
+    Args:
+        data: any Dataset.
+
+    Raises:
+        InputError: there are some.
+    """
+    runs = [settings for table in tables for settings in trainings(args, data, table)]
+    if "told" in tables:
+        as_peers = [CLUSTERED[peer] for peer in args.peer or CLUSTERED if peer in CLUSTERED]
+        runs += [peer_settings(args, data, peer, args.recipe[0], args.seeds[0]) for peer in ["vae", *as_peers]]
+    refuse_unfollowed(args, runs)
+    for table in tables:
+        peer_of = {}
+        for peer in _peers(args, table):
+            other = peer_of.setdefault(peer_settings(args, data, peer, args.recipe[0], args.seeds[0]).digest, peer)
+            if other != peer:
+                raise InputError(f"these options make {other} and {peer} one model: choose one of them by --peer")
 
 
 def told_jobs(args, loaded):

@@ -11,7 +11,7 @@ from common.hypervae import outliers, pretrained, scoring
 from common.hypervae.options import load_data, settings_for, trained
 from common.hypervae.vae import VAE
 from common.runs import identity
-from common.runs.results import write_atomically
+from common.runs.storage import write_atomically
 
 SAMPLING_SEED = 1
 

@@ -4,8 +4,9 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from common import cli
 from common.cli import add_data_dir, add_run_options, fraction, image_size, positive_float, positive_int, whole_number
-from common.data import datasets, readers
+from common.data import datasets, image_sets
 from common.errors import InputError
 
 ALL_MODELS = ("vae", "metavae", "hypervae")  # the paper's
@@ -16,6 +17,8 @@ GENERATORS = ("layerwise", "block", "concatenation")
 GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
+# Settings that some models have no use for: theirs hold a value that says so.
+OF_SOME_MODELS = ("tasks_per_step", "hyper_latent_dim", "summary", "generator", "generate", "rank", *SCALES)
 
 # The paper's recipe (section 4.2), and ours: chosen on the validation parts, the same schedule and number of images
 # for every model (`make ablation` shows what each change brings).
@@ -36,9 +39,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
 
     `data_option` is the name under which this script's users give the data sets to train on (args.dataset).
     """
-    p = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = cli.Parser(description, epilog)
     data = p.add_argument_group("data")
     data.add_argument(
         data_option,
@@ -129,9 +130,14 @@ def settings_for(args, data, model, recipe, seed):
     return chosen if chosen.digest == plain.digest else dataclasses.replace(chosen, recipe="custom")
 
 
+def refuse_unfollowed(args, runs):
+    """Refuse options of models that none of the runs has, see cli.refuse_unfollowed."""
+    cli.refuse_unfollowed(args, OF_SOME_MODELS, runs)
+
+
 def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
-    if args.image_size and (name in readers.NAMES or not Path(name).is_dir()):
+    if args.image_size and (name in image_sets.NAMES or not Path(name).is_dir()):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
     return datasets.load(name, args.data_dir, args.binarize, args.image_size)
 

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from common.data.blocks import blocks
 from common.hypervae import density
 from common.hypervae.baselines import COMPRESSORS, compressed_lengths
 from common.hypervae.hypervae import HyperVAE
@@ -99,13 +100,11 @@ def metavae_statistics(model, num_samples=16, batch_size=50):
 def _in_batches(of_batch, batch_size, alike=False):
     def of_images(images, seed, progress=iter):
         parts = []
-        for number, start in enumerate(progress(range(0, len(images), batch_size))):
-            batch = images[start : start + batch_size]
-            # The last batch is filled up with images of its own: one shape, one compilation.
-            filled = tf.cast(np.resize(batch, (batch_size,) + batch.shape[1:]), tf.float32)
-            columns = of_batch(filled, tf.random.fold_in(tf.constant(seed), 0 if alike else number))
-            parts.append(pd.DataFrame({name: values.numpy()[: len(batch)] for name, values in columns.items()}))
-        return pd.concat(parts, ignore_index=True)
+        for number, own in enumerate(progress(blocks(len(images), batch_size))):
+            own_seed = tf.random.fold_in(tf.constant(seed), 0 if alike else number)
+            columns = of_batch(tf.cast(images[own], tf.float32), own_seed)
+            parts.append(pd.DataFrame({name: values.numpy() for name, values in columns.items()}))
+        return pd.concat(parts, ignore_index=True)[: len(images)]
 
     return of_images
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from common.cli import refuse_unused
 from common.errors import InputError
 from common.hypervae.options import SCALES, settings_for
 
@@ -36,6 +37,13 @@ TABLES = {  # of new tasks, and their peers
     "unseen": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
     "characters": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
 }
+# Options that one table alone has a use for.
+OF_TABLES = {
+    "told": ("--clusters", "--num-nll-images"),
+    "generate": ("--ranks",),
+    "unseen": ("--folds",),
+    "characters": ("--num-characters",),
+}
 
 
 def peer_settings(args, data, peer, recipe, seed, **changes):
@@ -51,7 +59,7 @@ def tables_of_peers(args):
     """The tables of new tasks that --table asks for, or all on --dataset that have one of the models of --peer.
 
     Raises:
-        InputError: a table without any of them, and options that peers have of their own.
+        InputError: a table without any of them, options that peers have of their own, or that no table has a use for.
     """
     if args.model != ["all"]:
         raise InputError("the models of these tables have names of their own: give --peer in place of --model")
@@ -64,4 +72,26 @@ def tables_of_peers(args):
             raise InputError(f"table {table} has none of these models: choose --peer among {known}")
     if args.evaluate_on == "validation" and "unseen" in (args.table or having):
         raise InputError("table unseen codes test images: leave --evaluate-on out, or give --table told or generate")
-    return args.table or [table for table in having if table != "characters"]  # which has data of its own
+    tables = args.table or [table for table in having if table != "characters"]  # which has data of its own
+    _check_use(args, tables)
+    return tables
+
+
+def _check_use(args, tables):
+    """Refuse what was given and no table has a use for."""
+    for peer in args.peer or []:
+        if not any(peer in TABLES[table] for table in tables):
+            raise InputError(f"--peer {peer} is no model of table {' or '.join(tables)}: leave it out")
+    for table, options in OF_TABLES.items():
+        if table not in tables:
+            refuse_unused(args, options, f"without --table {table}")
+    if set(tables) == {"characters"}:
+        refuse_unused(args, ("--dataset", "--binarize", "--image-size"), "with --table characters alone")
+    if set(tables) == {"generate"}:
+        refuse_unused(args, ("--num-importance-samples",), "with --table generate alone")
+    if not args.num_importance_samples:
+        refuse_unused(args, ("--num-nll-images",), "with --num-importance-samples 0")
+    if args.peer and not set(args.peer) & set(CLUSTERED):
+        refuse_unused(args, ("--clusters",), f"without --peer {' or '.join(CLUSTERED)}")
+    if args.peer and args.ranks and "hypervae" not in args.peer:
+        refuse_unused(args, ("--ranks",), "without --peer hypervae")

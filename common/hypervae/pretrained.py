@@ -12,7 +12,7 @@ import numpy as np
 from common.errors import InputError
 from common.hypervae import density, training
 from common.hypervae.density import Evaluation
-from common.runs import results
+from common.runs import storage
 
 FOLDER = Path(__file__).resolve().parents[2] / "pretrained"
 FORMAT = 1
@@ -52,9 +52,9 @@ def pack(run, data, folder=FOLDER):
             np.savez_compressed(stream, **{f"{i}": weight for i, weight in enumerate(rounded)})
         card["weights_sha256"] = hashlib.sha256(temporary.read_bytes()).hexdigest()
 
-    results.write_atomically(path, write)
-    card |= {"trained_at": run.trained_at, "packed_at": results.commit()}
-    results.write_json(path.with_suffix(".json"), card)
+    storage.write_atomically(path, write)
+    card |= {"trained_at": run.trained_at, "packed_at": storage.commit()}
+    storage.write_json(path.with_suffix(".json"), card)
     return card
 
 
@@ -68,7 +68,7 @@ def model_card(name, model="hypervae", folder=FOLDER):
     if not path.exists():
         known = ", ".join(sorted(found.stem.replace("-", " ") for found in Path(folder).glob("*.json"))) or "none"
         raise InputError(f"there is no trained {model} of {name}: choose among {known}")
-    card = results.read_json(path, "get it again")
+    card = storage.read_json(path, "get it again")
     if card.get("format") != FORMAT:
         raise InputError(f"{path} has format {card.get('format')}, this version reads {FORMAT}: get it again")
     return card

@@ -16,7 +16,7 @@ from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.mixtures import EVALUATION_SEED, HEADLINE, MOST_CALIBRATING
 from common.hypervae.options import trained
-from common.runs import identity, results
+from common.runs import identity, storage
 from common.runs.identity import Record
 
 
@@ -83,7 +83,7 @@ def calibrated(record, model, data, folder, progress=iter):
         return {part: {name: column.tolist() for name, column in table.items()} for part, table in tables.items()}
 
     path = record.training.folder(folder) / f"calibration-{record.digest}.json"
-    tables = {part: pd.DataFrame(columns) for part, columns in results.stored(path, made).items()}
+    tables = {part: pd.DataFrame(columns) for part, columns in storage.stored(path, made).items()}
     return Scorer(model, *parts, **options, tables=tables, progress=progress)
 
 

@@ -138,10 +138,6 @@ class TaskMixture:
         """
         return -np.logaddexp.reduce(self.log_shares[:, None] - lengths, axis=0)
 
-    def responsibilities(self, lengths):
-        """p(k|x), (K, N), as the lengths (K, N) have it."""
-        return np.exp(self.log_shares[:, None] - lengths + self.mixed(lengths))
-
 
 def of_classes(model, y, compiled=True):
     """The TaskMixture of a model that is told the class (MetaVAE, CVAE); shares are those of the labels y (N,)."""

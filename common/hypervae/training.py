@@ -15,8 +15,8 @@ from common.hypervae.metavae import MetaVAE
 from common.hypervae.tasks import training_batches
 from common.hypervae.vae import VAE
 from common.layers.generators import CHANGE_SCALE
-from common.runs import results
-from common.runs.checkpoints import Checkpoint, exclusive, resume
+from common.runs import storage
+from common.runs.checkpoints import Checkpoint, resume
 from common.runs.identity import Record, added, label
 
 CHECKPOINT_EVERY = 100  # iterations, at most
@@ -195,7 +195,7 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
         InputError: a damaged checkpoint, a folder that cannot be written, a training that diverged.
     """
     folder = settings.folder(checkpoints)
-    with exclusive(folder):
+    with storage.exclusive(folder):
         model = build_model(settings, data)
         progress, every = resume(folder, settings, model), checkpoint_every(settings)
         total = -(-settings.iterations // every)
@@ -239,7 +239,7 @@ def measured_once(args, record, run, measure):
     def made():
         found = {name: value.item() if hasattr(value, "item") else value for name, value in measure(record).items()}
         found |= {"parameters": run().model.count_params(), "trained_at": run().trained_at}
-        return found | {"evaluated_at": results.commit()}
+        return found | {"evaluated_at": storage.commit()}
 
     folder = record.training.folder(args.results_dir / "checkpoints")
-    return results.stored(folder / f"{record.kind}-{record.digest}.json", made)
+    return storage.stored(folder / f"{record.kind}-{record.digest}.json", made)

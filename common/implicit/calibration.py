@@ -1,9 +1,7 @@
 """What predictive distributions are worth: likelihood and coverage of a regression, calibration of a classification."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.optimize.elementwise import find_root
-from scipy.special import logsumexp, ndtr
+import scipy
 
 NUM_BINS = 15  # of confidence, for the expected calibration error
 
@@ -11,7 +9,8 @@ NUM_BINS = 15  # of confidence, for the expected calibration error
 def log_likelihood(samples, y, sigma):
     """log p(y|x) of each target in nats, under equal parts N(f(x; w_s), sigma^2): samples (S, rows), y (rows,)."""
     errors = (y - samples) / sigma
-    return logsumexp(-0.5 * errors**2, axis=0) - np.log(len(samples)) - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+    found = scipy.special.logsumexp(-0.5 * errors**2, axis=0)
+    return found - np.log(len(samples)) - np.log(sigma) - 0.5 * np.log(2 * np.pi)
 
 
 def best_sigma(samples, y):
@@ -19,7 +18,7 @@ def best_sigma(samples, y):
     start = np.sqrt(np.mean((y - samples) ** 2))
     if start == 0:
         return np.finfo(np.float32).tiny
-    found = minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         lambda log_sigma: -log_likelihood(samples, y, np.exp(log_sigma)).mean(),
         bounds=(np.log(start) - 5, np.log(start) + 2),
         method="bounded",
@@ -29,15 +28,17 @@ def best_sigma(samples, y):
 
 def coverage(samples, y, sigma, level=0.9):
     """Share of targets within the central interval of that level of their predictive distribution, in percent."""
-    below = ndtr((y - samples) / sigma).mean(0)
+    below = scipy.special.ndtr((y - samples) / sigma).mean(0)
     return 100 * np.mean(np.abs(below - 0.5) <= level / 2)
 
 
 def interval(samples, sigma, level=0.9):
     """Ends of the central interval of that level of predictive distributions, (rows, 2): samples (S, rows)."""
 
+    from scipy.optimize.elementwise import find_root
+
     def beyond(value, tail, row):
-        return ndtr((value - samples[:, row.astype(int)]) / sigma).mean(0) - tail
+        return scipy.special.ndtr((value - samples[:, row.astype(int)]) / sigma).mean(0) - tail
 
     tails, rows = np.array([[0.5 - level / 2], [0.5 + level / 2]]), np.arange(samples.shape[1])
     # Beyond so many sigmas outside all samples there is less than a millionth.

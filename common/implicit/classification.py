@@ -11,7 +11,7 @@ from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.settings import METHODS, ImplicitRun
 from common.runs.identity import Record, label
-from common.runs.results import commit, stored
+from common.runs.storage import commit, exclusive, stored
 
 HYPER_UNITS = {"3x150": (100, 20)}  # the paper's; all others 100 and 50
 LARGE = 10_000  # images
@@ -21,6 +21,7 @@ LEARNING_RATE = {"none": 3e-3, "matrix": 1e-3, "dense": 3e-3}
 KERNEL_RATE = {"none": 1.0, "matrix": 1.0, "dense": 0.02}
 OUTLIERS = {"mnist": "fashion_mnist", "fashion_mnist": "mnist"}
 NO_OUTLIERS = "none"
+BATCH_SIZE = 256
 REJECTED = np.arange(51)  # percent of the images
 LABELS = ["dataset", "architecture", "method", "generator", "weights_per_step", "setting", "evaluated_on", "seed"]
 TABLE2 = [
@@ -139,7 +140,7 @@ def planned_runs(args, pairs):
     """What 07's options ask for: [(ClassificationEvaluation, place among `pairs`)].
 
     Raises:
-        InputError: draws of the weights that the images of a step cannot share equally.
+        InputError: a batch that is too large, or that draws of the weights cannot share equally.
     """
     methods = METHODS if args.method == "all" else (args.method,)
     generators = {"sgd": ["none"], "hypernet": args.generator}
@@ -158,7 +159,9 @@ def planned_runs(args, pairs):
 def _evaluation(args, pair, fingerprints, shape, method, generator, seed):
     data = pair.data
     images = len(data.x) + (0 if args.evaluate_on == "validation" else len(data.x_validation))
-    batch = min(args.batch_size, images)
+    batch = args.batch_size or min(BATCH_SIZE, images)
+    if batch > images:
+        raise InputError(f"--batch-size {batch} is more than the {images} images to train on: lower it")
     draws = args.weights_per_step or (1 if generator == "dense" else batch)
     if method == "hypernet" and batch % draws:
         raise InputError(f"--weights-per-step {draws} must divide --batch-size {batch}")
@@ -191,8 +194,6 @@ def measured(job):
         job: (ClassificationEvaluation, names of its data set and of the other one, data folder, folder of the
         checkpoints, size of folders' pictures).
     """
-    from common.runs.checkpoints import exclusive
-
     evaluation, name, other_name, data_dir, checkpoints, size = job
     run = evaluation.training
     folder = run.folder(checkpoints)

@@ -66,7 +66,7 @@ class _ImplicitHypernet(KerasEstimator):
     def _trained(self, run, measures, x, y, rows):
         """Members, one for each list of `rows`; with a folder, a fit that was cut off goes on."""
         from common.implicit import model as implicit
-        from common.runs.checkpoints import exclusive
+        from common.runs.storage import exclusive
 
         model = self._network(run, measures, tuple(range(len(rows))))
         if self.folder is None:

@@ -1,17 +1,19 @@
 """Regression by implicit hypernetworks: recipes, and a run from its options to its rows of Table 1 and Figure 2."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from common.cli import refuse_unused
 from common.data import tabular
 from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.members import Members
 from common.implicit.settings import METHODS, ImplicitRun
 from common.runs.identity import label
-from common.runs.results import commit, stored
+from common.runs.storage import commit, exclusive, stored
 
 LARGE = 5_000  # rows; from there up the paper takes the large batch
 FIGURE2_POINTS = 400  # epochs that Figure 2 has use for
@@ -85,11 +87,24 @@ class RegressionRun(ImplicitRun):
         return f"{self.hidden_units}{hyper}, batch {self.batch_size}, lr {self.learning_rate:g} {self.schedule}"
 
 
+def check_use(args, names):
+    """End on options of reading that none of the tables, by name or path, has a use for.
+
+    Raises:
+        InputError: there is one.
+    """
+    endings = {Path(name).suffix.lower() for name in names if name not in ("diabetes", *tabular.NAMES)}
+    if not endings:
+        refuse_unused(args, ("--target",), "for sets that come by name")
+    if not endings & set(tabular.DELIMITED):
+        refuse_unused(args, ("--missing", "--text"), "without a .csv")
+
+
 def planned_runs(args, tables):
     """The runs that 06's options ask for, as (RegressionRun, place of the table among `tables`).
 
     Raises:
-        InputError: a batch that is too large, or that draws of the weights cannot share equally.
+        InputError: a batch that is too large, or that draws of the weights cannot share equally; too many splits.
     """
     methods = METHODS if args.method == "all" else (args.method,)
     runs = [
@@ -114,14 +129,16 @@ def _run(args, table, method, epochs, seed):
     draws = args.weights_per_step or batch
     if method == "hypernet" and batch % draws:
         raise InputError(f"--weights-per-step {draws} must divide the batch size {batch}")
-    splits = args.splits or (tabular.NUM_SPLITS if table.name in tabular.NAMES else 5)
+    splits, there_are = args.splits or 0, len(table.train_index)
+    if splits > there_are:
+        raise InputError(f"--splits {splits} is more than the {there_are} of {table.name}: lower it")
     return RegressionRun(
         dataset=table.name,
         fingerprint=table.fingerprint(),
         recipe=args.recipe,
         method=method,
         seed=seed,
-        splits=min(splits, len(table.train_index)),
+        splits=splits or min(tabular.NUM_SPLITS if table.name in tabular.NAMES else 5, there_are),
         epochs=epochs,
         hidden_units=args.hidden_units or hidden_units_for(table.name),
         hyper_units=args.hyper_units,
@@ -138,8 +155,6 @@ def measured(job):
     Args:
         job: (RegressionRun, arguments of `tabular.load`, folder of the checkpoints).
     """
-    from common.runs.checkpoints import exclusive
-
     run, source, checkpoints = job
     folder = run.folder(checkpoints)
     with exclusive(folder):

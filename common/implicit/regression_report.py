@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import markdown_table, over_seeds, plus_minus, with_fingerprint
@@ -179,7 +179,7 @@ def corrected_interval(differences, num_train, num_test, level=0.95):
     """
     n = len(differences)
     scale = np.std(differences, ddof=1) * np.sqrt(1 / n + num_test / num_train)
-    return stats.t.interval(level, n - 1, loc=np.mean(differences), scale=max(scale, np.finfo(float).tiny))
+    return scipy.stats.t.interval(level, n - 1, loc=np.mean(differences), scale=max(scale, np.finfo(float).tiny))
 
 
 def regression_differences(rows, summary):
@@ -199,7 +199,7 @@ def regression_differences(rows, summary):
                 continue
             low, high = corrected_interval(difference, hypernet.num_train, hypernet.num_test)
             shared = [hypernet.dataset, hypernet.recipe, hypernet.num_samples, len(difference)]
-            found.append([*shared, difference.mean(), stats.sem(difference), low, high])
+            found.append([*shared, difference.mean(), scipy.stats.sem(difference), low, high])
     names = ["dataset", "recipe", "num_samples", "splits", "mean", "standard_error", "low", "high"]
     return pd.DataFrame(found, columns=names)
 

@@ -4,38 +4,16 @@ A run's folder holds settings.json (its record), progress.json (epoch, seconds, 
 weights) and the newest weights with the optimiser's state, a plain .npz.
 """
 
-import contextlib
 import hashlib
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from common.errors import InputError
-from common.runs.results import commit, make_folder, read_json, write_atomically, write_json, write_settings
-
-
-@contextlib.contextmanager
-def exclusive(folder):
-    """One process at a time trains a run; another one waits here, and then finds it trained.
-
-    Raises:
-        InputError: the folder cannot be made.
-    """
-    make_folder(folder)
-    lock = FileLock(Path(folder) / ".lock")
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        tqdm.write(f"another process trains {folder}: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+from common.runs.storage import commit, make_folder, read_json, write_atomically, write_json, write_settings
 
 
 def resume(folder, record, model):

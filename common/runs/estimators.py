@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from common.errors import InputError
-from common.runs.results import commit, write_atomically
+from common.runs.storage import commit, write_atomically
 
 FORMAT = 1  # of saved files
 ABOUT, WEIGHTS, ARRAYS = "about", "weights/", "fitted/"

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from common.names import is_file_name
-from common.runs.results import write_atomically
+from common.runs.storage import write_atomically
 
 
 def save(figure, path):

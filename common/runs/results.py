@@ -1,25 +1,17 @@
-"""What scripts write: files that are always whole, and CSV tables whose rows are keyed by the run that made them."""
+"""CSV tables whose rows are keyed by the run that made them; the runs' records stand beside them."""
 
-import contextlib
 import csv
-import errno
-import functools
 import gzip
-import hashlib
 import io
-import json
-import os
-import socket
-import subprocess
 import zlib
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock
 
 from common import names
 from common.errors import InputError
 from common.runs import identity
+from common.runs.storage import locked, read_dictionary, write_atomically, write_settings
 
 COMMITS = ["trained_at", "evaluated_at"]  # the code's commit at training and at evaluation
 # Columns that hold text, whatever it looks like: 2024 is an alloy, 0001 a picture, 12e4567890 a commit.
@@ -40,141 +32,6 @@ TEXT = {
 TEXT |= {"binarize", "summary", "generator", "schedule", "architecture", "ood_dataset", "regressor", "likelihood"}
 TEXT |= {"objective", "told"}
 NUMBER_FORMAT = "%.6g"
-CHECKSUM = "sha256"
-_HOST = socket.gethostname().partition(".")[0] or "host"
-
-
-def write_atomically(path, write, elsewhere="choose another --results-dir"):
-    """Call write(temporary path), then rename: the file at `path` is always whole, old or new.
-
-    Args:
-        elsewhere: the remedy where the folder cannot be written.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{_HOST}.{os.getpid()}.{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent)
-        write(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        remedy = "make room, or " * (error.errno == errno.ENOSPC) + elsewhere
-        raise InputError(f"cannot write {path} ({error.strerror or error}): {remedy}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def sweep(folder):
-    """Remove the temporary files that killed processes of this machine left in a folder."""
-    for path in Path(folder).glob(f".{_HOST}.*"):
-        process = path.name.removeprefix(f".{_HOST}.").partition(".")[0]
-        if process.isdecimal() and not _is_alive(int(process)):
-            path.unlink(missing_ok=True)
-
-
-def make_folder(path):
-    """Make a folder and those above it, before a long run that will write there; sweep what killed ones left.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {path} ({error.strerror}): choose another --results-dir") from error
-    sweep(path)
-
-
-@contextlib.contextmanager
-def locked(folder):
-    """Only one process at a time is inside `with locked(folder)`; the lock ends with the process, however it ends.
-
-    Raises:
-        InputError: the folder cannot be made.
-    """
-    make_folder(folder)
-    with FileLock(Path(folder) / ".lock"):
-        yield
-
-
-@functools.cache
-def commit():
-    """Short hash of the code's commit, "-dirty" where a source file differs from it, "unknown" outside git."""
-    top = Path(__file__).resolve().parents[2]
-
-    def git(*arguments):
-        return subprocess.run(["git", "-C", os.fspath(top), *arguments], capture_output=True, text=True)
-
-    try:
-        head = git("rev-parse", "--short=10", "HEAD")
-    except FileNotFoundError:  # no git on this machine
-        return "unknown"
-    if head.returncode:
-        return "unknown"
-    changed = git("status", "--porcelain", "--", "*.py", "requirements.txt").stdout.strip()
-    return head.stdout.strip() + ("-dirty" if changed else "")
-
-
-def write_settings(path, content):
-    """Write a stored record, or {run: stored record}, for people to read, too."""
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content) + "\n"))
-
-
-def write_json(path, content):
-    """Write a dictionary with a checksum, which `read_json` expects."""
-    write_settings(path, content | {CHECKSUM: _checksum(content)})
-
-
-def read_json(path, remedy):
-    """The dictionary that `write_json` wrote.
-
-    Raises:
-        InputError: it cannot be read, or is not as it was written; `remedy` says what to do.
-    """
-    content = _read_dictionary(path, remedy)
-    if content.pop(CHECKSUM, None) != _checksum(content):
-        raise InputError(f"{path} is damaged, or an earlier version wrote it: {remedy}")
-    return content
-
-
-def _checksum(content):
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-def _read_dictionary(path, remedy):
-    try:
-        content = json.loads(Path(path).read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged ({type(error).__name__}): {remedy}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is damaged (it holds no record): {remedy}")
-    return content
-
-
-def stored(path, make):
-    """The dictionary in a JSON file; where there is none yet, make() gives it, and it is written there.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    path = Path(path)
-    if not path.exists():
-        write_json(path, make())
-    return read_json(path, "delete it and run again")
 
 
 def _settings_file(table):
@@ -188,7 +45,7 @@ def read_records(table):
         InputError: the file is damaged, or a record is not the one that its run is named by.
     """
     path, remedy = _settings_file(table), "restore it, or delete it with the tables beside it"
-    records = _read_dictionary(path, remedy) if path.exists() else {}
+    records = read_dictionary(path, remedy) if path.exists() else {}
     for run, record in records.items():
         if not isinstance(record, dict) or identity.digest(record) != run:
             raise InputError(f"{path} is damaged (it holds another record than that of run {run}): {remedy}")

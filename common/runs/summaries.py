@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
+import scipy
 
 from common.names import common_name
 from common.runs.identity import differences
@@ -85,8 +85,8 @@ def bootstrap_interval(values, statistic, level):
     """Bootstrap interval (low, high) of a statistic of values (n,), by percentiles; of one value nothing is known."""
     if len(values) < 2:
         return np.nan, np.nan
-    found = bootstrap((values,), statistic, confidence_level=level, method="percentile", rng=0).confidence_interval
-    return found.low, found.high
+    found = scipy.stats.bootstrap((values,), statistic, confidence_level=level, method="percentile", rng=0)
+    return found.confidence_interval.low, found.confidence_interval.high
 
 
 def plus_minus(mean, spread=np.nan, decimals=1):

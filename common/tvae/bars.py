@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from common.runs.identity import Record
 from common.tvae.training import Recipe, train
@@ -76,7 +76,7 @@ def match(fields, truth):
         units, bars and mean squared errors of the pairs, each (min(H, 8),).
     """
     errors = np.mean((fields[:, None] - truth) ** 2, -1)
-    units, bars = linear_sum_assignment(errors)
+    units, bars = scipy.optimize.linear_sum_assignment(errors)
     return units, bars, errors[units, bars]
 
 

@@ -7,13 +7,13 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 from common.data import pictures
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.identity import Record, label
-from common.runs.results import commit, write_atomically
+from common.runs.storage import commit, write_atomically
 from common.tvae import patches, rivals
 from common.tvae.training import Recipe, train
 
@@ -157,7 +157,8 @@ def fit(run, image, checkpoints):
 
     def start_warm(model):
         coarse, before, there = fit(run.coarse(), image, checkpoints)
-        model.start_from(coarse, cKDTree(there.places).query(patched.places)[1])
+        nearest = scipy.spatial.cKDTree(there.places).query(patched.places)[1]
+        model.start_from(coarse, nearest)
         return before
 
     begin = start_warm if run.warm_stride else None

@@ -3,7 +3,7 @@
 import hashlib
 
 import numpy as np
-from skimage.util import view_as_windows
+import skimage
 
 from common.errors import InputError
 
@@ -38,7 +38,7 @@ def cut(image, size, stride):
     """
     check(image.shape, size, stride)
     rows, columns = corners(image.shape[0], size, stride), corners(image.shape[1], size, stride)
-    windows = view_as_windows(image, (size, size, *image.shape[2:]))
+    windows = skimage.util.view_as_windows(image, (size, size, *image.shape[2:]))
     return windows[np.ix_(rows, columns)].reshape(len(rows) * len(columns), -1)
 
 

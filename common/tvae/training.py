@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from common.errors import InputError
 from common.runs.identity import Record
-from common.runs.results import commit
+from common.runs.storage import commit, exclusive
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def train(run, data, variance, checkpoints, measure=lambda model: {}, mask=None,
     Raises:
         InputError: impossible settings, a damaged checkpoint, a folder that cannot be written, diverged training.
     """
-    from common.runs.checkpoints import Checkpoint, exclusive, resume
+    from common.runs.checkpoints import Checkpoint, resume
 
     recipe = run.recipe
     model = build(recipe, data.shape, run.seed, variance)

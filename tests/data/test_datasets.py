@@ -1,4 +1,4 @@
-"""Readers against hand-made files, good and bad. None of this needs TensorFlow but the last tests."""
+"""Readers against hand-made files, good and bad. None of this needs TensorFlow."""
 
 import gzip
 import struct
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from common.data import datasets, readers
+from common.data import datasets, image_sets
 from common.errors import InputError
 
 
@@ -230,56 +230,13 @@ def test_binarization_is_static_and_keeps_grey_levels(tmp_path):
     assert datasets.load(path, tmp_path, binarize="threshold").x.sum() == 0
 
 
-def test_digits_ship_with_scikit_learn():
-    data = datasets.load("digits", "nowhere")
-    assert data.image_shape == (28, 28, 1) and len(data.x) + len(data.x_validation) + len(data.x_test) == 1797
-    assert np.bincount(data.y_test).min() > 30
-
-
 def test_validation_part_comes_from_the_training_part_alone(tmp_path):
     marks = np.arange(60) / 255.0
     x = np.broadcast_to(marks[:, None, None], (60, 4, 4))
     path = npz(tmp_path, x=x[:40], y=np.arange(40) % 2, x_test=x[40:], y_test=np.arange(20) % 2)
-    raw = readers.read(path, tmp_path)
+    raw = image_sets.read(path, tmp_path)
     x, y, held, _ = datasets.stratified_split(raw.x, raw.y, datasets.VALIDATION_FRACTION)
     assert len(held) == 4 and held.max() < 40 and not set(held[:, 0, 0, 0]) & set(x[:, 0, 0, 0])
     data = datasets.load(path, tmp_path)
     assert [len(data.x), len(data.x_validation), len(data.x_test)] == [36, 4, 20]
     assert data.part("validation")[0] is data.x_validation and data.part("test")[1] is data.y_test
-
-
-def test_area_average_keeps_ink():
-    image = np.full((105, 105), 255, np.uint8)
-    image[40:70, 20:50] = 0
-    small = readers._shrink_to_28(image)
-    assert small.shape == (28, 28) and abs(small.mean() - (255 - image).mean()) < 0.5
-    assert small[14, 9] == 255 and small[0, 0] == 0
-
-
-@pytest.mark.parametrize("name, shape", [("mnist", (28, 28, 1)), ("omniglot", (28, 28, 1))])
-def test_tfds_serves_what_is_not_in_the_folder(tmp_path, monkeypatch, name, shape):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    monkeypatch.setattr(readers, "_online", lambda: True)
-    with tfds.testing.mock_data(num_examples=400):
-        data = readers.read(name, tmp_path)
-    assert data.x.shape[1:] == shape and len(data.x) == len(data.y) > 0
-    assert data.name == ("omniglot_tfds" if name == "omniglot" else name)
-
-
-def test_no_network_says_at_once_which_file_to_put_where(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "_online", lambda: False)
-    with pytest.raises(InputError, match="fashion_mnist is not in .*no network.*train-images-idx3-ubyte.gz.*there"):
-        datasets.load("fashion_mnist", tmp_path)
-
-
-def test_a_failed_download_says_which_file_to_put_where(tmp_path, monkeypatch):
-    tfds = pytest.importorskip("tensorflow_datasets")
-
-    def offline(*args, **kwargs):
-        raise ConnectionError("no route to host\nsecond line")
-
-    monkeypatch.setattr(readers, "_online", lambda: True)
-    monkeypatch.setattr(tfds, "load", offline)
-    with pytest.raises(InputError, match="no route to host.*train-images-idx3-ubyte.gz.*into") as caught:
-        datasets.load("fashion_mnist", tmp_path)
-    assert "\n" not in str(caught.value)

@@ -18,7 +18,8 @@ from common.discovery.search import Hunt
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.vae import VAE
 
-SMALL = dict(image_shape=(8, 8, 1), latent_dim=2, body="matrix_continuous_bernoulli")  # compiled sooner than "conv"
+pytestmark = pytest.mark.usefixtures("uncompiled_searches")
+SMALL = dict(image_shape=(8, 8, 1), latent_dim=2, body="matrix_continuous_bernoulli")  # traced sooner than "conv"
 TARGET = (np.random.default_rng(3).random((8, 8, 1)) < 0.5).astype(float)
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from common.discovery import alloys
-from common.discovery.inverse_map import InverseMap
+from common.discovery import alloy_options, alloys
+from common.discovery.inverse_map import REGRESSORS, InverseMap
 
 
 def test_compositions_of_a_class_that_the_map_has_not_seen():
@@ -22,3 +22,7 @@ def test_compositions_of_a_class_that_the_map_has_not_seen():
     plain, trace = diagrams[[label]].copy(), diagrams[[label]].copy()
     plain[:, unseen], trace[:, unseen] = 0, 0.005
     np.testing.assert_allclose(inverse(trace), inverse(plain), atol=0.5)
+
+
+def test_the_options_know_every_regressor():
+    assert alloy_options.REGRESSORS == tuple(REGRESSORS)

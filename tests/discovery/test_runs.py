@@ -13,7 +13,7 @@ from test_records import Training, discovery
 from common.discovery import digits, runs
 from common.discovery.records import SearchSettings
 from common.discovery.search import Hunt
-from common.runs import results
+from common.runs import storage
 
 IMAGE = (np.arange(16).reshape(4, 4, 1) % 3 > 0).astype(float)
 
@@ -95,7 +95,7 @@ def test_two_workers_find_what_one_finds(tmp_path):
 def test_what_was_found_is_not_searched_for_again(tmp_path):
     (job,) = jobs(tmp_path, [3])
     first = discover(job)[1]
-    stored = results.read_json(job.folder / f"found-{job.record.digest}.json", "")
+    stored = storage.read_json(job.folder / f"found-{job.record.digest}.json", "")
     assert stored == first and json.loads((job.folder / "settings.json").read_text()) == job.record.stored()
     again = dataclasses.replace(job, train=None, load=None)
     assert discover(again)[1] == first

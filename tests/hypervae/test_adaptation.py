@@ -1,12 +1,13 @@
 """A new task: fitted u never codes its images worse than q(u)'s mean; tuning begins with the VAE that it is given."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypervae.toy import bars
+from hypervae.toy import BODIES, SmallBody, bars
 
 from common.hypervae import density
-from common.hypervae.adaptation import JUDGED_BY, TOGETHER, UFitter, repeated, tuner_of
+from common.hypervae.adaptation import FIT_RATE, JUDGED_BY, TOGETHER, UFitter, repeated, tuner_of
 from common.hypervae.hypervae import HyperVAE
 
 pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
@@ -19,23 +20,34 @@ def code_length(model, u, images, seed=5):
     return tf.reduce_sum(lengths.reconstruction + lengths.kl_z, 1) + 0.5 * tf.reduce_sum(u**2, 1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
-    return HyperVAE(summary="mean", hyper_latent_dim=3, **SMALL)
+    """No test changes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BODIES, "conv", SmallBody)
+        keras.utils.set_random_seed(0)
+        return HyperVAE(summary="mean", hyper_latent_dim=3, **SMALL)
 
 
-def test_fitted_u_codes_its_images_shorter(model):
+@pytest.fixture(scope="module")
+def fit(model):
+    """With the rate that users have; traced once for each number of tasks."""
+    return UFitter(model, compiled=False)
+
+
+def test_fitted_u_codes_its_images_shorter(model, fit):
     x = tf.constant(TASKS)
     start = model.infer_u(x).mean()
-    fitted = UFitter(model)(TASKS, steps=60)
+    fitted = fit(TASKS, steps=60)
     assert (code_length(model, fitted, x) < code_length(model, start, x)).numpy().all()
 
 
-@pytest.mark.parametrize("steps, rate", [(1, 0.1), (3, 100.0), (5, 1.0)])
-def test_fitted_u_is_never_worse_by_the_draws_that_judge(model, steps, rate):
+@pytest.mark.parametrize("steps, rate", [(1, FIT_RATE), (3, 100.0), (5, 1.0)])
+def test_fitted_u_is_never_worse_by_the_draws_that_judge(model, fit, steps, rate):
     """A rate that throws u far away: then q(u)'s mean is what comes back."""
     x, start = tf.constant(TASKS), model.infer_u(tf.constant(TASKS)).mean()
-    fitted = UFitter(model, rate)(TASKS, 3, steps)
+    fitter = fit if rate == FIT_RATE else UFitter(model, rate, compiled=False)
+    fitted = fitter(TASKS, 3, steps)
     judge = tf.random.fold_in(tf.constant([3, 1]), steps)
 
     def judged(u):
@@ -48,8 +60,7 @@ def test_fitted_u_is_never_worse_by_the_draws_that_judge(model, steps, rate):
         np.testing.assert_array_equal(fitted, start)
 
 
-def test_tasks_are_fitted_each_on_its_own(model):
-    fit = UFitter(model)
+def test_tasks_are_fitted_each_on_its_own(model, fit):
     together, alone = fit(TASKS, steps=10), fit(TASKS[:1], steps=10)
     # Their draws of z differ with the shape; their ends do so little.
     assert np.abs(together[0] - alone[0]).max() < 0.5 * np.abs(together - model.infer_u(TASKS).mean()).max() + 0.2

@@ -1,10 +1,14 @@
 """What users run is compiled by XLA; the other tests run the same programs as plain graphs."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import plain_programs
 from hypervae.toy import bars, hypervae, settings
 
+from common.discovery.families import Family
 from common.hypervae import density, outliers, training
 from common.hypervae.density import code_length
 
@@ -31,6 +35,21 @@ def test_per_image_weights_equal_a_loop_over_images():
         np.testing.assert_allclose(row["kl_u"], 0.5 * np.sum(std**2 + mean**2 - 1 - 2 * np.log(std)), rtol=1e-4)
         np.testing.assert_allclose(row["norm_u"], np.linalg.norm(mean), rtol=1e-4)
         np.testing.assert_allclose(row["code_u9"], mean[9], rtol=1e-3, atol=1e-5)
+
+
+def test_a_familys_programs_are_those_that_searches_are_tested_with():
+    model = hypervae()
+    family, target = Family(model), X[0].astype(float)
+    u, z = (np.random.default_rng(i).standard_normal((3, n)).astype(np.float32) for i, n in enumerate((10, 3)))
+    plain = {name: functools.partial(program.python_function, family) for name, program in plain_programs().items()}
+    np.testing.assert_allclose(family.decode(u, z), plain["_decode"](u, z), rtol=1e-4)
+    x = tf.cast(X[0][None, None], tf.float32)
+    np.testing.assert_allclose(family.encode(u[0], target), plain["_encode"](u[:1], x)[0], rtol=1e-3, atol=1e-5)
+    place = (u[0], z[0], tf.cast(target, tf.float32), tf.ones(target.shape))
+    compiled, expected = (run(*place) for run in (family._distance_and_gradient, plain["_distance_and_gradient"]))
+    np.testing.assert_allclose(compiled[0], expected[0], rtol=1e-4)
+    for ours, theirs in zip(compiled[1], expected[1]):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-6)
 
 
 def test_trainings_and_measures_are_compiled(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import pytest
 from hypervae.toy import bars, settings
 
 from common.hypervae import figures, training
-from common.hypervae.mixtures import HEADLINE
 from common.runs.figures import grey
 
 pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
@@ -61,25 +60,3 @@ def test_farthest_pairs_are_disjoint_and_farthest_first():
     codes = np.array([[0.0], [10.0], [1.0], [8.0], [4.0]])
     assert figures.farthest_pairs(codes, 3) == [(0, 1), (2, 3)]
     assert figures.farthest_pairs(codes, 1) == [(0, 1)]
-
-
-def scores(shift):
-    rng = np.random.default_rng(0)
-    return {"normal": rng.normal(size=90).tolist(), "outlier": rng.normal(shift, 1, 30).tolist()}
-
-
-@pytest.mark.parametrize("models", [("vae", "metavae", "hypervae"), ("metavae",), ("hypervae",)])
-def test_figures_of_scores(tmp_path, models):
-    """MetaVAE has no density of states; a run may have one model only."""
-    by_model = {model: {"description_length": scores(1), "kl": scores(0)} for model in models}
-    for model in set(models) - {"metavae"}:
-        by_model[model][HEADLINE] = scores(2)
-    by_model |= {"pca": {"score": scores(1.5)}, "compressor": {"png": scores(0.1), "zlib": scores(3)}}
-    assert figures._best_baseline(by_model)[0] == "zlib"
-    figures.roc_curves(by_model, "title", tmp_path / "roc.png")
-    figures.score_histograms(by_model, "title", tmp_path / "histograms.png")
-    images = {"normal": np.ones((90, 8, 8, 1)), "outlier": np.zeros((5, 8, 8, 1))}
-    figures.extremes(
-        images, {"normal": scores(1)["normal"], "outlier": [1, 2, 3, 4, 5]}, "title", "mnist", tmp_path / "x.png"
-    )
-    assert all(map(is_png, tmp_path.iterdir())) and len(list(tmp_path.iterdir())) == 3

@@ -1,20 +1,14 @@
 """Exact resume of any Keras model, and what damaged or foreign state says."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from common.errors import InputError
-from common.runs import results
-from common.runs.checkpoints import Checkpoint, exclusive, resume
+from common.runs import storage
+from common.runs.checkpoints import Checkpoint, resume
 from common.runs.identity import Record
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
@@ -91,7 +85,7 @@ def test_a_run_resumed_by_another_commit_names_both(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, stop_after=3)
     path = tmp_path / "progress.json"
-    results.write_json(path, results.read_json(path, "") | {"trained_at": "0123456789"})
+    storage.write_json(path, storage.read_json(path, "") | {"trained_at": "0123456789"})
     assert train(tmp_path)[1]["trained_at"].startswith("0123456789+")
 
 
@@ -99,24 +93,3 @@ def test_a_loss_that_is_not_finite_ends_with_the_remedy(tmp_path):
     callback = Checkpoint(tmp_path, {"epoch": 0, "seconds": 0.0, "rows": []}, 3, 1, None, "loss", "lower the rate")
     with pytest.raises(InputError, match="diverged in epoch 1: lower the rate"):
         callback.on_epoch_end(0, {"loss": float("nan")})
-
-
-def test_a_second_process_waits_and_a_killed_one_blocks_nobody(tmp_path):
-    code = f"import sys, time; sys.path.insert(0, {str(ROOT)!r}); from common.runs.checkpoints import exclusive\n"
-    code += f"with exclusive({str(tmp_path)!r}):\n    print('inside', flush=True)\n    time.sleep(600)"
-    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert first.stdout.readline() == "inside\n"
-    started = time.monotonic()
-    os.kill(first.pid, signal.SIGSTOP)
-    waiter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    said = ""
-    while "waiting for it" not in said and time.monotonic() - started < 60:
-        said += waiter.stdout.readline()
-        assert said != "inside\n"
-    os.kill(first.pid, signal.SIGKILL)
-    assert waiter.stdout.readline() == "inside\n"
-    waiter.kill()
-    first.wait()
-    waiter.wait()
-    with exclusive(tmp_path):
-        pass

@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import InputError
 from common.runs.jobs import run_jobs
-from common.runs.results import stored
+from common.runs.storage import stored
 
 
 def work(item):

@@ -1,7 +1,6 @@
-"""Tables: rows are keyed by their run, nothing is lost, doubled or half-written, whoever writes at the same time."""
+"""Tables: rows are keyed by their run, nothing is lost or doubled, whoever writes at the same time."""
 
 import gzip
-import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import InputError
-from common.runs import results
+from common.runs import results, storage
 from common.runs.identity import Record, label
 
 
@@ -99,7 +98,7 @@ def test_a_packed_table_alone_keeps_its_rows(tmp_path, monkeypatch):
     (tmp_path / "t.csv.gz").write_bytes(first)
     put(path, [row(part="a")], packed=True)
     assert (tmp_path / "t.csv.gz").read_bytes() == first  # equal rows, equal bytes
-    monkeypatch.setattr(results, "_HOST", "elsewhere")  # wherever they were written
+    monkeypatch.setattr(storage, "_HOST", "elsewhere")  # wherever they were written
     put(path, [row(part="a")], packed=True)
     assert (tmp_path / "t.csv.gz").read_bytes() == first
 
@@ -145,29 +144,3 @@ def test_a_row_without_a_record_is_named(tmp_path):
     (tmp_path / "settings.json").write_text("{}")
     with pytest.raises(InputError, match=f"lacks run {RUN.digest}"):
         results.read_rows(tmp_path / "t.csv")
-
-
-def test_what_fails_leaves_the_old_file_and_no_other(tmp_path):
-    results.write_json(tmp_path / "r.json", {"a": 1})
-
-    def fail(temporary):
-        temporary.write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        results.write_atomically(tmp_path / "r.json", fail)
-    assert results.stored(tmp_path / "r.json", lambda: {"a": 2}) == {"a": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
-
-
-def test_what_a_killed_process_left_is_swept_at_the_next_start(tmp_path):
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    code += "import os, signal; from common.runs import results\n"
-    code += f"path = {str(tmp_path / 'a.json')!r}\n"
-    code += "results.write_atomically(path, lambda t: (t.write_text('half'), os.kill(os.getpid(), signal.SIGKILL)))"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
-    assert len(list(tmp_path.iterdir())) == 1
-    mine = tmp_path / f".{results._HOST}.{os.getpid()}.b.json"  # one that is being written now
-    mine.touch()
-    put(tmp_path / "t.csv", [row()])
-    assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "settings.json", ".lock", mine.name}

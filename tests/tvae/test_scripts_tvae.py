@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, assert_refused, run
+from conftest import ROOT, assert_refused
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
@@ -31,10 +31,10 @@ def start(*options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
-def test_two_processes_do_a_run_once(photo):
+def test_two_processes_do_a_run_once(photo, call):
     results, other = photo.parent / "whole", photo.parent / "two"
     options = ["--image", photo, "--epochs", 12, *QUICK]
-    done = run("08_denoise.py", *options, "--results-dir", results)
+    done = call("08_denoise.py", *options, "--results-dir", results)
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(results / "08_denoise" / "psnr.csv")
     assert list(table.columns) == ["run", *denoising.COLUMNS, "trained_at", "evaluated_at"]
@@ -54,9 +54,9 @@ def test_two_processes_do_a_run_once(photo):
     pd.testing.assert_frame_equal(again[numbers], table[numbers])
 
 
-def test_seeds_of_the_bars_test_side_by_side(tmp_path):
+def test_seeds_of_the_bars_test_side_by_side(tmp_path, call):
     options = ["--task", "bars", "--epochs", 4, "--states", 16, "--seeds", 0, 1, 0, "--jobs", 2]
-    done = run("08_denoise.py", *options, "--results-dir", tmp_path)
+    done = call("08_denoise.py", *options, "--results-dir", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(tmp_path / "08_denoise" / "bars.csv")
     assert list(table["seed"]) == [0, 1] and table["run"].nunique() == 2
@@ -77,9 +77,10 @@ def test_seeds_of_the_bars_test_side_by_side(tmp_path):
         (["--inpaint", 1], "lower --inpaint"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path, options, message):
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, call, options, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "text.png").write_text("hello")
     Image.fromarray(np.full((1, 1), 90, np.uint8)).save(tmp_path / "pixel.png")
-    done = run("08_denoise.py", "--results-dir", tmp_path / "results", *options, cwd=tmp_path)
+    done = call("08_denoise.py", "--results-dir", tmp_path / "results", *options)
     assert_refused(done, message)
     assert not (tmp_path / "results").exists()

@@ -1,0 +1,124 @@
+"""Figures of outlier scores."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.colors import TwoSlopeNorm
+from sklearn.metrics import auc, roc_curve
+
+from common.hypervae.figures import COLOURS
+from common.hypervae.mixtures import HEADLINE
+from common.hypervae.options import NAMES
+from common.runs.figures import grey, grid, save
+
+SCORES = {"description_length": "description length (the paper's)", HEADLINE: HEADLINE.replace("_", " ")}
+
+
+def _best_baseline(by_model):
+    """(name, {"normal", "outlier"}) of the baseline with the largest AUC; None where there is none."""
+    found = [
+        (score if model == "compressor" else model, by_part)
+        for model, by_score in by_model.items()
+        if model not in NAMES
+        for score, by_part in by_score.items()
+    ]
+    return max(found, key=lambda pair: auc(*_roc(pair[1])[:2]), default=None)
+
+
+def _roc(by_part):
+    label = np.concatenate([np.zeros(len(by_part["normal"])), np.ones(len(by_part["outlier"]))])
+    return roc_curve(label, np.concatenate([by_part["normal"], by_part["outlier"]]))
+
+
+def roc_curves(by_model, title, path):
+    """ROC curves of the paper's score and of the rule that leads, and of the best baseline.
+
+    Args:
+        by_model: {model: {score: {"normal": scores, "outlier": scores}}}.
+    """
+    curves = [
+        (f"{NAMES[model]}, {name}", by_model[model][score], COLOURS[model], style)
+        for (score, name), style in zip(SCORES.items(), ("--", "-"))
+        for model in NAMES
+        if score in by_model.get(model, {})
+    ]
+    best = _best_baseline(by_model)
+    if best:
+        curves.append((f"best baseline: {best[0].replace('_', ' ')}", best[1], "black", ":"))
+    figure, axis = plt.subplots(figsize=(8.6, 4.6), layout="constrained")
+    for name, by_part, colour, style in curves:
+        fpr, tpr, _ = _roc(by_part)
+        axis.plot(100 * fpr, 100 * tpr, style, color=colour, lw=1.5, label=f"{name}: {100 * auc(fpr, tpr):.1f}")
+    axis.plot([0, 100], [0, 100], color="grey", lw=0.6)
+    axis.set(xlabel="normal images called outliers, %", ylabel="outliers found, %", box_aspect=1)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), title="AUC, %")
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def score_histograms(by_model, title, path):
+    """Histograms of normal and outlying scores: a row for the paper's score and one for the rule that leads."""
+    models = [model for model in NAMES if model in by_model]
+    figure, axes = plt.subplots(
+        len(SCORES), len(models), figsize=(3.6 * len(models), 5.6), squeeze=False, layout="constrained"
+    )
+    for row, (score, score_name) in zip(axes, SCORES.items()):
+        for axis, model in zip(row, models):
+            by_part = by_model[model].get(score)
+            if by_part is None:  # MetaVAE has no density of states
+                axis.axis("off")
+                continue
+            bins = np.linspace(
+                *np.quantile(np.concatenate([by_part["normal"], by_part["outlier"]]), [0.002, 0.998]), 60
+            )
+            for part, colour in (("normal", "tab:blue"), ("outlier", "tab:red")):
+                axis.hist(by_part[part], bins, density=True, alpha=0.5, color=colour, label=part)
+            axis.set_title(f"{NAMES[model]}: {score_name}", fontsize=8)
+            axis.set_xlabel("score, nats per image", fontsize=8)
+            axis.tick_params(labelsize=7)
+        row[0].set_ylabel("share of images per nat", fontsize=8)
+    axes[0, 0].legend(fontsize=8)
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def extremes(images, by_part, title, name, path, number=20):
+    """The normal images with the largest scores above the outliers with the smallest: where a score errs.
+
+    Args:
+        images, by_part: {"normal", "outlier"}, images (N, H, W, 1) and their scores (N,).
+        name: of the normal set.
+    """
+    most = np.argsort(by_part["normal"])[::-1][:number]
+    least = np.argsort(by_part["outlier"])[:number]
+    rows = [images["normal"][most], images["outlier"][least]]
+    columns = min(len(row) for row in rows)
+    grid(
+        [row[:columns] for row in rows], path, title, grey(name), ["most outlying\nnormals", "least outlying\noutliers"]
+    )
+
+
+def ranked(images, maps, titles, anchor, most, title, name, path, columns=8):
+    """Images in the given order, each above a map of what its pixels cost; one colour means one cost on all of them.
+
+    Args:
+        images: (N, H, W, 1); maps: nats a pixel (N, H, W); titles: of the images.
+        anchor: nats a pixel where colours turn: no pixel of `most` normal images is dearer; name: of the normal set.
+    """
+    columns = min(columns, len(images))
+    lines = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        2 * lines, columns, figsize=(1.25 * columns + 1.2, 2.7 * lines + 0.8), squeeze=False, layout="constrained"
+    )
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    norm = TwoSlopeNorm(anchor, 0, max(2 * anchor, maps.max()))
+    for i, (image, costs, text) in enumerate(zip(images, maps, titles)):
+        above, below = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
+        above.imshow(image[..., 0], cmap=grey(name), vmin=0, vmax=1)
+        above.set_title(text, fontsize=7)
+        shown = below.imshow(costs, cmap="RdBu_r", norm=norm)
+    bar = figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02)
+    bar.set_label(f"nats a pixel (red: dearer than any pixel of {most})", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    save(figure, path)

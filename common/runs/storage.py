@@ -1,0 +1,177 @@
+"""Files that are always whole, old or new; locks; and which version of the code writes."""
+
+import contextlib
+import errno
+import functools
+import hashlib
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from common.errors import InputError
+
+CHECKSUM = "sha256"
+_HOST = socket.gethostname().partition(".")[0] or "host"
+
+
+def write_atomically(path, write, elsewhere="choose another --results-dir"):
+    """Call write(temporary path), then rename: the file at `path` is always whole, old or new.
+
+    Args:
+        elsewhere: the remedy where the folder cannot be written.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{_HOST}.{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        remedy = "make room, or " * (error.errno == errno.ENOSPC) + elsewhere
+        raise InputError(f"cannot write {path} ({error.strerror or error}): {remedy}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def sweep(folder):
+    """Remove the temporary files that killed processes of this machine left in a folder."""
+    for path in Path(folder).glob(f".{_HOST}.*"):
+        process = path.name.removeprefix(f".{_HOST}.").partition(".")[0]
+        if process.isdecimal() and not _is_alive(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def make_folder(path):
+    """Make a folder and those above it, before a long run that will write there; sweep what killed ones left.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {path} ({error.strerror}): choose another --results-dir") from error
+    sweep(path)
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Only one process at a time is inside `with locked(folder)`; the lock ends with the process, however it ends.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    make_folder(folder)
+    with FileLock(Path(folder) / ".lock"):
+        yield
+
+
+@contextlib.contextmanager
+def exclusive(folder):
+    """One process at a time trains a run; another one waits here, and then finds it trained.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    make_folder(folder)
+    lock = FileLock(Path(folder) / ".lock")
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        tqdm.write(f"another process trains {folder}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@functools.cache
+def commit():
+    """Short hash of the code's commit, "-dirty" where a source file differs from it, "unknown" outside git."""
+    top = Path(__file__).resolve().parents[2]
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", os.fspath(top), *arguments], capture_output=True, text=True)
+
+    try:
+        head = git("rev-parse", "--short=10", "HEAD")
+    except FileNotFoundError:  # no git on this machine
+        return "unknown"
+    if head.returncode:
+        return "unknown"
+    changed = git("status", "--porcelain", "--", "*.py", "requirements.txt").stdout.strip()
+    return head.stdout.strip() + ("-dirty" if changed else "")
+
+
+def write_settings(path, content):
+    """Write a stored record, or {run: stored record}, for people to read, too."""
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content) + "\n"))
+
+
+def write_json(path, content):
+    """Write a dictionary with a checksum, which `read_json` expects."""
+    write_settings(path, content | {CHECKSUM: _checksum(content)})
+
+
+def read_json(path, remedy):
+    """The dictionary that `write_json` wrote.
+
+    Raises:
+        InputError: it cannot be read, or is not as it was written; `remedy` says what to do.
+    """
+    content = read_dictionary(path, remedy)
+    if content.pop(CHECKSUM, None) != _checksum(content):
+        raise InputError(f"{path} is damaged, or an earlier version wrote it: {remedy}")
+    return content
+
+
+def _checksum(content):
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def read_dictionary(path, remedy):
+    """The dictionary in a JSON file.
+
+    Raises:
+        InputError: it cannot be read, or is none; `remedy` says what to do.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({type(error).__name__}): {remedy}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is damaged (it holds no record): {remedy}")
+    return content
+
+
+def stored(path, make):
+    """The dictionary in a JSON file; where there is none yet, make() gives it, and it is written there.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        write_json(path, make())
+    return read_json(path, "delete it and run again")

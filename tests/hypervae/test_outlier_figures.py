@@ -1,0 +1,30 @@
+"""Figures of scores are written, whatever models there are: not what they look like."""
+
+import numpy as np
+import pytest
+
+from common.hypervae import outlier_figures
+from common.hypervae.mixtures import HEADLINE
+
+
+def scores(shift):
+    rng = np.random.default_rng(0)
+    return {"normal": rng.normal(size=90).tolist(), "outlier": rng.normal(shift, 1, 30).tolist()}
+
+
+@pytest.mark.parametrize("models", [("vae", "metavae", "hypervae"), ("metavae",), ("hypervae",)])
+def test_figures_of_scores(tmp_path, models):
+    """MetaVAE has no density of states; a run may have one model only."""
+    by_model = {model: {"description_length": scores(1), "kl": scores(0)} for model in models}
+    for model in set(models) - {"metavae"}:
+        by_model[model][HEADLINE] = scores(2)
+    by_model |= {"pca": {"score": scores(1.5)}, "compressor": {"png": scores(0.1), "zlib": scores(3)}}
+    assert outlier_figures._best_baseline(by_model)[0] == "zlib"
+    outlier_figures.roc_curves(by_model, "title", tmp_path / "roc.png")
+    outlier_figures.score_histograms(by_model, "title", tmp_path / "histograms.png")
+    images = {"normal": np.ones((90, 8, 8, 1)), "outlier": np.zeros((5, 8, 8, 1))}
+    outlier_figures.extremes(
+        images, {"normal": scores(1)["normal"], "outlier": [1, 2, 3, 4, 5]}, "title", "mnist", tmp_path / "x.png"
+    )
+    drawn = {path.name for path in tmp_path.iterdir() if path.read_bytes()[:4] == b"\x89PNG"}
+    assert drawn == {"roc.png", "histograms.png", "x.png"}

@@ -1,0 +1,59 @@
+"""Files: whole, old or new, whatever happens to the process that writes them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+from common.runs import storage
+
+
+def test_what_fails_leaves_the_old_file_and_no_other(tmp_path):
+    storage.write_json(tmp_path / "r.json", {"a": 1})
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_atomically(tmp_path / "r.json", fail)
+    assert storage.stored(tmp_path / "r.json", lambda: {"a": 2}) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_what_a_killed_process_left_is_swept_at_the_next_start(tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    code += "import os, signal; from common.runs import storage\n"
+    code += f"path = {str(tmp_path / 'a.json')!r}\n"
+    code += "storage.write_atomically(path, lambda t: (t.write_text('half'), os.kill(os.getpid(), signal.SIGKILL)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    mine = tmp_path / f".{storage._HOST}.{os.getpid()}.b.json"  # one that is being written now
+    mine.touch()
+    storage.write_json(tmp_path / "c.json", {"a": 1})
+    assert {path.name for path in tmp_path.iterdir()} == {"c.json", mine.name}
+
+
+def test_a_second_process_waits_and_a_killed_one_blocks_nobody(tmp_path):
+    code = f"import sys, time; sys.path.insert(0, {str(ROOT)!r}); from common.runs.storage import exclusive\n"
+    code += f"with exclusive({str(tmp_path)!r}):\n    print('inside', flush=True)\n    time.sleep(600)"
+    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "inside\n"
+    started = time.monotonic()
+    os.kill(first.pid, signal.SIGSTOP)
+    waiter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while "waiting for it" not in said and time.monotonic() - started < 60:
+        said += waiter.stdout.readline()
+        assert said != "inside\n"
+    os.kill(first.pid, signal.SIGKILL)
+    assert waiter.stdout.readline() == "inside\n"
+    waiter.kill()
+    first.wait()
+    waiter.wait()
+    with storage.exclusive(tmp_path):
+        pass
