@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.names import is_file_name
+from common.runs import results
 
 FOLDER = Path(__file__).parent
 TASK_IMAGES = 1_000  # of each class, at most: q(u|D) is of so many of its training images
@@ -22,22 +23,23 @@ MEAN_IMAGES = 1_000  # validation images whose theta is averaged, as in 01's fig
 INK = 0.01  # share of the training images' ink that lies beyond each side of the frame in which to draw
 
 
-def html(model, plain, data, about, precision=np.float16):
+def html(hyper, plain, data, precision=np.float16):
     """The page of a trained HyperVAE, as text.
 
     Args:
-        model: the HyperVAE, with the body "conv"; plain: a VAE of the same body, trained on the same data.
+        hyper: the Run of the HyperVAE, whose body is "conv", or what else has model, settings and trained_at.
+        plain: the same of a VAE of the same body, trained on the same data, to compare code lengths with.
         data: the Dataset, whose classes are the tasks of the map.
-        about: what the page says of its making, {term: text}.
         precision: of the weights, float16 or float32.
     """
-    arrays = weights_of(model, plain, data)
+    arrays = weights_of(hyper.model, plain.model, data)
     contents = {
-        "model": config_of(model, arrays, precision),
-        "map": map_of(*tasks_of(model, data)),
-        "data": {"name": data.name, "tasks": task_names(data), "frame": frame_of(data.x), "ink": not is_file_name(data.name)},
-        "about": about,
+        "model": config_of(hyper.model, arrays, precision),
+        "map": map_of(*tasks_of(hyper.model, data)),
+        "data": {"name": data.name, "tasks": task_names(data), "frame": frame_of(data.x)},
+        "about": words_about(hyper, plain, data, np.dtype(precision)),
     }
+    contents["data"]["ink"] = not is_file_name(data.name)  # ink on paper; a user's pictures are shown as they are
     styles, *scripts = ((FOLDER / name).read_text() for name in ("page.css", "explorer.js", "page.js"))
     parts = {
         "policy": _policy(styles, scripts),
@@ -49,6 +51,25 @@ def html(model, plain, data, about, precision=np.float16):
         "weights": packed(arrays.values(), precision),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], (FOLDER / "page.html").read_text())
+
+
+def words_about(hyper, plain, data, precision):
+    """{term: text}: what the page says of its making."""
+    settings = hyper.settings
+    counts = [f"{run.model.count_params():,}" for run in (hyper, plain)]
+    summary = {"draw": "one of them", "mean": "the mean of what it finds in each", "set": "them as a set"}
+    size = f"{settings.iterations:,} steps of {settings.batch_size} images, recipe {settings.recipe}, seed {settings.seed}"
+    commits = ", ".join(dict.fromkeys(run.trained_at for run in (hyper, plain)))
+    return {
+        "Data": f"{data.name}: {len(data.x):,} training images in {data.num_classes} tasks, binarized ({settings.binarize})",
+        "Models": f"HyperVAE ({counts[0]} parameters) and plain VAE ({counts[1]}), each {size}",
+        "Told": f"of a task HyperVAE sees images, and takes {summary[settings.summary]}; the plain VAE sees no task",
+        "Ellipses": f"q(u|D) of at most {TASK_IMAGES:,} training images of each task, two standard deviations",
+        "Mean theta": f"made from the mean of H over at most {MEAN_IMAGES:,} validation images, each a task of its own",
+        "Weights": f"rounded to {precision.name}",
+        "Runs": f"HyperVAE {settings.digest}, VAE {plain.settings.digest}; trained at commit {commits}",
+        "Page": f"made at commit {results.commit()} by 11_explore.py",
+    }
 
 
 def _policy(styles, scripts):
@@ -162,9 +183,11 @@ def task_names(data):
 def frame_of(images):
     """[top, left, bottom, right] in pixels of the box that holds nearly all ink of images (N, H, W, 1)."""
     ink = images[..., 0].mean(0, dtype=np.float64)
+    if not ink.any():
+        return [0, 0, *ink.shape]
 
     def ends(along):
-        total = np.cumsum(along) / max(along.sum(), np.finfo(float).tiny)
+        total = np.cumsum(along) / along.sum()
         return int(np.searchsorted(total, INK)), int(min(np.searchsorted(total, 1 - INK) + 1, len(along)))
 
     (top, bottom), (left, right) = ends(ink.sum(1)), ends(ink.sum(0))
