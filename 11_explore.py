@@ -41,7 +41,9 @@ def write_page(args, data, hyper, plain, folder):
 
     text = page.html(hyper, plain, data)
     path = folder / "explorer.html"
-    results.write_settings(folder / "settings.json", {run.settings.digest: run.settings.stored() for run in (hyper, plain)})
+    results.write_settings(
+        folder / "settings.json", {run.settings.digest: run.settings.stored() for run in (hyper, plain)}
+    )
     results.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     size = len(text.encode())
     print(f"{path}: {size / 1e6:.1f} MB", flush=True)

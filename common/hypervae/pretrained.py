@@ -106,7 +106,7 @@ class PackedRun(NamedTuple):
 
 
 def packed_run(settings, folder=FOLDER):
-    """The PackedRun of a training with exactly these Settings, on the same pixels; None where it did not come with us."""
+    """The PackedRun of a training with exactly these Settings, on the same pixels; None where there is none."""
     if not _path(folder, settings.dataset, settings.model).exists():
         return None
     card = model_card(settings.dataset, settings.model, folder)

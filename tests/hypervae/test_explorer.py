@@ -1,4 +1,4 @@
-"""The page of 11_explore.py: its JavaScript computes what the Keras models compute, and it works in a browser, from disk."""
+"""The page of 11_explore.py: its JavaScript computes what Keras does, and it works in a browser, from disk."""
 
 import base64
 import dataclasses
@@ -27,7 +27,11 @@ from common.hypervae.vae import VAE
 COMMITTED = ROOT / "results" / "11_explore" / "mnist" / "explorer.html"
 LARGEST = 5_000_000
 WIDTHS = {"desktop": (1280, 900), "phone": (360, 740)}
-NASTY = ("<img src=x onerror=document.hacked=1>", "</script><script>document.hacked=1</script>", "&lt;b&gt; {{weights}}")
+NASTY = (
+    "<img src=x onerror=document.hacked=1>",
+    "</script><script>document.hacked=1</script>",
+    "&lt;b&gt; {{weights}}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,9 @@ def moved(model):
 def untrained(image_shape=(8, 8, 1), **options):
     """A HyperVAE and a VAE."""
     common = dict(image_shape=image_shape, latent_dim=3, hidden=12)
-    return moved(HyperVAE(hyper_latent_dim=4, hyper_hidden=9, hyper_matrix=5, **common, **options)), moved(VAE(**common))
+    return moved(HyperVAE(hyper_latent_dim=4, hyper_hidden=9, hyper_matrix=5, **common, **options)), moved(
+        VAE(**common)
+    )
 
 
 def noise_images(image_shape, number=60):
@@ -194,9 +200,13 @@ class Visitor:
 
     def __init__(self, chromium, path, width, scheme="light"):
         size = dict(zip(("width", "height"), WIDTHS[width]))
-        self.context = chromium.new_context(viewport=size, color_scheme=scheme, has_touch=width == "phone", offline=True)
+        self.context = chromium.new_context(
+            viewport=size, color_scheme=scheme, has_touch=width == "phone", offline=True
+        )
         self.troubles, self.path = [], path
-        self.context.on("request", lambda request: self.note(request.url, request.url.startswith(("blob:", path.as_uri()))))
+        self.context.on(
+            "request", lambda request: self.note(request.url, request.url.startswith(("blob:", path.as_uri())))
+        )
         self.context.on("console", lambda message: self.note(message.text, message.type not in ("error", "warning")))
         self.context.on("weberror", lambda error: self.note(str(error.error), False))
         self.tab = browser.open_page(self.context, path)
@@ -258,7 +268,11 @@ def visit(visitor):
 
     visitor.draw_a_seven()
     first = tab.locator("#lengths tbody tr").all_inner_texts()
-    assert len(first) == 3 and all(re.search(r"\d+\.\d", row) for row in first) and "image" in tab.locator("#verdict").inner_text()
+    assert (
+        len(first) == 3
+        and all(re.search(r"\d+\.\d", row) for row in first)
+        and "image" in tab.locator("#verdict").inner_text()
+    )
     tab.locator("#slots button").nth(1).click()
     visitor.changes("#reconstructions", visitor.draw_a_seven)
     assert "2 images share" in tab.locator("#verdict").inner_text()
@@ -287,8 +301,10 @@ def test_a_visit_to_the_committed_page(chromium, width):
 def test_the_committed_page_is_of_this_code():
     text = COMMITTED.read_text(encoding="utf-8")
     assert COMMITTED.stat().st_size < LARGEST
-    for name in ("explorer.js", "page.js", "page.css"):
-        assert (page.FOLDER / name).read_text() in text, f"{name} is newer: python 11_explore.py --dataset mnist --screenshot"
+    for name in ("explorer.js", *page.SCRIPTS, "page.css"):
+        assert (page.FOLDER / name).read_text() in text, (
+            f"{name} is newer: python 11_explore.py --dataset mnist --screenshot"
+        )
     assert model_card("mnist")["trained_at"] in text
 
 
@@ -325,9 +341,21 @@ def test_names_are_text_and_nothing_can_be_sent(chromium, small_page):
     assert not visitor.troubles
     # The policy forbids even what would need no network.
     assert tab.evaluate("fetch('data:,x').then(() => 'sent', () => 'refused')") == "refused"
-    assert tab.evaluate("new Promise(done => { const i = new Image(); i.onload = () => done('sent'); "
-                        "i.onerror = () => done('refused'); i.src = 'data:image/gif;base64,R0lGODlhAQABAAAAACw='; })") == "refused"
+    assert (
+        tab.evaluate(
+            "new Promise(done => { const i = new Image(); i.onload = () => done('sent'); "
+            "i.onerror = () => done('refused'); i.src = 'data:image/gif;base64,R0lGODlhAQABAAAAACw='; })"
+        )
+        == "refused"
+    )
     visitor.context.close()
+
+
+FOCUSED = """(() => {
+  const element = document.activeElement;
+  const shown = element.matches(".choice input") ? element.nextElementSibling : element.closest(".button") || element;
+  return [element.id || element.name || element.tagName, getComputedStyle(shown).outlineStyle];
+})()"""
 
 
 def test_focus_is_seen_and_targets_are_large(chromium, small_page):
@@ -341,10 +369,7 @@ def test_focus_is_seen_and_targets_are_large(chromium, small_page):
     reached = set()
     for _ in range(30):
         visitor.tab.keyboard.press("Tab")
-        name, outline = visitor.tab.evaluate(
-            "(() => { const e = document.activeElement, shown = e.matches('.choice input') ? e.nextSibling : e.closest('.button') || e;"
-            " return [e.id || e.name || e.tagName, getComputedStyle(shown).outlineStyle]; })()"
-        )
+        name, outline = visitor.tab.evaluate(FOCUSED)
         assert outline != "none" or name == "BODY", name
         reached.add(name)
     assert {"map", "jump", "follow", "view", "codes", "redraw", "play", "step", "pin-a", "pad", "file"} <= reached
@@ -413,7 +438,12 @@ def test_the_script(tmp_path, call, small_networks, uncompiled, write_npz, monke
     (path,) = folder.glob("11_explore/own.npz-*/explorer.html")
     text = path.read_text(encoding="utf-8")
     contents = json.loads(re.search(r'id="contents">(.*?)</script>', text)[1])
-    assert contents["data"] == {"name": "own.npz", "tasks": ["0", "1"], "frame": contents["data"]["frame"], "ink": False}
+    assert contents["data"] == {
+        "name": "own.npz",
+        "tasks": ["0", "1"],
+        "frame": contents["data"]["frame"],
+        "ink": False,
+    }
     records = json.loads((path.parent / "settings.json").read_text())
     assert all(digest in contents["about"]["Runs"] for digest in records) and len(records) == 2
     assert "custom" in contents["about"]["Models"] and "30 steps" in contents["about"]["Models"]

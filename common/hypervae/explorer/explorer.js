@@ -1,9 +1,9 @@
 "use strict";
-// The forward pass of HyperVAE in plain JavaScript: images D -> q(u|D), u -> H -> theta = B + U H V, and the VAE of theta.
+// The forward pass of HyperVAE in plain JavaScript: images D -> q(u|D), u -> H -> theta = B + U H V, the VAE of theta.
 //
 // It mirrors common/hypervae/{hypervae,bodies,density}.py and common/layers/generators.py name by name. Numbers lie in
-// Float32Arrays, row by row: a batch of images is [count, height, width, channels]. `model` is what `openModel` returns;
-// theta is {name: Float32Array}. The page runs this file in a worker (see `serve`), tests call it directly.
+// Float32Arrays, row by row: a batch of images is [count, height, width, channels]. `model` is what `openModel`
+// returns; theta is {name: Float32Array}. The page runs this file in a worker (see `serve`), tests call it directly.
 
 // ---- weights
 
@@ -18,7 +18,8 @@ async function unpacked(base64) {
 
 /** Numbers whose bytes lie in planes, all lowest bytes first: float16 if `width` is 2, float32 if it is 4. */
 function fromPlanes(bytes, width) {
-  const count = bytes.length / width, numbers = new Float32Array(count);
+  const count = bytes.length / width,
+    numbers = new Float32Array(count);
   if (width === 4) {
     const words = new Uint32Array(numbers.buffer);
     for (let plane = 0; plane < 4; plane++)
@@ -27,7 +28,9 @@ function fromPlanes(bytes, width) {
   }
   for (let i = 0; i < count; i++) {
     const half = bytes[i] | (bytes[count + i] << 8);
-    const exponent = (half >> 10) & 31, fraction = half & 1023, sign = half >> 15 ? -1 : 1;
+    const exponent = (half >> 10) & 31,
+      fraction = half & 1023,
+      sign = half >> 15 ? -1 : 1;
     if (exponent === 31) numbers[i] = fraction ? NaN : sign * Infinity;
     else numbers[i] = sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : (fraction / 1024) * 2 ** -14);
   }
@@ -61,25 +64,39 @@ function weightsOf(model, prefix) {
 
 // ---- products
 
-/** a [rows, inner] times b [inner, columns], plus `start` [rows, columns] or, where it is shorter, [columns]. */
+/**
+ * a [rows, inner] times b [inner, columns], plus `start` [rows, columns] or, where it is shorter, [columns].
+ *
+ * After a ReLU most of a row is zero: what is not is gathered, and five of b's rows are added at a time.
+ */
 function product(a, b, rows, inner, columns, start) {
-  const out = new Float32Array(rows * columns), nonzero = new Int32Array(inner);
+  const out = new Float32Array(rows * columns);
+  const values = new Float32Array(inner + 4),
+    places = new Int32Array(inner + 4); // room for zeros behind the last
   for (let r = 0; r < rows; r++) {
-    const from = r * inner, to = r * columns;
+    const to = r * columns;
     if (start) out.set(start.length === columns ? start : start.subarray(to, to + columns), to);
-    let count = 0; // after a ReLU most of a row is zero
-    for (let k = 0; k < inner; k++) if (a[from + k] !== 0) nonzero[count++] = k;
-    let i = 0;
-    for (; i + 4 <= count; i += 4) {
-      const k0 = nonzero[i], k1 = nonzero[i + 1], k2 = nonzero[i + 2], k3 = nonzero[i + 3];
-      const a0 = a[from + k0], a1 = a[from + k1], a2 = a[from + k2], a3 = a[from + k3];
-      const b0 = k0 * columns, b1 = k1 * columns, b2 = k2 * columns, b3 = k3 * columns;
-      for (let c = 0; c < columns; c++)
-        out[to + c] += a0 * b[b0 + c] + a1 * b[b1 + c] + a2 * b[b2 + c] + a3 * b[b3 + c];
+    let count = 0;
+    for (let k = 0; k < inner; k++) {
+      const value = a[r * inner + k];
+      if (value === 0) continue;
+      values[count] = value;
+      places[count++] = k * columns;
     }
-    for (; i < count; i++) {
-      const own = a[from + nonzero[i]], row = nonzero[i] * columns;
-      for (let c = 0; c < columns; c++) out[to + c] += own * b[row + c];
+    values.fill(0, count, count + 4);
+    for (let i = 0; i < count; i += 5) {
+      const a0 = values[i],
+        a1 = values[i + 1],
+        a2 = values[i + 2],
+        a3 = values[i + 3],
+        a4 = values[i + 4];
+      const b0 = places[i],
+        b1 = places[i + 1],
+        b2 = places[i + 2],
+        b3 = places[i + 3],
+        b4 = places[i + 4];
+      for (let c = 0; c < columns; c++)
+        out[to + c] += a0 * b[b0 + c] + a1 * b[b1 + c] + a2 * b[b2 + c] + a3 * b[b3 + c] + a4 * b[b4 + c];
     }
   }
   return out;
@@ -87,7 +104,8 @@ function product(a, b, rows, inner, columns, start) {
 
 /** x [rows, inputs] through the layer `name` of theta. */
 function linear(theta, name, x, rows) {
-  const kernel = theta[`${name}/kernel`], bias = theta[`${name}/bias`];
+  const kernel = theta[`${name}/kernel`],
+    bias = theta[`${name}/bias`];
   return product(x, kernel, rows, x.length / rows, bias.length, bias);
 }
 
@@ -117,7 +135,8 @@ const GENERATORS = {
   layerwise(model, h) {
     const theta = {};
     for (const [name, shape] of model.shapes) {
-      const columns = shape[shape.length - 1], rows = shape.length > 1 ? shape[0] : 1;
+      const columns = shape[shape.length - 1],
+        rows = shape.length > 1 ? shape[0] : 1;
       let weight = generated(model, `theta/${name}`, h, rows, columns);
       if (model.weights[`theta/${name}/scale/base`]) {
         const outputs = model.weights[`theta/${name}/scale/base`].length;
@@ -129,7 +148,9 @@ const GENERATORS = {
     return theta;
   },
   block(model, h) {
-    const { block, blocks } = model, side = model.side, size = block * block;
+    const { block, blocks } = model,
+      side = model.side,
+      size = block * block;
     const { "blocks/left": left, "blocks/right": right, "blocks/base": base } = model.weights;
     const flat = new Float32Array(blocks * size);
     for (let i = 0; i < blocks; i++) {
@@ -147,7 +168,8 @@ const GENERATORS = {
   concatenation(model, u) {
     const theta = {};
     for (const [name, shape] of model.shapes) {
-      const shared = model.weights[`theta/${name}/base`], columns = model.weights[`theta/${name}/of_u`];
+      const shared = model.weights[`theta/${name}/base`],
+        columns = model.weights[`theta/${name}/of_u`];
       theta[name] = columns ? product(u, columns, 1, u.length, shape[0], shared) : shared;
     }
     return theta;
@@ -167,13 +189,16 @@ function thetaOf(model, u) {
 
 /** Patches of a stride-2 "same" 3x3 convolution: [count, 2h, 2w, c] to [count, h, w, 9c]. */
 function patches3x3(x, count, height, width, channels) {
-  const h = height / 2, w = width / 2, out = new Float32Array(count * h * w * 9 * channels);
+  const h = height / 2,
+    w = width / 2,
+    out = new Float32Array(count * h * w * 9 * channels);
   let to = 0;
   for (let n = 0; n < count; n++)
     for (let i = 0; i < h; i++)
       for (let j = 0; j < w; j++)
         for (let tap = 0; tap < 9; tap++, to += channels) {
-          const row = 2 * i + Math.floor(tap / 3), column = 2 * j + (tap % 3);
+          const row = 2 * i + Math.floor(tap / 3),
+            column = 2 * j + (tap % 3);
           if (row >= height || column >= width) continue;
           const from = ((n * height + row) * width + column) * channels;
           for (let c = 0; c < channels; c++) out[to + c] = x[from + c];
@@ -183,14 +208,18 @@ function patches3x3(x, count, height, width, channels) {
 
 /** The transpose of `patches3x3`: [count, h, w, 9c] to [count, 2h, 2w, c], overlaps summed, plus a bias [c]. */
 function scatter3x3(x, count, h, w, bias) {
-  const channels = bias.length, height = 2 * h, width = 2 * w, out = new Float32Array(count * height * width * channels);
+  const channels = bias.length,
+    height = 2 * h,
+    width = 2 * w,
+    out = new Float32Array(count * height * width * channels);
   for (let i = 0; i < out.length; i += channels) out.set(bias, i);
   let from = 0;
   for (let n = 0; n < count; n++)
     for (let i = 0; i < h; i++)
       for (let j = 0; j < w; j++)
         for (let tap = 0; tap < 9; tap++, from += channels) {
-          const row = 2 * i + Math.floor(tap / 3), column = 2 * j + (tap % 3);
+          const row = 2 * i + Math.floor(tap / 3),
+            column = 2 * j + (tap % 3);
           if (row >= height || column >= width) continue;
           const to = ((n * height + row) * width + column) * channels;
           for (let c = 0; c < channels; c++) out[to + c] += x[from + c];
@@ -200,7 +229,8 @@ function scatter3x3(x, count, h, w, bias) {
 
 /** Images [count, H, W] with zeros added, or cut off, to [count, height, width]. */
 function resized(x, count, fromHeight, fromWidth, height, width) {
-  const out = new Float32Array(count * height * width), rows = Math.min(height, fromHeight);
+  const out = new Float32Array(count * height * width),
+    rows = Math.min(height, fromHeight);
   const columns = Math.min(width, fromWidth);
   for (let n = 0; n < count; n++)
     for (let i = 0; i < rows; i++) {
@@ -212,7 +242,8 @@ function resized(x, count, fromHeight, fromWidth, height, width) {
 
 /** The encoder's last hidden layer, [count, hidden], of images [count, H, W]. */
 function featuresOf(model, theta, images, count) {
-  const [height, width] = model.image, [h, w] = [Math.ceil(height / 4), Math.ceil(width / 4)];
+  const [height, width] = model.image,
+    [h, w] = [Math.ceil(height / 4), Math.ceil(width / 4)];
   const first = theta["encoder/conv1/bias"].length;
   let x = patches3x3(resized(images, count, height, width, 4 * h, 4 * w), count, 4 * h, 4 * w, 1);
   x = relu(linear(theta, "encoder/conv1", x, count * 4 * h * w));
@@ -233,8 +264,10 @@ function encode(model, theta, images, count) {
 
 /** Codes z [count, latent_dim] to Bernoulli logits [count, H, W]. */
 function decode(model, theta, z, count) {
-  const [height, width] = model.image, [h, w] = [Math.ceil(height / 4), Math.ceil(width / 4)];
-  const first = theta["decoder/conv1/bias"].length, second = theta["decoder/unflatten/bias"].length / (h * w);
+  const [height, width] = model.image,
+    [h, w] = [Math.ceil(height / 4), Math.ceil(width / 4)];
+  const first = theta["decoder/conv1/bias"].length,
+    second = theta["decoder/unflatten/bias"].length / (h * w);
   let x = relu(linear(theta, "decoder/unflatten", relu(linear(theta, "decoder/dense", z, count)), count));
   x = product(x, theta["decoder/conv1/kernel"], count * h * w, second, 9 * first);
   x = relu(scatter3x3(x, count, h, w, theta["decoder/conv1/bias"]));
@@ -259,9 +292,11 @@ function reconstructed(model, theta, images, count) {
 
 /** q(u|D) of a set of images [count, H, W]: mean and standard deviation, each [1, hyper_latent_dim]. */
 function inferU(model, images, count) {
-  const own = weightsOf(model, "hyper_encoder/"), [height, width] = model.image;
+  const own = weightsOf(model, "hyper_encoder/"),
+    [height, width] = model.image;
   if (model.summary === "draw") return encode(model, own, images.subarray(0, height * width), 1);
-  const features = featuresOf(model, own, images, count), hidden = features.length / count;
+  const features = featuresOf(model, own, images, count),
+    hidden = features.length / count;
   let pooled = new Float32Array(hidden);
   const largest = new Float32Array(hidden);
   for (let i = 0; i < features.length; i++) {
@@ -290,13 +325,22 @@ function klToPrior(q, n, dimensions) {
  * `noise` [draws, count, latent_dim] gives the draws of z, over which the reconstruction term is averaged.
  */
 function codeLengths(model, theta, images, count, noise) {
-  const dimensions = model.latent_dim, pixels = images.length / count, draws = noise.length / (count * dimensions);
-  const q = encode(model, theta, images, count), reconstruction = new Float64Array(count);
+  const dimensions = model.latent_dim,
+    pixels = images.length / count,
+    draws = noise.length / (count * dimensions);
+  const q = encode(model, theta, images, count),
+    reconstruction = new Float64Array(count);
   for (let draw = 0; draw < draws; draw++) {
     const offset = draw * count * dimensions;
-    const logits = decode(model, theta, q.mean.map((mean, i) => mean + q.deviation[i] * noise[offset + i]), count);
+    const logits = decode(
+      model,
+      theta,
+      q.mean.map((mean, i) => mean + q.deviation[i] * noise[offset + i]),
+      count,
+    );
     for (let i = 0; i < logits.length; i++) {
-      const logit = logits[i], softplus = Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit)));
+      const logit = logits[i],
+        softplus = Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit)));
       reconstruction[Math.floor(i / pixels)] += (softplus - images[i] * logit) / draws;
     }
   }
@@ -313,8 +357,9 @@ function normals(number, seed) {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
-  return Float32Array.from({ length: number }, () =>
-    Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
+  return Float32Array.from(
+    { length: number },
+    () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
   );
 }
 
@@ -325,9 +370,11 @@ const NOISE_SEED = 2021;
 
 /** How far theta is from the mean theta: root mean square of the difference over that of the mean theta itself. */
 function relativeChange(model, theta) {
-  let change = 0, size = 0;
+  let change = 0,
+    size = 0;
   for (const [name] of model.shapes) {
-    const own = theta[name], mean = model.meanTheta[name];
+    const own = theta[name],
+      mean = model.meanTheta[name];
     for (let i = 0; i < own.length; i++) {
       change += (own[i] - mean[i]) ** 2;
       size += mean[i] ** 2;
@@ -337,25 +384,28 @@ function relativeChange(model, theta) {
 }
 
 const ANSWERS = {
-  /** Images [count, H, W] of codes z under theta(u), or under the mean theta where no u is given; and of theta itself. */
+  /** Images [count, H, W] of codes z under theta(u), or the mean theta where no u is given; and some of theta. */
   show(model, { u, z, count }) {
     const theta = u ? thetaOf(model, u) : model.meanTheta;
     const filters = Float32Array.from(theta["decoder/conv2/kernel"]);
     return { images: decoded(model, theta, z, count), filters, change: relativeChange(model, theta) };
   },
 
-  /** A user's VAE: q(u|D) of binary images, samples, reconstructions and mean lengths in nats an image under three VAEs. */
+  /** A user's VAE: q(u|D) of binary images, samples, reconstructions, mean lengths (nats an image) under three VAEs. */
   draw(model, { images, count, z, samples }) {
-    const q = inferU(model, images, count), theta = thetaOf(model, q.mean);
+    const q = inferU(model, images, count),
+      theta = thetaOf(model, q.mean);
     const noise = normals(DRAWS * count * model.latent_dim, NOISE_SEED);
     const share = klToPrior(q, 0, model.hyper_latent_dim) / count;
     const mean = (numbers) => numbers.reduce((sum, x) => sum + x / count, 0);
-    const lengths = [["yours", theta, share], ["plain", weightsOf(model, "plain/"), 0], ["mean", model.meanTheta, 0]].map(
-      ([name, own, kl_u]) => {
-        const { reconstruction, kl_z } = codeLengths(model, own, images, count, noise);
-        return [name, { reconstruction: mean(reconstruction), kl_z: mean(kl_z), kl_u }];
-      },
-    );
+    const lengths = [
+      ["yours", theta, share],
+      ["plain", weightsOf(model, "plain/"), 0],
+      ["mean", model.meanTheta, 0],
+    ].map(([name, own, kl_u]) => {
+      const { reconstruction, kl_z } = codeLengths(model, own, images, count, noise);
+      return [name, { reconstruction: mean(reconstruction), kl_z: mean(kl_z), kl_u }];
+    });
     return {
       mean: q.mean,
       deviation: q.deviation,

@@ -1,6 +1,6 @@
 """The page to walk in the space of VAEs: one HTML file with a trained HyperVAE in it, which needs no server.
 
-Its files lie beside this one: explorer.js computes (in a worker), page.js shows, page.css and page.html are its looks.
+Its files lie beside this one: explorer.js computes (in a worker), SCRIPTS show, page.css and page.html are its looks.
 """
 
 import base64
@@ -18,6 +18,7 @@ from common.names import is_file_name
 from common.runs import results
 
 FOLDER = Path(__file__).parent
+SCRIPTS = ("basics.js", "space.js", "map.js", "pictures.js", "pad.js", "yours.js", "start.js")  # in this order
 TASK_IMAGES = 1_000  # of each class, at most: q(u|D) is of so many of its training images
 MEAN_IMAGES = 1_000  # validation images whose theta is averaged, as in 01's figures
 INK = 0.01  # share of the training images' ink that lies beyond each side of the frame in which to draw
@@ -40,17 +41,22 @@ def html(hyper, plain, data, precision=np.float16):
         "about": words_about(hyper, plain, data, np.dtype(precision)),
     }
     contents["data"]["ink"] = not is_file_name(data.name)  # ink on paper; a user's pictures are shown as they are
-    styles, *scripts = ((FOLDER / name).read_text() for name in ("page.css", "explorer.js", "page.js"))
+    styles, explorer, *scripts = (_text(name) for name in ("page.css", "explorer.js", *SCRIPTS))
+    shown = '"use strict";\n{\n' + "\n".join(scripts) + "}\n"  # one block: no name leaves it
     parts = {
-        "policy": _policy(styles, scripts),
+        "policy": _policy(styles, [explorer, shown]),
         "styles": styles,
-        "explorer": scripts[0],
-        "page": scripts[1],
+        "explorer": explorer,
+        "page": shown,
         # "<" could end the script element: a user's class names are text, whatever they hold.
         "contents": json.dumps(contents, allow_nan=False).replace("<", "\\u003c"),
         "weights": packed(arrays.values(), precision),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], (FOLDER / "page.html").read_text())
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _text("page.html"))
+
+
+def _text(name):
+    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 def words_about(hyper, plain, data, precision):
@@ -58,10 +64,13 @@ def words_about(hyper, plain, data, precision):
     settings = hyper.settings
     counts = [f"{run.model.count_params():,}" for run in (hyper, plain)]
     summary = {"draw": "one of them", "mean": "the mean of what it finds in each", "set": "them as a set"}
-    size = f"{settings.iterations:,} steps of {settings.batch_size} images, recipe {settings.recipe}, seed {settings.seed}"
+    size = (
+        f"{settings.iterations:,} steps of {settings.batch_size} images, recipe {settings.recipe}, seed {settings.seed}"
+    )
     commits = ", ".join(dict.fromkeys(run.trained_at for run in (hyper, plain)))
+    images = f"{len(data.x):,} training images in {data.num_classes} tasks"
     return {
-        "Data": f"{data.name}: {len(data.x):,} training images in {data.num_classes} tasks, binarized ({settings.binarize})",
+        "Data": f"{data.name}: {images}, binarized ({settings.binarize})",
         "Models": f"HyperVAE ({counts[0]} parameters) and plain VAE ({counts[1]}), each {size}",
         "Told": f"of a task HyperVAE sees images, and takes {summary[settings.summary]}; the plain VAE sees no task",
         "Ellipses": f"q(u|D) of at most {TASK_IMAGES:,} training images of each task, two standard deviations",
