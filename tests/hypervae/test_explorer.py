@@ -351,6 +351,17 @@ def test_names_are_text_and_nothing_can_be_sent(chromium, small_page):
     visitor.context.close()
 
 
+def test_a_damaged_page_says_so(chromium, small_page, tmp_path):
+    text = small_page.read_text(encoding="utf-8")
+    damaged = tmp_path / "damaged.html"
+    damaged.write_text(re.sub(r'(id="weights">.{2000}).*?</script>', r"\1</script>", text), encoding="utf-8")
+    tab = chromium.new_page()
+    tab.goto(damaged.as_uri())
+    tab.wait_for_selector("body[data-state=failed]")
+    assert "This page cannot compute" in tab.locator("#status").inner_text()
+    tab.close()
+
+
 FOCUSED = """(() => {
   const element = document.activeElement;
   const shown = element.matches(".choice input") ? element.nextElementSibling : element.closest(".button") || element;

@@ -54,6 +54,7 @@ worker.onmessage = ({ data: { id, answer, error } }) => {
   else resolve(answer);
 };
 worker.onerror = (event) => failed(event.message || "the worker did not start");
+addEventListener("unhandledrejection", ({ reason }) => failed(reason.message));
 
 function failed(error) {
   document.body.dataset.state = "failed";

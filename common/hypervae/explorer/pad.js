@@ -54,7 +54,7 @@ function paintPad() {
   }
   slots.forEach((slot, i) => {
     const button = element("slots").children[i];
-    paint(button.firstChild, slot.ink, 1, tone);
+    paint(button.firstChild, slot.ink, 1, tone, height, width, 120);
     button.setAttribute("aria-pressed", i === active);
     button.setAttribute("aria-label", `Image ${i + 1}${inked(slot) ? "" : ", empty"}`);
   });

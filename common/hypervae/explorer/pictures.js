@@ -4,16 +4,10 @@ let colours = {};
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  const read = (name) =>
-    [1, 3, 5].map((i) =>
-      parseInt(
-        style
-          .getPropertyValue(name)
-          .trim()
-          .slice(i, i + 2),
-        16,
-      ),
-    );
+  const read = (name) => {
+    const hex = style.getPropertyValue(name).trim(); // "#rrggbb"
+    return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+  };
   colours = {
     paper: read("--paper"),
     image: read("--image"),
@@ -31,8 +25,11 @@ const mixed = (from, to, share) => from.map((value, i) => value + share * (to[i]
 const tone = (probability) => mixed(colours.zero, colours.one, probability);
 const change = (value) => mixed(colours.paper, value > 0 ? colours.more : colours.less, Math.min(1, Math.abs(value)));
 
-/** Pictures [count, h, w] of numbers side by side in a canvas, `columns` in a row; enlarged, so pixels stay sharp. */
-function paint(canvas, numbers, columns, colour, h = height, w = width) {
+/**
+ * Pictures [count, h, w] of numbers side by side in a canvas, `columns` in a row; enlarged to about `size` pixels, so
+ * that theirs stay sharp.
+ */
+function paint(canvas, numbers, columns, colour, h = height, w = width, size = 1000) {
   const count = numbers.length / (h * w),
     gap = Math.max(1, Math.round(w / 20)),
     rows = Math.ceil(count / columns);
@@ -49,7 +46,7 @@ function paint(canvas, numbers, columns, colour, h = height, w = width) {
     }
     context.putImageData(image, gap + (n % columns) * (w + gap), gap + Math.floor(n / columns) * (h + gap));
   }
-  const zoom = Math.max(1, Math.round(1000 / small.width));
+  const zoom = Math.max(1, Math.round(size / small.width));
   [canvas.width, canvas.height] = [zoom * small.width, zoom * small.height];
   const large = canvas.getContext("2d");
   large.imageSmoothingEnabled = false;
@@ -103,21 +100,13 @@ async function show() {
   outdated = true;
   if (showing || !codes) return;
   showing = true;
-  try {
-    while (outdated) {
-      outdated = false;
-      const own = codes;
-      shown = {
-        ...(await ask("show", { u: Float32Array.from(state.u), z: own.z, count: own.count })),
-        meanImages: own.meanImages,
-      };
-      paintShown();
-    }
-  } catch (error) {
-    failed(error.message);
-  } finally {
-    showing = false;
+  while (outdated) {
+    outdated = false;
+    const { z, count, meanImages } = codes;
+    shown = { ...(await ask("show", { u: Float32Array.from(state.u), z, count })), meanImages };
+    paintShown();
   }
+  showing = false;
 }
 
 function paintShown() {

@@ -35,21 +35,12 @@ function followed(x, y) {
   return dimensions > 1 ? [x, y, ...rest] : [x];
 }
 
-function farthestPair() {
-  let best = [0, 0, -1];
-  tasks.forEach((first, i) =>
-    tasks.slice(i + 1).forEach((second, j) => {
-      const apart = distance(first.u, second.u);
-      if (apart > best[2]) best = [i, i + 1 + j, apart];
-    }),
-  );
-  return best;
-}
-
-const [first, second] = farthestPair();
+const farthestFrom = (u) => tasks.reduce((best, task) => (distance(task.u, u) > distance(best.u, u) ? task : best));
+const first = farthestFrom(map.center);
+const second = farthestFrom(first.u);
 const state = {
-  u: tasks[first].u,
-  pins: { a: tasks[first].u, b: tasks[second].u },
+  u: first.u,
+  pins: { a: first.u, b: second.u },
   step: 0,
   playing: false,
   seed: 1,
@@ -83,13 +74,13 @@ function sayWhere() {
 }
 
 const sliders = [];
-const largest = Math.max(2, ...tasks.flatMap(({ c }) => c.slice(2).map(Math.abs)).map((value) => 1.3 * value));
+const largest = tasks.reduce((most, { c }) => Math.max(most, ...c.slice(2).map((value) => 1.3 * Math.abs(value))), 2);
 
 function makeSliders() {
   element("others").hidden = dimensions <= 2;
   range(Math.max(0, dimensions - 2), (i) => i + 2).forEach((i) => {
     const label = made("label"),
-      output = made("output", "", { class: "number" });
+      output = made("span", "", { class: "number" });
     const limit = largest.toFixed(1);
     const input = made("input", "", { type: "range", min: -limit, max: limit, step: 0.01 });
     label.append(made("span", `axis ${i + 1} (${map.shares[i].toFixed(0)} %)`), input, output);

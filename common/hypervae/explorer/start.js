@@ -43,4 +43,4 @@ async function start() {
   document.body.dataset.state = "ready";
 }
 
-start().catch((error) => failed(error.message));
+start();

@@ -20,16 +20,12 @@ async function computeYours() {
   const images = new Float32Array(own.length * pixels);
   own.forEach((ink, n) => images.set(ink, n * pixels));
   const z = normals(SAMPLES * config.latent_dim, 7);
-  try {
-    const answer = await ask("draw", { images, count: own.length, z, samples: SAMPLES });
-    const under = await ask("show", { z, count: SAMPLES }); // the mean theta
-    if (turn !== computing) return; // something was drawn meanwhile
-    state.yours = { ...answer, u: Array.from(answer.mean), images, count: own.length, meanSamples: under.images };
-    drawMap();
-    paintYours();
-  } catch (error) {
-    failed(error.message);
-  }
+  const answer = await ask("draw", { images, count: own.length, z, samples: SAMPLES });
+  const under = await ask("show", { z, count: SAMPLES }); // the mean theta
+  if (turn !== computing) return; // something was drawn meanwhile
+  state.yours = { ...answer, u: Array.from(answer.mean), images, count: own.length, meanSamples: under.images };
+  drawMap();
+  paintYours();
 }
 
 function paintYours() {
