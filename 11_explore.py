@@ -49,7 +49,7 @@ def write_page(args, data, hyper, plain, folder):
     print(f"{path}: {size / 1e6:.1f} MB", flush=True)
     if size > LARGEST:
         height, width, _ = data.image_shape
-        print(f"note: of images of {height} x {width} pixels it is larger than {LARGEST / 1e6:.0f} MB, and slower")
+        print(f"note: larger than {LARGEST / 1e6:.0f} MB, and slower ({height} x {width} pixels, or larger networks)")
     if args.screenshot:
         results.write_atomically(folder / "explorer.png", lambda temporary: browser.screenshot(path, temporary))
 

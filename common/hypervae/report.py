@@ -64,10 +64,7 @@ def sections(results_dir, own=False):
 
 
 def _pages(pages, results_dir):
-    links = [
-        f"- [{page.parent.name.rpartition('-')[0] or page.parent.name}](<{page.relative_to(results_dir).as_posix()}>)"
-        for page in pages
-    ]
+    links = [f"- [{page.parent.name}](<{page.relative_to(results_dir).as_posix()}>)" for page in pages]
     return "Download and open in a browser; they need no network.\n\n" + "\n".join(links)
 
 

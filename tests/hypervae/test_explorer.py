@@ -154,7 +154,7 @@ def assert_equal(tab, models, data, tolerance):
 
 
 KINDS = [  # summary, generator, generate, image_shape
-    ("mean", "layerwise", "all", (8, 8, 1)),
+    ("mean", "layerwise", "all", (11, 8, 1)),
     ("set", "layerwise", "all_scaled", (10, 7, 1)),
     ("mean", "layerwise", "scale_bias", (5, 9, 1)),
     ("mean", "layerwise", "decoder", (8, 8, 1)),
@@ -167,10 +167,9 @@ KINDS = [  # summary, generator, generate, image_shape
 def test_the_page_computes_what_keras_does(chromium, tmp_path, summary, generator, generate, shape):
     models = untrained(shape, summary=summary, generator=generator, generate=generate)
     data = noise_images(shape)
-    for precision, tolerance in ((np.float32, 1e-5), (np.float16, 1e-3)):
-        tab = browser.open_page(chromium, written(tmp_path / "page.html", data, models, precision))
-        assert_equal(tab, models, data, tolerance)
-        tab.close()
+    tab = browser.open_page(chromium, written(tmp_path / "page.html", data, models, np.float32))
+    assert_equal(tab, models, data, 1e-5)
+    tab.close()
 
 
 @pytest.mark.parametrize("precision, tolerance", [(np.float32, 1e-5), (np.float16, 1e-3)])
@@ -203,7 +202,8 @@ class Visitor:
         self.context = chromium.new_context(
             viewport=size, color_scheme=scheme, has_touch=width == "phone", offline=True
         )
-        self.troubles, self.path = [], path
+        self.context.set_default_timeout(browser.MILLISECONDS)
+        self.troubles = []
         self.context.on(
             "request", lambda request: self.note(request.url, request.url.startswith(("blob:", path.as_uri())))
         )
@@ -442,7 +442,7 @@ def test_trained_weights_are_taken_for_the_same_run_alone():
 def test_the_script(tmp_path, call, small_networks, uncompiled, write_npz, monkeypatch):
     """From a user's file to a page, which says what it was made of; bad input is refused before anything is trained."""
     folder = tmp_path / "results"
-    options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--iterations", 30, "--batch-size", 20]
+    options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--iterations", 10, "--batch-size", 10]
     options += ["--tasks-per-step", 5]
     done = call("11_explore.py", *options)
     assert done.returncode == 0, done.stderr
@@ -457,8 +457,8 @@ def test_the_script(tmp_path, call, small_networks, uncompiled, write_npz, monke
     }
     records = json.loads((path.parent / "settings.json").read_text())
     assert all(digest in contents["about"]["Runs"] for digest in records) and len(records) == 2
-    assert "custom" in contents["about"]["Models"] and "30 steps" in contents["about"]["Models"]
-    assert f"[own.npz](<{path.relative_to(folder).as_posix()}>)" in (folder / "README.md").read_text()
+    assert "custom" in contents["about"]["Models"] and "10 steps" in contents["about"]["Models"]
+    assert f"[{path.parent.name}](<{path.relative_to(folder).as_posix()}>)" in (folder / "README.md").read_text()
     assert_refused(call("11_explore.py", *options, "--model", "vae"), "leave --model out")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert_refused(call("11_explore.py", *options, "--screenshot"), "no Chromium on this machine")
