@@ -173,15 +173,22 @@ class HyperVAE(VAE):
             raise InputError(f"a task's images reach from {span}: they must lie in [0, 1], as in training")
         return tf.cast(array, tf.float32)
 
+    def mean_code(self, images, batch_size=500):
+        """The mean over images (N, H, W, 1) in [0, 1], each one a task of its own, of what theta is made from (1, ...).
+
+        That is H at the posterior mean of u.
+        """
+        x = self._as_task(images)
+        parts = [x[i : i + batch_size, None] for i in range(0, len(x), batch_size)]
+        h = tf.concat([self.hyper_decoder(self.infer_u(part).mean()) for part in parts], 0)
+        return tf.reduce_mean(h, 0, keepdims=True)
+
     def average_vae(self, images, batch_size=500):
         """The plain VAE with the mean of theta(x) over images (N, H, W, 1) in [0, 1], each one a task of its own.
 
         theta is affine in H (B + U H V), so it is the theta of the mean H; but for "all_scaled", of which it is near.
         """
-        x = self._as_task(images)
-        parts = [x[i : i + batch_size, None] for i in range(0, len(x), batch_size)]
-        h = tf.concat([self.hyper_decoder(self.infer_u(part).mean()) for part in parts], 0)
-        return self.plain_vae(self.generator(tf.reduce_mean(h, 0, keepdims=True)))
+        return self.plain_vae(self.generator(self.mean_code(images, batch_size)))
 
     def call(self, x):
         """Reconstruction of images (N, H, W, 1) as one task."""

@@ -6,13 +6,15 @@
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from common.errors import InputError
 from common.hypervae import density, training
 from common.hypervae.density import Evaluation
-from common.runs import storage
+from common.runs import identity, storage
 
 FOLDER = Path(__file__).resolve().parents[2] / "pretrained"
 FORMAT = 1
@@ -93,6 +95,24 @@ def load_pretrained(name, model="hypervae", folder=FOLDER):
     except Exception as error:  # zip, NumPy, missing keys: all mean the same here
         raise InputError(f"{path} is damaged ({type(error).__name__}: {error}): get it again") from error
     return built
+
+
+class PackedRun(NamedTuple):
+    """What a packed model is as a Run: its weights are rounded to float16, its log did not come with it."""
+
+    model: keras.Model
+    settings: training.Settings
+    trained_at: str  # commit
+
+
+def packed_run(settings, folder=FOLDER):
+    """The PackedRun of a training with exactly these Settings, on the same pixels; None where there is none."""
+    if not _path(folder, settings.dataset, settings.model).exists():
+        return None
+    card = model_card(settings.dataset, settings.model, folder)
+    if identity.digest(card["settings"]) != settings.digest:
+        return None
+    return PackedRun(load_pretrained(settings.dataset, settings.model, folder), settings, card["trained_at"])
 
 
 def _path(folder, name, model):

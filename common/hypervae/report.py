@@ -55,7 +55,17 @@ def sections(results_dir, own=False):
         rows = read_rows(path, own) if path.exists() else ()
         if len(rows):
             found.append((title, make(rows, read_records(path), results_dir)))
+    pages = [
+        page for page in sorted(results_dir.glob("11_explore/*/explorer.html")) if is_file_name(page.parent.name) == own
+    ]
+    if pages:
+        found.append(("Pages to walk in the space of VAEs", _pages(pages, results_dir)))
     return found + new_tasks_report.sections(results_dir, own)
+
+
+def _pages(pages, results_dir):
+    links = [f"- [{page.parent.name}](<{page.relative_to(results_dir).as_posix()}>)" for page in pages]
+    return "Download and open in a browser; they need no network.\n\n" + "\n".join(links)
 
 
 def headline(results_dir):

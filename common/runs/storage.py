@@ -120,7 +120,7 @@ def commit():
         return "unknown"
     if head.returncode:
         return "unknown"
-    changed = git("status", "--porcelain", "--", "*.py", "requirements.txt").stdout.strip()
+    changed = git("status", "--porcelain", "--", "*.py", "common", "requirements.txt").stdout.strip()
     return head.stdout.strip() + ("-dirty" if changed else "")
 
 
