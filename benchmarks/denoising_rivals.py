@@ -20,7 +20,7 @@ from common.tvae import denoising, patches, rivals
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image", type=Path, help="a picture (a crop of scikit-learn's china.jpg)")
+    parser.add_argument("--image", type=Path, default=Path("china"), help="a picture, or china or camera (china)")
     parser.add_argument("--sigma", type=cli.positive_float, nargs="+", default=[25.0], help="of the noise, of 255 (25)")
     parser.add_argument("--seeds", type=cli.whole_number, nargs="+", default=[0], help="of the noise (0)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), help="(results/)")

@@ -1,10 +1,15 @@
 """How a binary-latent VAE is trained: its settings, exact resume, and what is measured on the way."""
 
+import math
+import time
 from dataclasses import dataclass
 
 from common.errors import InputError
 from common.runs.identity import Record
 from common.runs.results import commit
+
+SETTLED = 0.02  # of the bound's whole rise, in one cycle
+LONG_EPOCH = 60.0  # seconds, beside which compilation is short
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Recipe(Record):
     children: int = 4
     generations: int = 1
     selection: str = "best"
-    mutation: str = "flip"
+    mutation: str = "floyd_flip"
     epochs: int = 200
     batch_size: int = 32
     min_learning_rate: float = 1e-4
@@ -60,13 +65,61 @@ def build(recipe, shape, seed, variance):
         raise InputError(f"{error}: change --states, --parents, --children or --latent-dim") from error
 
 
-def train(run, data, variance, checkpoints, measure=lambda model: {}, mask=None, begin=None):
+def time_estimate(first, total):
+    """A Keras callback that says once how long the epochs from `first` to `total` will take.
+
+    It says so after the first epoch, or the second where the first one is short: compilation is most of that one.
+    """
+    import keras
+    from tqdm import tqdm
+
+    class TimeEstimate(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.started = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            took, done = time.perf_counter() - self.started, epoch + 1 - first
+            if (done == 1 and took > LONG_EPOCH) or (done == 2 and self.before <= LONG_EPOCH):
+                left = took * (total - epoch - 1)
+                words = f"{left / 60:.1f} minutes" if left >= 60 else f"{left:.0f} s"
+                tqdm.write(f"an epoch takes {took:.2g} s: about {words} to go")
+            self.before = took
+
+    return TimeEstimate()
+
+
+def still_rising(rows, recipe):
+    """A warning in words where a training's bound F had not settled, or None.
+
+    F is compared at the ends of the learning-rate cycles, where estimates are best. It has settled where the last cycle
+    raised it by less than SETTLED of its whole rise since the first one.
+
+    Args:
+        rows: of `train`'s progress.
+    """
+    cycle = 2 * recipe.half_cycle
+    bounds = [row["free_energy"] for row in rows if row["epoch"] % cycle == 0]
+    if len(bounds) < 3:
+        return (
+            f"{recipe.epochs} epochs are too few to tell whether it has converged: take {3 * cycle} --epochs at least"
+        )
+    last, whole = bounds[-1] - bounds[-2], bounds[-1] - bounds[0]
+    if last <= SETTLED * max(whole, 0):
+        return None
+    return (
+        f"not converged: the last {cycle} epochs raised the bound by {last:.2g} nats a patch, "
+        f"{last / max(whole, last):.0%} of its whole rise: more --epochs (or --minutes) would restore the image better"
+    )
+
+
+def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=None, begin=None):
     """Train the model of one run, go on with it, or load it; a process that finds another one at it waits.
 
     Args:
         run: the Record, with `recipe` and `seed`.
         data: (N, D) floats; mask: (N, D), 1 where they are observed.
         variance: of the noise, to begin with.
+        checkpoints: the folder in which the run has its own; None writes no file.
         measure: measure(model) gives further values of a row; there is a row at each half cycle and at the end.
         begin: begin(model) gives a new model the state of an earlier training, whose progress it returns.
 
@@ -76,6 +129,8 @@ def train(run, data, variance, checkpoints, measure=lambda model: {}, mask=None,
     Raises:
         InputError: impossible settings, a damaged checkpoint, a folder that cannot be written, diverged training.
     """
+    from keras.callbacks import LambdaCallback
+
     from common.runs.checkpoints import Checkpoint, exclusive, resume
 
     recipe = run.recipe
@@ -90,15 +145,31 @@ def train(run, data, variance, checkpoints, measure=lambda model: {}, mask=None,
         learned = {"free_energy": float(logs["free_energy"]), "learned_sigma": float(model.variance.numpy()) ** 0.5}
         return learned | {"evaluated_at": commit()} | measure(model)
 
-    folder = run.folder(checkpoints)
-    with exclusive(folder):
-        progress = resume(folder, run, model)
+    def begun(progress):
         if progress["epoch"] == 0 and begin is not None:
             before = begin(model)
             commits = "+".join((before["trained_at"], progress["trained_at"])).split("+")
             progress |= {"seconds": before["seconds"], "trained_at": "+".join(dict.fromkeys(commits))}
+        return progress
+
+    remedy = "lower --max-learning-rate"
+    if checkpoints is None:
+        progress = begun({"epoch": 0, "seconds": 0.0, "rows": [], "trained_at": commit()})
+
+        def keep(epoch, logs):
+            if not math.isfinite(logs["free_energy"]):
+                raise InputError(f"training diverged in epoch {epoch + 1}: {remedy}")
+            found = row(model, epoch + 1, logs)
+            progress["rows"] += [] if found is None else [{"epoch": epoch + 1, **found}]
+
+        model.fit(data, recipe.epochs, callbacks=[LambdaCallback(on_epoch_end=keep)], **options)
+        return model, progress
+    folder = run.folder(checkpoints)
+    with exclusive(folder):
+        progress = begun(resume(folder, run, model))
         if progress["epoch"] < recipe.epochs:
-            remedy, shown = "lower --max-learning-rate", ("learned_sigma", "psnr")
+            shown = ("learned_sigma", "psnr")
             callback = Checkpoint(folder, progress, recipe.epochs, recipe.half_cycle, row, "free_energy", remedy, shown)
-            model.fit(data, recipe.epochs, initial_epoch=progress["epoch"], callbacks=[callback], **options)
+            estimate = time_estimate(progress["epoch"], recipe.epochs)
+            model.fit(data, recipe.epochs, initial_epoch=progress["epoch"], callbacks=[callback, estimate], **options)
     return model, progress

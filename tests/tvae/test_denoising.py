@@ -12,7 +12,7 @@ from PIL import Image
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.results import put_rows, read_records, read_rows
-from common.tvae import bars, denoising, figures, patches, report, rivals
+from common.tvae import bars, budget, denoising, figures, patches, report, rivals, training
 from common.tvae.training import Recipe
 
 RECIPE = Recipe(latent_dim=6, hidden=(6,), states=8, parents=2, children=2, epochs=4, batch_size=16, half_cycle=2)
@@ -89,7 +89,8 @@ def test_missing_pixels_are_left_out_of_the_patches():
     assert part.variance == pytest.approx(np.mean(spread) + 0.001, rel=1e-5)
     found = part.assemble(np.full((8, 16), 7.0))
     np.testing.assert_array_equal(found[observed], image[observed])
-    assert set(found[~observed]) == {0, 7} and (found[:4, :4] == 0).all()
+    # The patch without a pixel takes the nearest estimate.
+    assert (found[~observed] == 7).all() and part.num_far == 16 and whole.num_far == 0
 
 
 def test_what_cannot_be_restored_is_refused_before_a_training():
@@ -98,6 +99,107 @@ def test_what_cannot_be_restored_is_refused_before_a_training():
     for options, message in (({"inpaint": 1.0}, "no pixel is left"), ({"warm_stride": 7}, "leave pixels out")):
         with pytest.raises(InputError, match=message):
             denoising.check(dataclasses.replace(RUN, **options), image)
+
+
+def test_a_patch_without_a_known_pixel_darkens_no_other_one():
+    image = np.full((12, 12), 200.0, np.float32)
+    observed = np.ones_like(image, bool)
+    observed[2:10, 2:10] = False  # whole patches, which overlap others
+    part = denoising.PatchedImage(image, observed, 4, 2)
+    assert len(part.data) < len(part.kept)
+    np.testing.assert_allclose(part.assemble(np.full_like(part.data, 200)), 200)
+
+
+def test_records_of_before_masks_keep_their_digest():
+    assert "mask" not in RUN.stored() and dataclasses.replace(RUN, mask="f3").digest != RUN.digest
+
+
+def test_a_mask_is_white_where_pixels_are_missing(tmp_path):
+    path = tmp_path / "mask.png"
+    marks = np.zeros((6, 7), np.uint8)
+    marks[2, 3:5] = 255
+    for array in (marks, np.stack([marks] * 3, -1), marks > 0):
+        Image.fromarray(array).save(path)
+        missing = denoising.load_mask(path, (6, 7, 3))
+        assert missing.dtype == bool and np.argwhere(missing).tolist() == [[2, 3], [2, 4]]
+    image = np.zeros((6, 7, 3), np.float32)
+    run = dataclasses.replace(RUN, sigma=None, mask=denoising.mask_print(missing))
+    _, observed = denoising.observe(run, image, missing)
+    np.testing.assert_array_equal(observed, ~np.stack([missing] * 3, -1))
+    half = denoising.observe(dataclasses.replace(run, inpaint=0.5), image, missing)[1]
+    assert not half[missing].any() and 0.2 < half.mean() < 0.7
+    for array, shape, message in (
+        (marks, (7, 6), "different sizes"),
+        (marks // 255, (6, 7), "no pixel as missing"),
+        (255 - marks * 0, (6, 7), "all pixels"),
+    ):
+        Image.fromarray(array).save(path)
+        with pytest.raises(InputError, match=message):
+            denoising.load_mask(path, shape)
+
+
+def test_where_a_picture_is_written_is_checked_before_it_is_made(tmp_path, scan):
+    like, _ = denoising.load(scan)
+    denoising.check_output(tmp_path / "out.png", scan, like)
+    for path, message in (("out.jpg", "written as .png"), ("none/out.png", "no folder"), ("scan.png", "over --image")):
+        with pytest.raises(InputError, match=message):
+            denoising.check_output(tmp_path / path, scan, like)
+
+
+def test_built_in_pictures_have_names_and_a_file_of_such_a_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prints = set()
+    for name in denoising.BUILT_IN:
+        picture, found = denoising.load(name)
+        assert found == name and picture.pixels.shape == (256, 256) and picture.pixels.dtype == np.float32
+        prints.add(patches.fingerprint(picture.pixels))
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename("camera")
+    assert denoising.load("camera")[1] == "camera.file" and len(prints) == 2
+
+
+def test_a_bound_that_still_rises_is_told():
+    def rows(*bounds):
+        return [{"epoch": 2 * i, "free_energy": bound} for i, bound in enumerate(bounds, 1)]
+
+    flat = dataclasses.replace(RECIPE, half_cycle=1)
+    assert training.still_rising(rows(0, 90, 99, 100), flat) is None
+    assert "by 5 nats a patch, 50%" in training.still_rising(rows(0, 5, 10), flat)
+    assert "too few" in training.still_rising(rows(0, 5), flat)
+    assert training.still_rising(rows(3, 3, 3), flat) is training.still_rising(rows(3, 4, 3.9), flat) is None
+    # Between two ends of cycles the rate is high and the bound low: those rows do not count.
+    assert training.still_rising(rows(-9, 0, -9, 99, -9, 100), RECIPE) is None
+
+
+def test_a_time_chooses_richer_settings_the_longer_it_is(tmp_path, monkeypatch):
+    seconds = {(32, 32): 1e-3, (64, 32): 2e-3, (64, 64): 4e-3, (64, 128): 8e-3, (128, 128): 16e-3}
+    measured = []
+
+    def measure(asked, image, states, batch_size):
+        measured.append(asked.minutes)
+        return seconds[states, batch_size]
+
+    monkeypatch.setattr(budget, "_seconds_a_step", measure)
+    image, found = np.zeros((64, 64), np.float32), []
+    for minutes in (0.25, 0.5, 2, 60):
+        asked = budget.Budget("f1", minutes, 8, False, Recipe())
+        settings = budget.chosen(asked, image, tmp_path)
+        assert settings["seconds"] < 60 * minutes and settings["epochs"] % 20 == 0 and settings["epochs"] >= 60
+        found.append((-settings["stride"], settings["states"], settings["epochs"]))
+        before = len(measured)
+        assert budget.chosen(asked, image, tmp_path) == settings and len(measured) == before  # stored
+    assert found == sorted(found) and found[0][0] < -1 and found[-1][:2] == (-1, 128)
+    with pytest.raises(InputError, match="--minutes 0.001 is too short: this image needs 0.2 at least"):
+        budget.choose(budget.Budget("f1", 0.001, 8, False, Recipe()), image)
+    runs, words = budget.runs_for(2, [RUN, dataclasses.replace(RUN, seed=1)], image, tmp_path)
+    assert [run.seed for run in runs] == [0, 1] and runs[0].recipe.latent_dim == RECIPE.latent_dim
+    assert f"stride {runs[1].stride}, states {runs[1].recipe.states}" in words
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_step_is_measured(eager, masked):
+    asked = budget.Budget("f1", 1.0, 4, masked, RECIPE)
+    assert 0 < budget._seconds_a_step(asked, np.zeros((8, 8, 3)), 8, 4) < 10
 
 
 @pytest.fixture
@@ -112,7 +214,7 @@ def scan(tmp_path):
 def restored(tmp_path, path, **changes):
     picture, name = denoising.load(path)
     run = dataclasses.replace(RUN, image=name, fingerprint=patches.fingerprint(picture.pixels), **changes)
-    return denoising.denoise((run, path, None, tmp_path / "checkpoints"))
+    return denoising.denoise((run, path, None, None, tmp_path / "checkpoints"))
 
 
 def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):

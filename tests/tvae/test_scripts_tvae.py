@@ -54,6 +54,29 @@ def test_two_processes_do_a_run_once(photo):
     pd.testing.assert_frame_equal(again[numbers], table[numbers])
 
 
+def test_a_scratched_picture_is_restored_in_a_given_time_and_again_without_training(photo, tmp_path):
+    mask = np.zeros((21, 26), np.uint8)
+    mask[9:11, 4:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    options = ["--image", photo, "--output", tmp_path / "out.png", "--mask", tmp_path / "mask.png", "--minutes", 1]
+    options += ["--latent-dim", 8, "--hidden", 8, "--half-cycle", 1, "--results-dir", tmp_path / "results"]
+    first = run("08_denoise.py", *options)
+    assert first.returncode == 0, first.stderr[-2000:]
+    assert "--minutes 1: stride" in first.stdout
+    (chosen,) = (tmp_path / "results" / "checkpoints").glob("budget-*/chosen.json")
+    raw, before = np.asarray(Image.open(photo)), np.asarray(Image.open(tmp_path / "out.png"))
+    np.testing.assert_array_equal(before[mask == 0], raw[mask == 0])
+    assert before.shape == raw.shape and (before[mask > 0] != raw[mask > 0]).any()
+    table = pd.read_csv(tmp_path / "results" / "08_denoise" / "psnr.csv")
+    assert table["psnr"].isna().all() and table["run"].nunique() == 1
+    kept = chosen.read_bytes()
+    (tmp_path / "out.png").unlink()
+    again = run("08_denoise.py", *options)
+    assert again.returncode == 0 and chosen.read_bytes() == kept
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), before)
+    assert "an epoch takes" in first.stderr + first.stdout and "an epoch takes" not in again.stderr + again.stdout
+
+
 def test_seeds_of_the_bars_test_side_by_side(tmp_path):
     options = ["--task", "bars", "--epochs", 4, "--states", 16, "--seeds", 0, 1, 0, "--jobs", 2]
     done = run("08_denoise.py", *options, "--results-dir", tmp_path)
@@ -75,6 +98,9 @@ def test_seeds_of_the_bars_test_side_by_side(tmp_path):
         (["--min-learning-rate", 0.1], "lower --min-learning-rate"),
         (["--states", 64, "--latent-dim", 4], "change --states"),
         (["--inpaint", 1], "lower --inpaint"),
+        (["--mask", "pixel.png"], "different sizes"),
+        (["--minutes", 1, "--states", 9], "--minutes chooses --states"),
+        (["--output", "out.png", "--seeds", 0, 1], "give one --seed"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, options, message):
