@@ -4,14 +4,13 @@ One image is all the data: nothing clean, no training set.
 """
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from common import cli, report
 from common.errors import InputError
 from common.runs.jobs import run_jobs
 from common.runs.results import put_rows
-from common.tvae import bars, budget, denoising, patches
+from common.tvae import bars, budget, denoising, options, patches
 from common.tvae.training import Recipe
 
 SIGMA, STRIDE = 25.0, 4  # where nothing is said
@@ -54,6 +53,8 @@ def arguments():
     noise.add_argument("--sigma", type=cli.not_negative, help=sigma)
     noise.add_argument("--noisy", action="store_true", help="the image is noisy already: add none")
     data.add_argument("--inpaint", type=cli.fraction, default=0.0, help="fraction of pixels that are missing (0)")
+    restarts = "bars: trainings of a seed, of which the highest bound counts (3)"
+    data.add_argument("--restarts", type=cli.positive_int, default=3, help=restarts)
     cli.add_run_options(parser.add_argument_group("runs"))
     cut = parser.add_argument_group("patches")
     cut.add_argument("--patch", type=cli.positive_int, default=8, help="side of a patch (8)")
@@ -64,41 +65,8 @@ def arguments():
     minutes = "choose stride, states, batch size and epochs for this time a seed, by a short measurement that is kept"
     model.add_argument("--minutes", type=cli.positive_float, help=minutes)
 
-    def add(option, of, kind=cli.positive_int, **more):
-        name = option[2:].replace("-", "_")
-        ours, for_bars = (_in_words(getattr(recipe, name)) for recipe in (Recipe(), bars.RECIPE))
-        default = ours if ours == for_bars else f"{ours}; bars: {for_bars}"
-        model.add_argument(option, type=kind, help=f"{of} ({default})", **more)
-
-    add("--latent-dim", "binary units H")
-    add("--hidden", "units of the decoder's hidden layers", nargs="+")
-    model.add_argument("--leaky", action="store_true", default=None, help="LeakyReLU in place of ReLU")
-    add("--states", "states S kept for each patch")
-    add("--parents", "of an evolutionary step")
-    add("--children", "of each parent")
-    add("--generations", "of an evolutionary step")
-    add("--selection", "of parents", str, choices=("best", "fitness", "uniform"))
-    mutations = ("floyd_flip", "flip", "sparse_flips", "crossover")
-    add("--mutation", "floyd_flip: one bit; flip: the same by sorting", str, choices=mutations)
-    add("--epochs", "over all patches")
-    add("--batch-size", "patches a step")
-    add("--min-learning-rate", "of the triangular schedule", cli.positive_float)
-    add("--max-learning-rate", "of the triangular schedule", cli.positive_float)
-    add("--half-cycle", "epochs in which the learning rate rises")
+    options.add_recipe_options(model)
     return parser
-
-
-def _in_words(value):
-    return (
-        " ".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
-    )
-
-
-def chosen(args, default):
-    """The recipe `default` with the options that were given."""
-    names = [field.name for field in dataclasses.fields(Recipe)]
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return dataclasses.replace(default, **given)
 
 
 def denoise(args, folder, checkpoints):
@@ -114,7 +82,7 @@ def denoise(args, folder, checkpoints):
     as_it_is = args.sigma is None and (args.noisy or args.output or args.mask)
     sigma = None if as_it_is else SIGMA if args.sigma is None else args.sigma
     cut = dict(patch=args.patch, stride=args.stride or STRIDE, sigma=sigma, inpaint=args.inpaint)
-    cut |= {"warm_stride": args.warm_stride, "warm_epochs": args.warm_epochs, "recipe": chosen(args, Recipe())}
+    cut |= {"warm_stride": args.warm_stride, "warm_epochs": args.warm_epochs, "recipe": options.chosen(args, Recipe())}
     shared = dict(image=name, fingerprint=patches.fingerprint(image), mask=denoising.mask_print(missing), **cut)
     runs = [denoising.DenoisingRun(**shared, seed=seed) for seed in seeds]
     for run in runs:
@@ -139,8 +107,9 @@ def denoise(args, folder, checkpoints):
 
 def bars_test(args, folder, checkpoints):
     """Every seed of the bars test; writes bars.csv and figures, and returns the table."""
-    recipe = chosen(args, bars.RECIPE)
-    jobs = [(bars.BarsRun(recipe, seed=seed), checkpoints) for seed in dict.fromkeys(args.seeds)]
+    recipe = options.chosen(args, bars.RECIPE)
+    seeds = dict.fromkeys(args.seeds)
+    jobs = [(bars.BarsRun(recipe, seed=seed, restarts=args.restarts), checkpoints) for seed in seeds]
     for row, fields, truth in run_jobs(bars.bars_test, jobs, args.jobs, args.scheduler):
         from common.tvae import figures
 

@@ -54,11 +54,6 @@ class DenoisingRun(Record):
         return "denoising"
 
     @property
-    def has_rivals(self):
-        """They must be told the noise level, and they fill in no missing pixels."""
-        return bool(self.sigma) and not self.misses_pixels
-
-    @property
     def misses_pixels(self):
         return bool(self.inpaint or self.mask)
 
@@ -84,7 +79,7 @@ def folder_name(run):
     if getattr(run, "mask", ""):
         parts.append("mask")
     if isinstance(run, rivals.RivalRun):
-        parts.append(run.method)
+        parts.append(f"{run.method}_estimated" if run.estimated else run.method)
     # No dot in numbers: it tells the name of a user's file.
     settings = [part.replace(".", "p") for part in parts[1:]]
     return "_".join([parts[0], *settings, f"seed{run.seed}-{run.digest}"])
@@ -273,11 +268,11 @@ def denoise(job):
     rows = [own | row for row in progress["rows"]]
     noisy = patched.noisy if patched.observed is None else np.where(patched.observed, patched.noisy, pictures.WHITE)
     shown = {"noisy": noisy} if run.sigma is None else {"clean": image, "noisy": noisy}
-    if run.has_rivals:
-        for method in rivals.INSTALLED:
-            other = rivals.rival(run, method)
-            shown[method] = rivals.restore(other, noisy, image)
-            rows.append(rival_row(other, shown[method], image))
+    for other in rivals.installed(run):
+        restored = rivals.restore(other, patched.noisy, image, patched.observed)
+        rows.append(rival_row(other, restored, image))
+        if not other.estimated:
+            shown[other.method] = restored
     shown["tvae"] = patched.assemble(model.reconstruct())
     warnings = [still_rising(progress["rows"], run.recipe)]
     if patched.num_far:
@@ -290,7 +285,8 @@ def denoise(job):
 def rival_row(run, found, clean):
     """The row of a RivalRun's picture. It is trained on nothing, so both commits are the present one."""
     commits = {"trained_at": commit(), "evaluated_at": commit()}
-    return _cells(run) | {"method": run.method, "setting": "fixed", "epoch": 0} | quality(found, clean) | commits
+    cells = {"method": run.method, "setting": rivals.ESTIMATED if run.estimated else "fixed", "epoch": 0}
+    return _cells(run) | cells | quality(found, clean) | commits
 
 
 def _cells(run):
@@ -299,7 +295,7 @@ def _cells(run):
 
 def add_bm3d(run, shown, folder):
     """Put BM3D's picture of the same noisy image before the last of the pictures, where the benchmark has made it."""
-    if not run.has_rivals:
+    if not run.sigma or run.misses_pixels:
         return
     path = next((folder / folder_name(rivals.rival(run, "bm3d"))).glob(f"{RESTORED}.*"), None)
     if path is not None:
@@ -349,7 +345,7 @@ def check_output(path, source, like):
 def scores(run, rows):
     """PSNR {method: dB} of a run's last epoch and of its rivals on the same noisy image, from rows of psnr.csv."""
     records = {"tvae": run}
-    if run.has_rivals:
+    if run.sigma is not None:
         records |= {method: rivals.rival(run, method) for method in rivals.PARAMETERS}
     found = {method: rows.loc[rows["run"] == record.digest, "psnr"].dropna() for method, record in records.items()}
     return {method: float(own.iloc[-1]) for method, own in found.items() if len(own)}

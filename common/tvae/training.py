@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from common.errors import InputError
-from common.runs.identity import Record
+from common.runs.identity import Record, added
 from common.runs.results import commit
 
 SETTLED = 0.02  # of the bound's whole rise, in one cycle
@@ -30,6 +30,7 @@ class Recipe(Record):
     min_learning_rate: float = 1e-4
     max_learning_rate: float = 0.01
     half_cycle: int = 10  # epochs in which the learning rate rises
+    gradient_states: int | None = added(None)  # how many of the states, the best ones, the M-step takes; None: all
 
     def __post_init__(self):
         super().__post_init__()
@@ -43,7 +44,8 @@ class Recipe(Record):
         evolution = f"{self.parents}/{self.children}/{self.generations} {self.selection} {self.mutation}"
         rates = f"{self.min_learning_rate:g}..{self.max_learning_rate:g}/{self.half_cycle}"
         leaky = " leaky" if self.leaky else ""
-        return f"{shape} S{self.states} {evolution} b{self.batch_size} lr {rates}{leaky}"
+        few = f"({self.gradient_states})" if self.gradient_states else ""
+        return f"{shape} S{self.states}{few} {evolution} b{self.batch_size} lr {rates}{leaky}"
 
 
 def build(recipe, shape, seed, variance):
@@ -60,7 +62,8 @@ def build(recipe, shape, seed, variance):
     try:
         evolution = Evolution(recipe.parents, recipe.children, recipe.generations, recipe.selection, recipe.mutation)
         sizes = (*shape, recipe.latent_dim, recipe.hidden, recipe.states)
-        return BinaryVAE(*sizes, evolution, variance=variance, leaky=recipe.leaky, seed=seed)
+        options = dict(leaky=recipe.leaky, gradient_states=recipe.gradient_states, seed=seed)
+        return BinaryVAE(*sizes, evolution, variance=variance, **options)
     except ValueError as error:
         raise InputError(f"{error}: change --states, --parents, --children or --latent-dim") from error
 
@@ -112,7 +115,7 @@ def still_rising(rows, recipe):
     )
 
 
-def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=None, begin=None):
+def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=None, begin=None, seed=None):
     """Train the model of one run, go on with it, or load it; a process that finds another one at it waits.
 
     Args:
@@ -121,6 +124,7 @@ def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=
         variance: of the noise, to begin with.
         checkpoints: the folder in which the run has its own; None writes no file.
         measure: measure(model) gives further values of a row; there is a row at each half cycle and at the end.
+        seed: of the model (the run's).
         begin: begin(model) gives a new model the state of an earlier training, whose progress it returns.
 
     Returns:
@@ -134,7 +138,7 @@ def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=
     from common.runs.checkpoints import Checkpoint, exclusive, resume
 
     recipe = run.recipe
-    model = build(recipe, data.shape, run.seed, variance)
+    model = build(recipe, data.shape, run.seed if seed is None else seed, variance)
     options = dict(mask=mask, batch_size=recipe.batch_size, half_cycle=recipe.half_cycle, verbose=0)
     options["learning_rate"] = (recipe.min_learning_rate, recipe.max_learning_rate)
     model.fit(data, 0, **options)  # makes the optimizer, whose state is loaded too

@@ -175,6 +175,22 @@ def test_only_observed_entries_count_and_the_estimate_fills_the_others():
     np.testing.assert_allclose(ours[1], expected, rtol=1e-9)
 
 
+def test_the_best_states_alone_give_nearly_the_same_step_and_the_bound_stays_that_of_all(eager):
+    found = {}
+    for number in (None, 10, 3):
+        built = model(10, seed=3, gradient_states=number)
+        built.compile(optimizer="sgd", run_eagerly=True)
+        before = [v.numpy() for v in built.trainable_variables]
+        _, estimate, bound = built._improve(tf.constant(X), built.words.value, None)
+        step = np.concatenate([(v.numpy() - old).ravel() for v, old in zip(built.trainable_variables, before)])
+        found[number] = step, estimate.numpy(), bound.numpy()
+    for whole, same in zip(found[None], found[10]):
+        np.testing.assert_allclose(whole, same, rtol=1e-9)
+    np.testing.assert_allclose(found[3][2], found[None][2], rtol=1e-9)
+    step, few = found[None][0], found[3][0]
+    assert 0 < np.linalg.norm(few - step) and few @ step > 0.9 * np.linalg.norm(few) * np.linalg.norm(step)
+
+
 def parameters(built):
     return [*built.trainable_variables, built.pi, built.variance]
 

@@ -12,7 +12,7 @@ from PIL import Image
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.results import put_rows, read_records, read_rows
-from common.tvae import bars, budget, denoising, figures, patches, report, rivals, training
+from common.tvae import bars, budget, denoising, figures, patches, report, rivals, training, zero_shot_noise2noise
 from common.tvae.training import Recipe
 
 RECIPE = Recipe(latent_dim=6, hidden=(6,), states=8, parents=2, children=2, epochs=4, batch_size=16, half_cycle=2)
@@ -31,6 +31,8 @@ def eager():
 def changed(value):
     if isinstance(value, bool):
         return not value
+    if value is None:
+        return 5
     more = {str: "x", tuple: (1,), float: 0.001}  # a learning rate stays below the largest
     return value + more.get(type(value), 1)
 
@@ -240,7 +242,8 @@ def test_odd_settings_give_a_result_without_nan(eager, tmp_path, scan, changes):
     found = restored(tmp_path, scan, warm_stride=0, **changes)
     assert np.isfinite([(row["free_energy"], row["learned_sigma"]) for row in found.rows]).all()
     assert all("psnr" in row for row in found.rows) == (changes["sigma"] is not None)
-    assert set(found.pictures) == {"noisy", "tvae"} | ({"clean"} if changes["sigma"] is not None else set())
+    clean = {"clean"} if changes["sigma"] is not None else set()
+    assert set(found.pictures) == {"noisy", "tvae"} | clean | ({"biharmonic"} if "inpaint" in changes else set())
 
 
 def test_a_deep_scan_comes_back_as_deep_as_it_was(eager, tmp_path, scan):
@@ -270,18 +273,68 @@ def test_missing_pixels_are_filled_in_by_what_is_learned(eager, tmp_path, scan):
     assert 0.3 < missing.mean() < 0.5 and error[~missing].max() == 0 and error[missing].mean() < 20  # the mean has 60
 
 
-def test_rivals_are_told_the_noise_level_and_take_it_away():
+def test_rivals_with_the_noise_level_or_an_estimate_of_it_take_noise_away():
     rng = np.random.default_rng(0)
     clean = np.kron(rng.random((4, 4)), np.ones((8, 8))).astype(np.float32) * 255
     noisy = patches.add_noise(clean, 25, 0)
-    scores = {}
-    for method in rivals.INSTALLED:
-        found = rivals.restore(rivals.rival(RUN, method), noisy, clean)
+    scores, estimated = {}, {}
+    for other in rivals.installed(RUN):
+        found = rivals.restore(other, noisy, clean)
         assert found.shape == noisy.shape
-        scores[method] = patches.psnr(found, clean)
+        (estimated if other.estimated else scores)[other.method] = patches.psnr(found, clean)
+    assert set(scores) == set(rivals.INSTALLED) and set(estimated) == {"tv", "wavelet", "nlm"}
+    assert estimated["tv"] <= scores["tv"] and min(estimated.values()) > scores["noisy"] + 2
     assert scores["noisy"] == pytest.approx(20.2, abs=0.3) and min(scores["tv"], scores["nlm"]) > 25
     weights = dataclasses.replace(RIVAL, parameters=(("weights", (1.0,)),))
     assert patches.psnr(rivals.restore(weights, noisy, clean), clean) <= scores["tv"]
+
+
+def test_an_estimate_of_the_noise_level_depends_on_the_noisy_image_alone():
+    clean = np.kron(np.random.default_rng(0).random((4, 4)), np.ones((8, 8))).astype(np.float32) * 255
+    noisy = patches.add_noise(clean, 25, 0)
+    other = rivals.rival(RUN, "nlm", estimated=True)
+    wrong = dataclasses.replace(other, sigma=90.0)
+    np.testing.assert_array_equal(rivals.restore(other, noisy, clean), rivals.restore(wrong, noisy, 0 * clean))
+
+
+def test_missing_pixels_have_a_rival_of_their_own():
+    rows, columns = np.indices((24, 24))
+    clean = (4.0 * rows + 3 * columns).astype(np.float32)
+    run = dataclasses.replace(RUN, sigma=0.0, inpaint=0.3)
+    noisy, observed = denoising.observe(run, clean)
+    for image, seen in ((noisy, observed), (np.stack([noisy] * 3, -1), np.stack([observed] * 3, -1))):
+        (other,) = rivals.installed(run)
+        found = rivals.restore(other, image, image, seen)
+        np.testing.assert_allclose(found[seen], image[seen], atol=1e-4)
+        error = np.abs(found - image)  # a plane is biharmonic; results are clipped to the known values
+        assert found.shape == image.shape and error.max() < 6 and error.mean() < 0.5
+    assert rivals.installed(dataclasses.replace(run, sigma=None)) == []
+    assert rivals.installed(dataclasses.replace(RUN, sigma=0.0)) == []
+
+
+def test_rivals_keep_the_digests_of_before_estimates_and_masks():
+    assert set(RIVAL.stored()) == {"fingerprint", "sigma", "method", "parameters", "seed", "labels"}
+
+
+def test_halves_of_zs_n2n_have_independent_noise_and_the_same_mean():
+    image = tf.reshape(tf.range(30.0), (1, 6, 5, 1))  # the odd column is left out
+    one, other = (half.numpy()[0, ..., 0] for half in zero_shot_noise2noise.halves(image))
+    expected = np.arange(30.0).reshape(6, 5)
+    assert one.shape == other.shape == (3, 2)
+    assert one[1, 0] == (expected[2, 1] + expected[3, 0]) / 2 and other[1, 0] == (expected[2, 0] + expected[3, 1]) / 2
+
+
+def test_zs_n2n_has_its_published_size_and_takes_noise_away():
+    assert zero_shot_noise2noise.network(3, 0).count_params() == 22275  # "22k" in the paper
+    assert zero_shot_noise2noise.network(1, 0).count_params() == 21313
+    clean = np.full((24, 24), 100, np.float32)
+    clean[:, 12:] = 160
+    noisy = patches.add_noise(clean, 25, 0)
+    other = rivals.rival(RUN, "zs_n2n")
+    short = dataclasses.replace(other, parameters=(("steps", 150), ("learning_rate", 0.003), ("drop_every", 100)))
+    found = rivals.restore(short, noisy, clean)
+    assert found.shape == noisy.shape and patches.psnr(found, clean) > patches.psnr(noisy, clean) + 3
+    assert np.abs(rivals.restore(dataclasses.replace(short, seed=1), noisy, clean) - found).max() > 0
 
 
 def table(folder, *runs, **values):
@@ -305,6 +358,7 @@ def test_reports_average_seeds_alone(tmp_path):
     other_picture = dataclasses.replace(RUN, fingerprint="f2")  # under the same name
     inpainted = dataclasses.replace(RUN, inpaint=0.5)
     rival = [rivals.rival(run, method) for run in (RUN, other_seed) for method in ("tv", "bm3d")]
+    rival.append(rivals.rival(RUN, "tv", estimated=True))
     table(folder, RUN, other_seed, longer, other_picture, inpainted, *rival)
     (title, body), *more = report.sections(tmp_path)
     assert not more and "denoising" in title
@@ -317,6 +371,7 @@ def test_reports_average_seeds_alone(tmp_path):
         ("50%", "TVAE", "fingerprint f1, epochs 4", "1"): "34.00",
         ("", "total variation", "", "2"): "28.50 +- 0.71",
         ("", "BM3D", "", "2"): "28.50 +- 0.71",
+        ("", "total variation", "sigma estimated", "1"): "28.00",
     }
     (headline,) = report.headline(tmp_path)
     # The best experiment has seed 0 alone, so the rival counts with seed 0 alone.
@@ -375,6 +430,19 @@ def test_units_are_matched_to_bars():
     assert sorted(zip(found, units)) == [((unit - 3) % 8, unit) for unit in sorted(range(6), key=lambda u: (u - 3) % 8)]
     np.testing.assert_allclose(errors, 1e-4)
     assert 9 < likelihood < 10
+
+
+def test_of_several_trainings_on_bars_the_highest_bound_counts(eager, tmp_path):
+    recipe = dataclasses.replace(bars.RECIPE, states=16, epochs=2, half_cycle=1)
+    run = bars.BarsRun(recipe, num_images=32, restarts=3)
+    row, units, _ = bars.bars_test((run, tmp_path))
+    first, *others = run.trainings()
+    assert first.digest == bars.BarsRun(recipe, num_images=32).digest != run.digest
+    alone = [bars.bars_test((training, tmp_path)) for training in (first, *others)]
+    bounds = [one["free_energy"] for one, *_ in alone]
+    assert len(set(bounds)) == 3 and row["free_energy"] == max(bounds)
+    np.testing.assert_array_equal(units, alone[int(np.argmax(bounds))][1])
+    assert row["seconds"] == pytest.approx(sum(one["seconds"] for one, *_ in alone))
 
 
 def test_the_bars_test_writes_what_it_learned(eager, tmp_path):

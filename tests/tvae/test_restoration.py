@@ -35,7 +35,7 @@ def edge():
 
 def test_noise_is_taken_away_and_its_level_learned(edge):
     noisy = edge + 0.1 * np.random.default_rng(0).standard_normal(edge.shape)
-    found, sigma = denoise_binary_vae(noisy, return_sigma=True, **SMALL | {"epochs": 24})
+    found, sigma = denoise_binary_vae(noisy, return_sigma=True, **SMALL | {"epochs": 40})
     assert found.shape == edge.shape and found.dtype == np.float64
     assert np.std(found - edge) < 0.5 * np.std(noisy - edge) and 0.08 < sigma < 0.12
 

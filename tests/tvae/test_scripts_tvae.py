@@ -78,7 +78,7 @@ def test_a_scratched_picture_is_restored_in_a_given_time_and_again_without_train
 
 
 def test_seeds_of_the_bars_test_side_by_side(tmp_path):
-    options = ["--task", "bars", "--epochs", 4, "--states", 16, "--seeds", 0, 1, 0, "--jobs", 2]
+    options = ["--task", "bars", "--epochs", 4, "--states", 16, "--seeds", 0, 1, 0, "--jobs", 2, "--restarts", 1]
     done = run("08_denoise.py", *options, "--results-dir", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(tmp_path / "08_denoise" / "bars.csv")
