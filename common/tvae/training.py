@@ -28,7 +28,7 @@ class Recipe(Record):
     epochs: int = 200
     batch_size: int = 32
     min_learning_rate: float = 1e-4
-    max_learning_rate: float = 0.01
+    max_learning_rate: float = 0.05  # grey values are not scaled: weights must grow far beyond 1
     half_cycle: int = 10  # epochs in which the learning rate rises
     gradient_states: int | None = added(None)  # how many of the states, the best ones, the M-step takes; None: all
 

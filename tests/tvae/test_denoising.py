@@ -240,7 +240,8 @@ def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):
 @pytest.mark.parametrize("changes", [{"sigma": None}, {"sigma": 0.0}, {"sigma": 0.0, "inpaint": 0.5}])
 def test_odd_settings_give_a_result_without_nan(eager, tmp_path, scan, changes):
     found = restored(tmp_path, scan, warm_stride=0, **changes)
-    assert np.isfinite([(row["free_energy"], row["learned_sigma"]) for row in found.rows]).all()
+    own = [row for row in found.rows if row["method"] == "tvae"]
+    assert np.isfinite([(row["free_energy"], row["learned_sigma"]) for row in own]).all()
     assert all("psnr" in row for row in found.rows) == (changes["sigma"] is not None)
     clean = {"clean"} if changes["sigma"] is not None else set()
     assert set(found.pictures) == {"noisy", "tvae"} | clean | ({"biharmonic"} if "inpaint" in changes else set())
