@@ -28,7 +28,9 @@ class BarsRun(Record):
     recipe: Recipe = RECIPE
     num_images: int = 500
     sigma: float = 0.1  # of the noise in the data
-    first_variance: float = 0.01  # of the model's noise, to begin with
+    first_variance: float = (
+        0.25  # of the model's noise, to begin with; sets of states are less greedy while it is large
+    )
     seed: int = 0  # of the data and of the first training's model
     restarts: int = added(1)  # trainings from other models, of which the one with the highest bound counts
     restart: int = added(0)  # of a single training: its number

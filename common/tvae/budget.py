@@ -23,7 +23,6 @@ RUNGS = (  # (parts of a patch's side that the stride is, states, batch size)
     (2, 64, 32),
     (4, 64, 64),
     (8, 64, 128),
-    (8, 128, 128),
 )
 MIN_CYCLES = 3
 MAX_CYCLES = 20  # longer trainings of one rung bring little

@@ -174,7 +174,7 @@ def test_a_bound_that_still_rises_is_told():
 
 
 def test_a_time_chooses_richer_settings_the_longer_it_is(tmp_path, monkeypatch):
-    seconds = {(32, 32): 1e-3, (64, 32): 2e-3, (64, 64): 4e-3, (64, 128): 8e-3, (128, 128): 16e-3}
+    seconds = {(32, 32): 1e-3, (64, 32): 2e-3, (64, 64): 4e-3, (64, 128): 8e-3}
     measured = []
 
     def measure(asked, image, states, batch_size):
@@ -190,7 +190,7 @@ def test_a_time_chooses_richer_settings_the_longer_it_is(tmp_path, monkeypatch):
         found.append((-settings["stride"], settings["states"], settings["epochs"]))
         before = len(measured)
         assert budget.chosen(asked, image, tmp_path) == settings and len(measured) == before  # stored
-    assert found == sorted(found) and found[0][0] < -1 and found[-1][:2] == (-1, 128)
+    assert found == sorted(found) and found[0][0] < -1 and found[-1][:2] == (-1, 64)
     with pytest.raises(InputError, match="--minutes 0.001 is too short: this image needs 0.2 at least"):
         budget.choose(budget.Budget("f1", 0.001, 8, False, Recipe()), image)
     runs, words = budget.runs_for(2, [RUN, dataclasses.replace(RUN, seed=1)], image, tmp_path)
