@@ -55,6 +55,8 @@ def arguments():
     data.add_argument("--inpaint", type=cli.fraction, default=0.0, help="fraction of pixels that are missing (0)")
     restarts = "bars: trainings of a seed, of which the highest bound counts (3)"
     data.add_argument("--restarts", type=cli.positive_int, default=3, help=restarts)
+    start = f"bars: the model's sigma^2, to begin with ({bars.FIRST_VARIANCE:g})"
+    data.add_argument("--first-variance", type=cli.positive_float, default=bars.FIRST_VARIANCE, help=start)
     cli.add_run_options(parser.add_argument_group("runs"))
     cut = parser.add_argument_group("patches")
     cut.add_argument("--patch", type=cli.positive_int, default=8, help="side of a patch (8)")
@@ -109,7 +111,8 @@ def bars_test(args, folder, checkpoints):
     """Every seed of the bars test; writes bars.csv and figures, and returns the table."""
     recipe = options.chosen(args, bars.RECIPE)
     seeds = dict.fromkeys(args.seeds)
-    jobs = [(bars.BarsRun(recipe, seed=seed, restarts=args.restarts), checkpoints) for seed in seeds]
+    shared = dict(recipe=recipe, restarts=args.restarts, first_variance=args.first_variance)
+    jobs = [(bars.BarsRun(**shared, seed=seed), checkpoints) for seed in seeds]
     for row, fields, truth in run_jobs(bars.bars_test, jobs, args.jobs, args.scheduler):
         from common.tvae import figures
 

@@ -12,6 +12,7 @@ from common.tvae.training import Recipe, train
 
 NUM_BARS, SIDE, RATE = 8, 4, 0.25  # four horizontal and four vertical bars, each present with probability 2/8
 FOUND = 0.01  # a bar is found where a unit's mean squared error is below this
+FIRST_VARIANCE = 0.25  # far above that of the noise in the data: while it is large, a set of states is less greedy
 RESTART_SEEDS = 1_000_003  # between the seeds of one draw's models
 RECIPE = Recipe(latent_dim=8, hidden=(8,), parents=3, children=2, epochs=400, max_learning_rate=0.05)
 COLUMNS = [
@@ -28,9 +29,7 @@ class BarsRun(Record):
     recipe: Recipe = RECIPE
     num_images: int = 500
     sigma: float = 0.1  # of the noise in the data
-    first_variance: float = (
-        0.25  # of the model's noise, to begin with; sets of states are less greedy while it is large
-    )
+    first_variance: float = FIRST_VARIANCE  # of the model's noise, to begin with
     seed: int = 0  # of the data and of the first training's model
     restarts: int = added(1)  # trainings from other models, of which the one with the highest bound counts
     restart: int = added(0)  # of a single training: its number
