@@ -40,6 +40,8 @@ class BarsRun(Record):
 
     def trainings(self):
         """The runs of the single trainings; the first one is the run without restarts."""
+        if self.restarts == 1:
+            return [self]
         return [dataclasses.replace(self, restarts=1, restart=number) for number in range(self.restarts)]
 
 
