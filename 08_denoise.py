@@ -13,7 +13,7 @@ from common.runs.results import put_rows
 from common.tvae import bars, budget, denoising, options, patches
 from common.tvae.training import Recipe
 
-SIGMA, STRIDE = 25.0, 4  # where nothing is said
+SIGMA = 25.0  # where nothing is said
 CHOSEN = ("stride", "warm_stride", "states", "batch_size", "epochs")  # by --minutes
 EXAMPLES = """examples:
   python 08_denoise.py --image scan.jpg --output clean.png --minutes 5    restore your own picture
@@ -59,8 +59,9 @@ def arguments():
     data.add_argument("--first-variance", type=cli.positive_float, default=bars.FIRST_VARIANCE, help=start)
     cli.add_run_options(parser.add_argument_group("runs"))
     cut = parser.add_argument_group("patches")
-    cut.add_argument("--patch", type=cli.positive_int, default=8, help="side of a patch (8)")
-    cut.add_argument("--stride", type=cli.positive_int, help=f"of the patches ({STRIDE})")
+    side = f"side of a patch ({denoising.PATCH})"
+    cut.add_argument("--patch", type=cli.positive_int, default=denoising.PATCH, help=side)
+    cut.add_argument("--stride", type=cli.positive_int, help="of the patches (half a patch)")
     cut.add_argument("--warm-stride", type=cli.positive_int, default=0, help="train at this coarser stride first (no)")
     cut.add_argument("--warm-epochs", type=cli.positive_int, default=100, help="of that training (100)")
     model = parser.add_argument_group("model and training")
@@ -83,7 +84,7 @@ def denoise(args, folder, checkpoints):
     print("\n".join(picture.notes), end="\n" * bool(picture.notes))
     as_it_is = args.sigma is None and (args.noisy or args.output or args.mask)
     sigma = None if as_it_is else SIGMA if args.sigma is None else args.sigma
-    cut = dict(patch=args.patch, stride=args.stride or STRIDE, sigma=sigma, inpaint=args.inpaint)
+    cut = dict(patch=args.patch, stride=args.stride or denoising.half(args.patch), sigma=sigma, inpaint=args.inpaint)
     cut |= {"warm_stride": args.warm_stride, "warm_epochs": args.warm_epochs, "recipe": options.chosen(args, Recipe())}
     shared = dict(image=name, fingerprint=patches.fingerprint(image), mask=denoising.mask_print(missing), **cut)
     runs = [denoising.DenoisingRun(**shared, seed=seed) for seed in seeds]

@@ -71,10 +71,10 @@ NEW_TASKS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds
 CHARACTERS = --iterations 6000 --latent-dim 50 --hyper-latent-dim 50 --rank 30
 HOUSE = --image $(DATA_DIR)/images/house.png
 WARM = --stride 1 --warm-stride 4 --warm-epochs 100
-# About an hour a seed; the M-step takes the 16 best of 200 states.
-WHOLE = $(WARM) --batch-size 128 --epochs 80 --gradient-states 16
+# About an hour a seed.
+WHOLE = --patch 8 $(WARM) --batch-size 128 --epochs 120
 # The defaults before this version's.
-EARLIER = --max-learning-rate 0.01 --mutation flip
+EARLIER = --patch 8 --stride 4 --max-learning-rate 0.01 --mutation flip --gradient-states 64
 TDB = $(wildcard $(DATA_DIR)/alloys/*.tdb)
 ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(TDB))
 # Twenty trainings: shorter ones than the tables'.
@@ -90,7 +90,8 @@ trials: .venv/.installed
 	  for image in china camera; do $(RUN) 08_denoise.py --image $$image --epochs 40 --max-learning-rate $$rate || exit; done; done
 	for image in china camera; do \
 	  $(RUN) 08_denoise.py --image $$image --epochs 40 || exit; \
-	  $(RUN) 08_denoise.py --image $$image --epochs 40 --patch 6 --stride 3 || exit; \
+	  $(RUN) 08_denoise.py --image $$image --epochs 40 --gradient-states 64 || exit; \
+	  $(RUN) 08_denoise.py --image $$image --patch 8 --gradient-states 64 || exit; \
 	  $(RUN) 08_denoise.py --image $$image --epochs 40 --latent-dim 128 --hidden 128 || exit; done
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE)
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200

@@ -138,7 +138,12 @@ def main():
     parser.add_argument("--results-dir", type=Path, default=Path("results"), help="(results/)")
     args = parser.parse_args()
     folder = args.results_dir / "08_denoise"
-    shared = dict(sigma=args.sigma, patch=8, stride=4, recipe=dataclasses.replace(Recipe(), epochs=0))
+    shared = dict(
+        sigma=args.sigma,
+        patch=denoising.PATCH,
+        stride=denoising.half(denoising.PATCH),
+        recipe=dataclasses.replace(Recipe(), epochs=0),
+    )
     shared |= dict(encoder_hidden=tuple(args.encoder_hidden), seconds=args.seconds)
     shared |= dict(learning_rate=args.learning_rate, batch_size=args.batch_size)
     for path in args.image:

@@ -21,8 +21,8 @@ RUNGS = (  # (parts of a patch's side that the stride is, states, batch size)
     (1, 32, 32),
     (2, 32, 32),
     (2, 64, 32),
-    (4, 64, 64),
-    (8, 64, 128),
+    (3, 64, 64),
+    (6, 64, 128),
 )
 MIN_CYCLES = 3
 MAX_CYCLES = 20  # longer trainings of one rung bring little

@@ -23,6 +23,7 @@ KEYS = ["epoch"]
 ORDER = ["image", "sigma", "method", "setting", "seed"]
 COLUMNS = [*ORDER, "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]
 RESTORED = "restored"
+PATCH = 6  # side of a patch, where nothing is said
 KNOWN = {"3712de687a6f": "house", "46bd4465192e": "barbara"}  # pictures by the fingerprint of their pixels
 
 
@@ -89,6 +90,11 @@ def title(run, channels):
     """What a run's figures say above."""
     sigma = "" if run.sigma is None else f"sigma {run.sigma:g}, "
     return f"{run.image}, {sigma}seed {run.seed}, {run.recipe.epochs} epochs: {run.in_short(channels)}"
+
+
+def half(patch):
+    """The stride where none is given: half a patch."""
+    return max(1, patch // 2)
 
 
 def _china():

@@ -20,7 +20,7 @@ def add_recipe_options(model):
     add("--hidden", "units of the decoder's hidden layers", nargs="+")
     model.add_argument("--leaky", action="store_true", default=None, help="LeakyReLU in place of ReLU")
     add("--states", "states S kept for each patch")
-    add("--gradient-states", "how many of them, the best, the gradient takes")
+    add("--gradient-states", "how many of them, the best, the gradient takes; as many: all")
     add("--parents", "of an evolutionary step")
     add("--children", "of each parent")
     add("--generations", "of an evolutionary step")

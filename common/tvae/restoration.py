@@ -18,7 +18,7 @@ def denoise_binary_vae(
     *,
     mask=None,
     minutes=None,
-    patch_size=8,
+    patch_size=denoising.PATCH,
     stride=None,
     data_range=1.0,
     channel_axis=None,
@@ -76,7 +76,7 @@ def denoise_binary_vae(
         if taken:
             raise ValueError(f"minutes chooses {', '.join(taken)}: leave one or the other out")
     recipe, print_of = Recipe(**recipe), patches.fingerprint(pixels)
-    stride = stride or max(1, patch_size // 2)
+    stride = stride or denoising.half(patch_size)
     if minutes is not None:
         asked = budget.Budget(print_of, minutes, patch_size, missing is not None, recipe)
         found = budget.choose(asked, pixels)

@@ -30,10 +30,12 @@ class Recipe(Record):
     min_learning_rate: float = 1e-4
     max_learning_rate: float = 0.05  # grey values are not scaled: weights must grow far beyond 1
     half_cycle: int = 10  # epochs in which the learning rate rises
-    gradient_states: int | None = added(None)  # how many of the states, the best ones, the M-step takes; None: all
+    gradient_states: int | None = added(16, before=None)  # of the states, the best ones, for the M-step; None: all
 
     def __post_init__(self):
         super().__post_init__()
+        if self.gradient_states is not None and self.gradient_states >= self.states:
+            object.__setattr__(self, "gradient_states", None)
         if self.min_learning_rate > self.max_learning_rate:
             rates = f"{self.min_learning_rate:g} is above --max-learning-rate {self.max_learning_rate:g}"
             raise InputError(f"--min-learning-rate {rates}: lower --min-learning-rate")

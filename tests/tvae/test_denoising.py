@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tifffile
+from conftest import ROOT
 from PIL import Image
 
 from common.errors import InputError
@@ -114,6 +115,15 @@ def test_a_patch_without_a_known_pixel_darkens_no_other_one():
 
 def test_records_of_before_masks_keep_their_digest():
     assert "mask" not in RUN.stored() and dataclasses.replace(RUN, mask="f3").digest != RUN.digest
+
+
+def test_committed_rows_keep_their_digests():
+    known = read_records(ROOT / "results" / "08_denoise" / "psnr.csv")
+    before = Recipe(max_learning_rate=0.01, mutation="flip", gradient_states=64)
+    run = denoising.DenoisingRun("house", "3712de687a6f", 25.0, 0.0, 8, 4, 0, 0, before, 0)
+    recipe = dataclasses.replace(bars.RECIPE, mutation="flip")
+    for record in (run, bars.BarsRun(recipe, first_variance=0.01), rivals.rival(run, "tv"), rivals.rival(run, "bm3d")):
+        assert known[record.digest] == record.stored()
 
 
 def test_a_mask_is_white_where_pixels_are_missing(tmp_path):
