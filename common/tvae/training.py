@@ -9,7 +9,6 @@ from common.runs.identity import Record, added
 from common.runs.results import commit
 
 SETTLED = 0.02  # of the bound's whole rise, in one cycle
-LONG_EPOCH = 60.0  # seconds, beside which compilation is short
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def build(recipe, shape, seed, variance):
 def time_estimate(first, total):
     """A Keras callback that says once how long the epochs from `first` to `total` will take.
 
-    It says so after the first epoch, or the second where the first one is short: compilation is most of that one.
+    It says so after the second epoch: much of the first one is compilation.
     """
     import keras
     from tqdm import tqdm
@@ -83,12 +82,11 @@ def time_estimate(first, total):
             self.started = time.perf_counter()
 
         def on_epoch_end(self, epoch, logs=None):
-            took, done = time.perf_counter() - self.started, epoch + 1 - first
-            if (done == 1 and took > LONG_EPOCH) or (done == 2 and self.before <= LONG_EPOCH):
+            if epoch + 1 - first == 2:
+                took = time.perf_counter() - self.started
                 left = took * (total - epoch - 1)
                 words = f"{left / 60:.1f} minutes" if left >= 60 else f"{left:.0f} s"
                 tqdm.write(f"an epoch takes {took:.2g} s: about {words} to go")
-            self.before = took
 
     return TimeEstimate()
 
