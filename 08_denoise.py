@@ -67,7 +67,6 @@ def arguments():
     model = parser.add_argument_group("model and training")
     minutes = "choose stride, states, batch size and epochs for this time a seed, by a short measurement that is kept"
     model.add_argument("--minutes", type=cli.positive_float, help=minutes)
-
     options.add_recipe_options(model)
     return parser
 
