@@ -78,6 +78,8 @@ def draw(rows, path):
         axis.loglog(sizes, seconds, "o-", color="C0", label="seconds an epoch, one core")
         axis.loglog(sizes, memory, "s--", color="C1", label="memory of the model, MiB")
         axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.set_yscale("log", base=2)
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
         axis.set(xlabel=label)
         axis.grid(alpha=0.3)
