@@ -46,11 +46,20 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(CLASSIFY) --seeds 0 1 2
 	$(CLASSIFY) --method hypernet --generator dense --architecture 2x400 3x150
 	$(CLASSIFY) --method hypernet --generator dense --architecture 2x800 --epochs 20
-	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4
-	$(RUN) 08_denoise.py $(HOUSE) --seeds 0 1
-	$(RUN) 08_denoise.py $(HOUSE) --stride 2 --batch-size 64 --epochs 100
-	$(RUN) 08_denoise.py $(HOUSE) --stride 1 --warm-stride 4 --warm-epochs 100 --batch-size 128 --epochs 120
-	$(RUN) 08_denoise.py $(HOUSE) --sigma 50 --patch 12 --stride 2 --warm-stride 4 --warm-epochs 60 --batch-size 64 --epochs 120
+	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --jobs $(JOBS)
+	for image in china camera $(DATA_DIR)/images/house.png $(DATA_DIR)/images/barbara.png; do \
+	  $(RUN) 08_denoise.py --image $$image || exit; \
+	  $(RUN) 08_denoise.py --image $$image --sigma 0 --inpaint 0.5 --half-cycle 20 --max-learning-rate 0.01 || exit; \
+	  $(RUN) benchmarks/denoising_rivals.py --image $$image --method zs_n2n || exit; done
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200 --parents 10 --children 9 --seeds 0 1 --jobs $(JOBS)
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200 --parents 10 --children 9 --seeds 0 1 --jobs $(JOBS) --sigma 50 --patch 12
+	$(RUN) benchmarks/amortised_denoising.py --seconds 120 --seeds 0 1
+	$(RUN) benchmarks/binary_vae_scale.py
+	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --restarts 1 --first-variance 0.01 --mutation flip
+	$(RUN) 08_denoise.py $(HOUSE) $(EARLIER) --seeds 0 1
+	$(RUN) 08_denoise.py $(HOUSE) $(EARLIER) --stride 2 --batch-size 64 --epochs 100
+	$(RUN) 08_denoise.py $(HOUSE) $(EARLIER) $(WARM) --batch-size 128 --epochs 120
+	$(RUN) 08_denoise.py $(HOUSE) $(EARLIER) --sigma 50 --patch 12 --stride 2 --warm-stride 4 --warm-epochs 60 --batch-size 64 --epochs 120
 	$(MAKE) trials ablation
 
 # An hour on two cores; needs DATA_DIR/alloys/alloy_limits.csv and the database there.
@@ -60,6 +69,11 @@ alloys/main30_100.npz: | .venv/.installed
 NEW_TASKS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 CHARACTERS = --iterations 6000 --latent-dim 50 --hyper-latent-dim 50 --rank 30
 HOUSE = --image $(DATA_DIR)/images/house.png
+WARM = --stride 1 --warm-stride 4 --warm-epochs 100
+# About an hour a seed.
+WHOLE = --patch 8 $(WARM) --batch-size 128 --epochs 120
+# The defaults before this version's.
+EARLIER = --patch 8 --stride 4 --max-learning-rate 0.01 --mutation flip --gradient-states 64
 TDB = $(wildcard $(DATA_DIR)/alloys/*.tdb)
 ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(TDB))
 # Twenty trainings: shorter ones than the tables'.
@@ -71,6 +85,17 @@ CLASSIFY = $(RUN) 07_classification.py --dataset mnist --data-dir $(DATA_DIR) --
 VALIDATE = $(CLASSIFY) --evaluate-on validation
 
 trials: .venv/.installed
+	for rate in 0.01 0.1; do \
+	  for image in china camera; do $(RUN) 08_denoise.py --image $$image --epochs 40 --max-learning-rate $$rate || exit; done; done
+	for image in china camera; do \
+	  $(RUN) 08_denoise.py --image $$image --epochs 40 || exit; \
+	  $(RUN) 08_denoise.py --image $$image --epochs 40 --gradient-states 64 || exit; \
+	  $(RUN) 08_denoise.py --image $$image --patch 8 --gradient-states 64 || exit; \
+	  $(RUN) 08_denoise.py --image $$image --epochs 40 --latent-dim 128 --hidden 128 || exit; done
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE)
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --generations 2
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --latent-dim 128 --hidden 128
 	for rate in 0.003 0.01; do \
 	  $(REGRESS) --dataset kin8nm naval power --method sgd --learning-rate $$rate || exit; \
 	  $(REGRESS) --dataset protein --splits 5 --method sgd --learning-rate $$rate || exit; done

@@ -184,6 +184,12 @@ def ending(like):
     return ".png" if like.dtype == np.uint8 or deep_grey else ".tif"
 
 
+def check_form(path, form, like):
+    """Raise InputError where a file of an ending cannot keep a picture like this."""
+    if form.lower() not in {ending(like), ".tif", ".tiff"}:
+        raise InputError(f"{path}: a picture of {like.dtype} values like this is written as {ending(like)}")
+
+
 def write(path, pixels, like, form=None):
     """Write pixels (H, W[, 3]) in 0..255 as a picture of the same depth, range and alpha as `like`.
 
@@ -194,13 +200,12 @@ def write(path, pixels, like, form=None):
         InputError: a file of that ending cannot keep such pictures.
     """
     form, array = (form or Path(path).suffix).lower(), as_stored(pixels, like)
-    if form in (".tif", ".tiff"):
+    check_form(path, form, like)
+    if form != ".png":
         import tifffile
 
         kind = "rgb" if like.pixels.ndim == 3 else "minisblack"
         extra = {} if like.alpha is None else {"extrasamples": ["unassalpha"]}
         tifffile.imwrite(path, array, photometric=kind, **extra)
-    elif form == ".png" and ending(like) == ".png":
-        Image.fromarray(array).save(path, format="PNG")
     else:
-        raise InputError(f"{path}: a picture of {like.dtype} values like this is written as {ending(like)}")
+        Image.fromarray(array).save(path, format="PNG")

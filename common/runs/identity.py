@@ -13,6 +13,7 @@ from pathlib import Path
 DIGEST_DIGITS = 12
 LABELS = "labels"  # key of a stored record under which its labels stand
 SEED = "seed"
+ADDED = "added"  # key of a field's metadata under which the value stands that is not stored
 
 
 def label(**options):
@@ -20,9 +21,13 @@ def label(**options):
     return dataclasses.field(metadata={"label": True}, **options)
 
 
-def added(default):
-    """A dataclass field that came later: while it has its default it is not stored, so that older digests stand."""
-    return dataclasses.field(default=default, metadata={"added": True})
+def added(default, before=dataclasses.MISSING):
+    """A dataclass field that came later: records from before it stay as they are, and so do their digests.
+
+    Args:
+        before: what was done before the field came (the default): this value is not stored.
+    """
+    return dataclasses.field(default=default, metadata={ADDED: default if before is dataclasses.MISSING else before})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Record:
         settings, labels = {}, {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not (field.metadata.get("added") and value == field.default):
+            if ADDED not in field.metadata or value != field.metadata[ADDED]:
                 (labels if field.metadata.get("label") else settings)[field.name] = _plain(value)
         return settings | ({LABELS: labels} if labels else {})
 

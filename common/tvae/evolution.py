@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 SELECTIONS = ("best", "fitness", "uniform")
-MUTATIONS = ("flip", "sparse_flips", "crossover")
+MUTATIONS = ("floyd_flip", "flip", "sparse_flips", "crossover")
 DUPLICATE = -1e20  # log-joint of a state that is in the set already: never kept
 WORD = 32  # bits
 
@@ -30,6 +30,22 @@ def unpack(words, length, dtype=tf.float32):
     return tf.cast(bits[..., :length], dtype)
 
 
+def distinct_positions(shape, number, length, seed):
+    """Uniform subsets of `number` out of 0 .. length - 1, (*shape, number) int32, by Floyd's algorithm.
+
+    Bentley and Floyd, "A sample of brilliance" (1987): every subset is equally likely, for one draw a member. The order
+    of the members is not uniform.
+    """
+    highest = tf.range(length - number, length)
+    uniform = tf.random.stateless_uniform((*shape, number), seed)
+    drawn = tf.minimum(tf.cast(uniform * tf.cast(highest + 1, uniform.dtype), tf.int32), highest)
+    members = drawn[..., :1]
+    for i in range(1, number):
+        taken = tf.reduce_any(members == drawn[..., i : i + 1], -1, keepdims=True)
+        members = tf.concat([members, tf.where(taken, highest[i], drawn[..., i : i + 1])], -1)
+    return members
+
+
 @dataclass(frozen=True)
 class Evolution:
     """How new states are made.
@@ -37,15 +53,16 @@ class Evolution:
     Args:
         num_parents, num_children, num_generations: parents times children times generations new states compete.
         selection: of parents: "best" (the top states), "fitness" (in proportion to it, for each data point), "uniform".
-        mutation: "flip" (one bit), "sparse_flips" (about `flips` bits, keeping the expected number of ones) or
-            "crossover" (one-point, of every pair of parents, then one flip).
+        mutation: "floyd_flip" (one bit, another one in each child of a parent), "flip" (the same distribution by
+            sorting H numbers, which takes longer; other draws), "sparse_flips" (about `flips` bits, keeping the
+            expected number of ones) or "crossover" (one-point, of every pair of parents, then one flip).
     """
 
     num_parents: int = 5
     num_children: int = 4
     num_generations: int = 1
     selection: str = "best"
-    mutation: str = "flip"
+    mutation: str = "floyd_flip"
     flips: float = 1.0
 
     def __post_init__(self):
@@ -120,8 +137,12 @@ class Evolution:
             )
             flips = uniform < self._flip_rates(parents, expected_ones)[:, :, None]
         else:
-            uniform = tf.random.stateless_uniform(tf.shape(parents), seed_flip, dtype=parents.dtype)
-            flips = tf.one_hot(tf.math.top_k(uniform, self.num_children)[1], length, True, False)
+            if self.mutation == "flip":
+                uniform = tf.random.stateless_uniform(tf.shape(parents), seed_flip, dtype=parents.dtype)
+                positions = tf.math.top_k(uniform, self.num_children)[1]
+            else:
+                positions = distinct_positions((batch, number), self.num_children, length, seed_flip)
+            flips = tf.one_hot(positions, length, True, False)
         children = tf.where(flips, 1 - parents[:, :, None], parents[:, :, None])
         return tf.reshape(children, (batch, number * self.num_children, length))
 

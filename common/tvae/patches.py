@@ -48,18 +48,26 @@ def places(shape, size, stride):
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
 
 
-def average(patches, shape, size, stride):
-    """The inverse of `cut`: each pixel the mean of the estimates (N, ...) that cover it; an image of `shape`."""
+def average(patches, shape, size, stride, kept=None):
+    """The inverse of `cut`: each pixel the mean of the estimates (N, ...) that cover it; an image of `shape`.
+
+    Args:
+        kept: (number of all patches,) bool, which ones `patches` holds (all); a pixel that none of them covers is NaN.
+    """
     total, count = np.zeros(shape), np.zeros(shape[:2] + (1,) * (len(shape) - 2))
     rows, columns = corners(shape[0], size, stride), corners(shape[1], size, stride)
-    grid = np.reshape(patches, (len(rows), len(columns), size, size, *shape[2:]))
+    grid = np.zeros((len(rows), len(columns), size, size, *shape[2:]))
+    weights = np.ones(grid.shape[:2]) if kept is None else np.reshape(kept, grid.shape[:2]).astype(float)
+    grid[weights > 0] = np.reshape(patches, (-1, *grid.shape[2:]))
+    weights = weights.reshape(weights.shape + (1,) * (len(shape) - 2))
     # One addition for each place in a patch; places of different patches may fall on one pixel only at the last corner.
     for i in range(size):
         for j in range(size):
             at = np.ix_(rows + i, columns + j)
             total[at] += grid[:, :, i, j]
-            count[at] += 1
-    return total / count
+            count[at] += weights
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return total / count
 
 
 def add_noise(image, sigma, seed):

@@ -1,10 +1,14 @@
-"""Other denoisers on the same noisy image. All of them are told the noise level, which the binary-latent VAE is not."""
+"""Other methods on the same image: denoisers, and one that fills in missing pixels.
+
+The binary-latent VAE is not told the noise level. Of the denoisers all but ZS-N2N need one: they are told the true one,
+or (`estimated`) that of `skimage.restoration.estimate_sigma`, which sees the noisy image alone.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from common.runs.identity import Record, label
+from common.runs.identity import Record, added, label
 from common.tvae.patches import PEAK, psnr
 
 # Lengths in pixels; weights and h in standard deviations of the noise.
@@ -14,14 +18,16 @@ PARAMETERS = {
     "wavelet": (("wavelet", "db2"), ("method", "BayesShrink")),
     "nlm": (("patch_size", 7), ("patch_distance", 10), ("h", 0.7)),
     "bm3d": (("profile", "np"),),
+    "zs_n2n": (("steps", 2000), ("learning_rate", 1e-3), ("drop_every", 1500)),
+    "biharmonic": (),
 }
+BLIND = {"tv": (("weights", (1.0,)),)}  # where nothing chooses among weights
 NAMES = {"noisy": "noisy", "tv": "total variation", "wavelet": "wavelet", "nlm": "non-local means", "bm3d": "BM3D"}
-INSTALLED = (
-    "noisy",
-    "tv",
-    "wavelet",
-    "nlm",
-)  # benchmarks/denoising_rivals.py runs BM3D, whose licence is not a free one
+NAMES |= {"zs_n2n": "ZS-N2N", "biharmonic": "biharmonic"}
+TOLD_SIGMA = ("tv", "wavelet", "nlm", "bm3d")
+# benchmarks/denoising_rivals.py runs BM3D, whose licence is not a free one, and ZS-N2N, which takes minutes.
+INSTALLED = ("noisy", "tv", "wavelet", "nlm")
+ESTIMATED = "sigma estimated"  # in tables
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,29 @@ class RivalRun(Record):
     sigma: float
     method: str
     parameters: tuple
-    seed: int  # of the noise
+    seed: int  # of the noise, of the missing pixels and of ZS-N2N's weights
+    estimated: bool = added(False)  # the noise level is
+    inpaint: float = added(0.0)  # fraction of the pixels that are missing
+    mask: str = added("")  # fingerprint of the picture that marks missing pixels
 
 
-def rival(run, method):
-    """The record of a method on the noisy image that a DenoisingRun sees."""
-    return RivalRun(run.image, run.fingerprint, run.sigma, method, PARAMETERS[method], run.seed)
+def rival(run, method, estimated=False):
+    """The record of a method on the image that a DenoisingRun sees."""
+    parameters = BLIND.get(method, PARAMETERS[method]) if estimated else PARAMETERS[method]
+    options = dict(estimated=estimated, inpaint=run.inpaint, mask=run.mask)
+    return RivalRun(run.image, run.fingerprint, run.sigma, method, parameters, run.seed, **options)
+
+
+def installed(run):
+    """The rivals of a DenoisingRun that take seconds; none where the clean image is not known."""
+    if run.sigma is None:
+        return []
+    if run.misses_pixels:
+        return [rival(run, "biharmonic")]
+    if not run.sigma:
+        return []
+    blind = [rival(run, method, estimated=True) for method in INSTALLED if method in TOLD_SIGMA]
+    return [rival(run, method) for method in INSTALLED] + blind
 
 
 def total_variation(noisy, sigma, clean, weights):
@@ -70,20 +93,46 @@ def bm3d(noisy, sigma, clean, profile):
     return (bm3d_rgb if noisy.ndim == 3 else bm3d)(noisy, sigma, profile=profile)
 
 
+def zs_n2n(noisy, sigma, clean, **options):
+    """Zero-Shot Noise2Noise (Mansour and Heckel 2023); it is told nothing."""
+    from common.tvae.zero_shot_noise2noise import denoise
+
+    return denoise(noisy, **options)
+
+
 METHODS = {
     "noisy": lambda noisy, sigma, clean: noisy,
     "tv": total_variation,
     "wavelet": wavelet_shrinkage,
     "nlm": non_local_means,
     "bm3d": bm3d,
+    "zs_n2n": zs_n2n,
 }
 
 
-def restore(run, noisy, clean):
-    """What a RivalRun makes of its noisy image; images (H, W[, 3]) in 0..255."""
-    scaled = np.float64(noisy) / PEAK
-    found = METHODS[run.method](scaled, run.sigma / PEAK, clean / PEAK, **dict(run.parameters))
+def restore(run, noisy, clean, observed=None):
+    """What a RivalRun makes of its image; images (H, W[, 3]) in 0..255, `observed` of that shape where pixels miss."""
+    scaled, options = np.float64(noisy) / PEAK, dict(run.parameters)
+    if run.method == "biharmonic":
+        return PEAK * biharmonic(scaled, observed)
+    sigma = run.sigma / PEAK
+    if run.estimated:
+        from skimage.restoration import estimate_sigma
+
+        sigma = estimate_sigma(scaled, average_sigmas=True, channel_axis=_channels(scaled))
+    if run.method == "zs_n2n":
+        options["seed"] = run.seed
+    found = METHODS[run.method](scaled, sigma, clean / PEAK, **options)
     return np.reshape(PEAK * found, noisy.shape)  # axes of one pixel are kept
+
+
+def biharmonic(image, observed):
+    """Missing pixels by the biharmonic equation (Damelin and Hoang 2018), each channel for itself."""
+    from skimage.restoration import inpaint_biharmonic
+
+    if image.ndim == 2:
+        return inpaint_biharmonic(np.where(observed, image, 0.0), ~observed, split_into_regions=True)
+    return np.stack([biharmonic(*parts) for parts in zip(np.moveaxis(image, -1, 0), np.moveaxis(observed, -1, 0))], -1)
 
 
 def _channels(image):

@@ -1,10 +1,14 @@
 """How a binary-latent VAE is trained: its settings, exact resume, and what is measured on the way."""
 
+import math
+import time
 from dataclasses import dataclass
 
 from common.errors import InputError
-from common.runs.identity import Record
+from common.runs.identity import Record, added
 from common.runs.storage import commit, exclusive
+
+SETTLED = 0.02  # of the bound's whole rise, in one cycle
 
 
 @dataclass(frozen=True)
@@ -19,15 +23,18 @@ class Recipe(Record):
     children: int = 4
     generations: int = 1
     selection: str = "best"
-    mutation: str = "flip"
+    mutation: str = "floyd_flip"
     epochs: int = 200
     batch_size: int = 32
     min_learning_rate: float = 1e-4
-    max_learning_rate: float = 0.01
+    max_learning_rate: float = 0.05  # grey values are not scaled: weights must grow far beyond 1
     half_cycle: int = 10  # epochs in which the learning rate rises
+    gradient_states: int | None = added(16, before=None)  # of the states, the best ones, for the M-step; None: all
 
     def __post_init__(self):
         super().__post_init__()
+        if self.gradient_states is not None and self.gradient_states >= self.states:
+            object.__setattr__(self, "gradient_states", None)
         if self.min_learning_rate > self.max_learning_rate:
             rates = f"{self.min_learning_rate:g} is above --max-learning-rate {self.max_learning_rate:g}"
             raise InputError(f"--min-learning-rate {rates}: lower --min-learning-rate")
@@ -38,7 +45,8 @@ class Recipe(Record):
         evolution = f"{self.parents}/{self.children}/{self.generations} {self.selection} {self.mutation}"
         rates = f"{self.min_learning_rate:g}..{self.max_learning_rate:g}/{self.half_cycle}"
         leaky = " leaky" if self.leaky else ""
-        return f"{shape} S{self.states} {evolution} b{self.batch_size} lr {rates}{leaky}"
+        few = f"({self.gradient_states})" if self.gradient_states else ""
+        return f"{shape} S{self.states}{few} {evolution} b{self.batch_size} lr {rates}{leaky}"
 
 
 def build(recipe, shape, seed, variance):
@@ -55,19 +63,68 @@ def build(recipe, shape, seed, variance):
     try:
         evolution = Evolution(recipe.parents, recipe.children, recipe.generations, recipe.selection, recipe.mutation)
         sizes = (*shape, recipe.latent_dim, recipe.hidden, recipe.states)
-        return BinaryVAE(*sizes, evolution, variance=variance, leaky=recipe.leaky, seed=seed)
+        options = dict(leaky=recipe.leaky, gradient_states=recipe.gradient_states, seed=seed)
+        return BinaryVAE(*sizes, evolution, variance=variance, **options)
     except ValueError as error:
         raise InputError(f"{error}: change --states, --parents, --children or --latent-dim") from error
 
 
-def train(run, data, variance, checkpoints, measure=lambda model: {}, mask=None, begin=None):
+def time_estimate(first, total):
+    """A Keras callback that says once how long the epochs from `first` to `total` will take.
+
+    It says so after the second epoch: much of the first one is compilation.
+    """
+    import keras
+    from tqdm import tqdm
+
+    class TimeEstimate(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.started = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch + 1 - first == 2:
+                took = time.perf_counter() - self.started
+                left = took * (total - epoch - 1)
+                words = f"{left / 60:.1f} minutes" if left >= 60 else f"{left:.0f} s"
+                tqdm.write(f"an epoch takes {took:.2g} s: about {words} to go")
+
+    return TimeEstimate()
+
+
+def still_rising(rows, recipe):
+    """A warning in words where a training's bound F had not settled, or None.
+
+    F is compared at the ends of the learning-rate cycles, where estimates are best. It has settled where the last cycle
+    raised it by less than SETTLED of its whole rise since the first one.
+
+    Args:
+        rows: of `train`'s progress.
+    """
+    cycle = 2 * recipe.half_cycle
+    bounds = [row["free_energy"] for row in rows if row["epoch"] % cycle == 0]
+    if len(bounds) < 3:
+        return (
+            f"{recipe.epochs} epochs are too few to tell whether it has converged: take {3 * cycle} --epochs at least"
+        )
+    last, whole = bounds[-1] - bounds[-2], bounds[-1] - bounds[0]
+    if last <= SETTLED * max(whole, 0):
+        return None
+    return (
+        f"not converged: the last {cycle} epochs raised the bound by {last:.2g} nats a patch, "
+        f"{last / max(whole, last):.0%} of its whole rise: more --epochs (or --minutes) would restore the image better"
+    )
+
+
+def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=None, begin=None, seed=None):
     """Train the model of one run, go on with it, or load it; a process that finds another one at it waits.
 
     Args:
         run: the Record, with `recipe` and `seed`.
         data: (N, D) floats; mask: (N, D), 1 where they are observed.
         variance: of the noise, to begin with.
+        checkpoints: the folder in which the run has its own; None writes no file.
         measure: measure(model) gives further values of a row; there is a row at each half cycle and at the end.
+        seed: of the model (the run's).
         begin: begin(model) gives a new model the state of an earlier training, whose progress it returns.
 
     Returns:
@@ -76,10 +133,12 @@ def train(run, data, variance, checkpoints, measure=lambda model: {}, mask=None,
     Raises:
         InputError: impossible settings, a damaged checkpoint, a folder that cannot be written, diverged training.
     """
+    from keras.callbacks import LambdaCallback
+
     from common.runs.checkpoints import Checkpoint, resume
 
     recipe = run.recipe
-    model = build(recipe, data.shape, run.seed, variance)
+    model = build(recipe, data.shape, run.seed if seed is None else seed, variance)
     options = dict(mask=mask, batch_size=recipe.batch_size, half_cycle=recipe.half_cycle, verbose=0)
     options["learning_rate"] = (recipe.min_learning_rate, recipe.max_learning_rate)
     model.fit(data, 0, **options)  # makes the optimizer, whose state is loaded too
@@ -90,15 +149,31 @@ def train(run, data, variance, checkpoints, measure=lambda model: {}, mask=None,
         learned = {"free_energy": float(logs["free_energy"]), "learned_sigma": float(model.variance.numpy()) ** 0.5}
         return learned | {"evaluated_at": commit()} | measure(model)
 
-    folder = run.folder(checkpoints)
-    with exclusive(folder):
-        progress = resume(folder, run, model)
+    def begun(progress):
         if progress["epoch"] == 0 and begin is not None:
             before = begin(model)
             commits = "+".join((before["trained_at"], progress["trained_at"])).split("+")
             progress |= {"seconds": before["seconds"], "trained_at": "+".join(dict.fromkeys(commits))}
+        return progress
+
+    remedy = "lower --max-learning-rate"
+    if checkpoints is None:
+        progress = begun({"epoch": 0, "seconds": 0.0, "rows": [], "trained_at": commit()})
+
+        def keep(epoch, logs):
+            if not math.isfinite(logs["free_energy"]):
+                raise InputError(f"training diverged in epoch {epoch + 1}: {remedy}")
+            found = row(model, epoch + 1, logs)
+            progress["rows"] += [] if found is None else [{"epoch": epoch + 1, **found}]
+
+        model.fit(data, recipe.epochs, callbacks=[LambdaCallback(on_epoch_end=keep)], **options)
+        return model, progress
+    folder = run.folder(checkpoints)
+    with exclusive(folder):
+        progress = begun(resume(folder, run, model))
         if progress["epoch"] < recipe.epochs:
-            remedy, shown = "lower --max-learning-rate", ("learned_sigma", "psnr")
+            shown = ("learned_sigma", "psnr")
             callback = Checkpoint(folder, progress, recipe.epochs, recipe.half_cycle, row, "free_energy", remedy, shown)
-            model.fit(data, recipe.epochs, initial_epoch=progress["epoch"], callbacks=[callback], **options)
+            estimate = time_estimate(progress["epoch"], recipe.epochs)
+            model.fit(data, recipe.epochs, initial_epoch=progress["epoch"], callbacks=[callback, estimate], **options)
     return model, progress

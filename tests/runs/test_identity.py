@@ -89,3 +89,19 @@ def test_differences_name_what_tells_experiments_apart():
     words = identity.differences({"one": one.stored(), "two": two.stored()})
     assert words == {"one": "rate 0.002, hidden 100-50", "two": "rate 0.001, hidden 100-20"}
     assert identity.differences({"one": one.stored()}) == {"one": ""}
+
+
+def test_a_field_that_came_later_leaves_older_digests_as_they_are():
+    @dataclasses.dataclass(frozen=True)
+    class Before(identity.Record):
+        rate: float
+
+    @dataclasses.dataclass(frozen=True)
+    class Now(identity.Record):
+        rate: float
+        same: str = identity.added("a")
+        better: int | None = identity.added(16, before=None)
+
+    assert Now(0.1, better=None).digest == Before(0.1).digest
+    assert Now(0.1).stored() == {"rate": 0.1, "better": 16}
+    assert Now(0.1, "b", None).stored() == {"rate": 0.1, "same": "b"}

@@ -1,15 +1,16 @@
 """The binary-latent VAE against brute force over all its states, and against closed expressions."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import xlog1py, xlogy
-from scipy.stats import norm
+from scipy.stats import chisquare, norm
 
 from common.tvae import bars
-from common.tvae.evolution import DUPLICATE, Evolution, pack, unpack
+from common.tvae.evolution import DUPLICATE, Evolution, distinct_positions, pack, unpack
 from common.tvae.model import BinaryVAE, Triangular
 
 H, D, N = 6, 5, 7
@@ -72,7 +73,7 @@ def test_with_every_state_the_bound_is_the_log_likelihood_and_q_the_posterior():
     "options",
     [
         {"selection": "best"},
-        {"selection": "fitness", "num_generations": 3},
+        {"selection": "fitness", "num_generations": 3, "mutation": "flip"},
         {"selection": "uniform", "mutation": "sparse_flips", "flips": 1.5},
         {"selection": "best", "mutation": "crossover", "num_generations": 2},
     ],
@@ -93,6 +94,24 @@ def test_e_steps_never_lower_the_bound_and_never_keep_a_state_twice(options):
     # Hardly anything is missing beside the ten best of all 64 states, which is the highest bound that ten can have.
     best = np.logaddexp.reduce(np.sort(joint, 1)[:, -10:], 1)
     assert (bounds[-1] <= best + 1e-12).all() and (bounds[-1] > best - 0.2).all() and (bounds[0] < best - 0.2).any()
+
+
+@pytest.mark.parametrize("number, length", [(1, 1), (2, 5), (4, 6), (5, 5)])
+def test_positions_are_distinct_and_all_subsets_equally_likely(number, length):
+    drawn = np.sort(distinct_positions((200, 50), number, length, tf.constant([3, 1])), -1).reshape(-1, number)
+    assert drawn.min() >= 0 and drawn.max() < length and (np.diff(drawn) > 0).all()
+    subsets, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert len(subsets) == math.comb(length, number)
+    if len(subsets) > 1:
+        assert chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("mutation", ["floyd_flip", "flip"])
+def test_children_of_a_parent_differ_from_it_in_one_bit_each_another_one(mutation):
+    parents = tf.constant((np.random.default_rng(0).random((9, 2, 7)) < 0.4).astype(np.float32))
+    children = Evolution(2, 4, mutation=mutation).children(parents, 1.0, tf.constant([0, 1]))
+    flips = np.reshape(children, (9, 2, 4, 7)) != parents.numpy()[:, :, None]
+    assert (flips.sum(-1) == 1).all() and (flips.any(2).sum(-1) == 4).all()
 
 
 def test_duplicates_are_left_out_even_where_few_states_are_new():
@@ -154,6 +173,22 @@ def test_only_observed_entries_count_and_the_estimate_fills_the_others():
     kept = mask[1] > 0
     expected = log_joint(X[1, kept], states[1].numpy(), built.decode(states[1]).numpy()[:, kept], built)
     np.testing.assert_allclose(ours[1], expected, rtol=1e-9)
+
+
+def test_the_best_states_alone_give_nearly_the_same_step_and_the_bound_stays_that_of_all(eager):
+    found = {}
+    for number in (None, 10, 3):
+        built = model(10, seed=3, gradient_states=number)
+        built.compile(optimizer="sgd", run_eagerly=True)
+        before = [v.numpy() for v in built.trainable_variables]
+        _, estimate, bound = built._improve(tf.constant(X), built.words.value, None)
+        step = np.concatenate([(v.numpy() - old).ravel() for v, old in zip(built.trainable_variables, before)])
+        found[number] = step, estimate.numpy(), bound.numpy()
+    for whole, same in zip(found[None], found[10]):
+        np.testing.assert_allclose(whole, same, rtol=1e-9)
+    np.testing.assert_allclose(found[3][2], found[None][2], rtol=1e-9)
+    step, few = found[None][0], found[3][0]
+    assert 0 < np.linalg.norm(few - step) and few @ step > 0.9 * np.linalg.norm(few) * np.linalg.norm(step)
 
 
 def parameters(built):

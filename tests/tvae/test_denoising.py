@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tifffile
+from conftest import ROOT
 from PIL import Image
 
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.results import put_rows, read_records, read_rows
-from common.tvae import bars, denoising, figures, patches, report, rivals
+from common.tvae import bars, budget, denoising, figures, patches, report, rivals, training, zero_shot_noise2noise
 from common.tvae.training import Recipe
 
 RECIPE = Recipe(latent_dim=6, hidden=(6,), states=8, parents=2, children=2, epochs=4, batch_size=16, half_cycle=2)
@@ -31,6 +32,8 @@ def eager():
 def changed(value):
     if isinstance(value, bool):
         return not value
+    if value is None:
+        return 5
     more = {str: "x", tuple: (1,), float: 0.001}  # a learning rate stays below the largest
     return value + more.get(type(value), 1)
 
@@ -89,7 +92,8 @@ def test_missing_pixels_are_left_out_of_the_patches():
     assert part.variance == pytest.approx(np.mean(spread) + 0.001, rel=1e-5)
     found = part.assemble(np.full((8, 16), 7.0))
     np.testing.assert_array_equal(found[observed], image[observed])
-    assert set(found[~observed]) == {0, 7} and (found[:4, :4] == 0).all()
+    # The patch without a pixel takes the nearest estimate.
+    assert (found[~observed] == 7).all() and part.num_far == 16 and whole.num_far == 0
 
 
 def test_what_cannot_be_restored_is_refused_before_a_training():
@@ -98,6 +102,116 @@ def test_what_cannot_be_restored_is_refused_before_a_training():
     for options, message in (({"inpaint": 1.0}, "no pixel is left"), ({"warm_stride": 7}, "leave pixels out")):
         with pytest.raises(InputError, match=message):
             denoising.check(dataclasses.replace(RUN, **options), image)
+
+
+def test_a_patch_without_a_known_pixel_darkens_no_other_one():
+    image = np.full((12, 12), 200.0, np.float32)
+    observed = np.ones_like(image, bool)
+    observed[2:10, 2:10] = False  # whole patches, which overlap others
+    part = denoising.PatchedImage(image, observed, 4, 2)
+    assert len(part.data) < len(part.kept)
+    np.testing.assert_allclose(part.assemble(np.full_like(part.data, 200)), 200)
+
+
+def test_records_of_before_masks_keep_their_digest():
+    assert "mask" not in RUN.stored() and dataclasses.replace(RUN, mask="f3").digest != RUN.digest
+
+
+def test_committed_rows_keep_their_digests():
+    known = read_records(ROOT / "results" / "08_denoise" / "psnr.csv")
+    before = Recipe(max_learning_rate=0.01, mutation="flip", gradient_states=64)
+    run = denoising.DenoisingRun("house", "3712de687a6f", 25.0, 0.0, 8, 4, 0, 0, before, 0)
+    recipe = dataclasses.replace(bars.RECIPE, mutation="flip")
+    for record in (run, bars.BarsRun(recipe, first_variance=0.01), rivals.rival(run, "tv"), rivals.rival(run, "bm3d")):
+        assert known[record.digest] == record.stored()
+
+
+def test_a_mask_is_white_where_pixels_are_missing(tmp_path):
+    path = tmp_path / "mask.png"
+    marks = np.zeros((6, 7), np.uint8)
+    marks[2, 3:5] = 255
+    for array in (marks, np.stack([marks] * 3, -1), marks > 0):
+        Image.fromarray(array).save(path)
+        missing = denoising.load_mask(path, (6, 7, 3))
+        assert missing.dtype == bool and np.argwhere(missing).tolist() == [[2, 3], [2, 4]]
+    image = np.zeros((6, 7, 3), np.float32)
+    run = dataclasses.replace(RUN, sigma=None, mask=denoising.mask_print(missing))
+    _, observed = denoising.observe(run, image, missing)
+    np.testing.assert_array_equal(observed, ~np.stack([missing] * 3, -1))
+    half = denoising.observe(dataclasses.replace(run, inpaint=0.5), image, missing)[1]
+    assert not half[missing].any() and 0.2 < half.mean() < 0.7
+    for array, shape, message in (
+        (marks, (7, 6), "different sizes"),
+        (marks // 255, (6, 7), "no pixel as missing"),
+        (255 - marks * 0, (6, 7), "all pixels"),
+    ):
+        Image.fromarray(array).save(path)
+        with pytest.raises(InputError, match=message):
+            denoising.load_mask(path, shape)
+
+
+def test_where_a_picture_is_written_is_checked_before_it_is_made(tmp_path, scan):
+    like, _ = denoising.load(scan)
+    denoising.check_output(tmp_path / "out.png", scan, like)
+    for path, message in (("out.jpg", "written as .png"), ("none/out.png", "no folder"), ("scan.png", "over --image")):
+        with pytest.raises(InputError, match=message):
+            denoising.check_output(tmp_path / path, scan, like)
+
+
+def test_built_in_pictures_have_names_and_a_file_of_such_a_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prints = set()
+    for name in denoising.BUILT_IN:
+        picture, found = denoising.load(name)
+        assert found == name and picture.pixels.shape == (256, 256) and picture.pixels.dtype == np.float32
+        prints.add(patches.fingerprint(picture.pixels))
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename("camera")
+    assert denoising.load("camera")[1] == "camera.file" and len(prints) == 2
+
+
+def test_a_bound_that_still_rises_is_told():
+    def rows(*bounds):
+        return [{"epoch": 2 * i, "free_energy": bound} for i, bound in enumerate(bounds, 1)]
+
+    flat = dataclasses.replace(RECIPE, half_cycle=1)
+    assert training.still_rising(rows(0, 90, 99, 100), flat) is None
+    assert "by 5 nats a patch, 50%" in training.still_rising(rows(0, 5, 10), flat)
+    assert "too few" in training.still_rising(rows(0, 5), flat)
+    assert training.still_rising(rows(3, 3, 3), flat) is training.still_rising(rows(3, 4, 3.9), flat) is None
+    # Between two ends of cycles the rate is high and the bound low: those rows do not count.
+    assert training.still_rising(rows(-9, 0, -9, 99, -9, 100), RECIPE) is None
+
+
+def test_a_time_chooses_richer_settings_the_longer_it_is(tmp_path, monkeypatch):
+    seconds = {(32, 32): 1e-3, (64, 32): 2e-3, (64, 64): 4e-3, (64, 128): 8e-3}
+    measured = []
+
+    def measure(asked, image, states, batch_size):
+        measured.append(asked.minutes)
+        return seconds[states, batch_size]
+
+    monkeypatch.setattr(budget, "_seconds_a_step", measure)
+    image, found = np.zeros((64, 64), np.float32), []
+    for minutes in (0.25, 0.5, 2, 60):
+        asked = budget.Budget("f1", minutes, 8, False, Recipe())
+        settings = budget.chosen(asked, image, tmp_path)
+        assert settings["seconds"] < 60 * minutes and settings["epochs"] % 20 == 0 and settings["epochs"] >= 60
+        found.append((-settings["stride"], settings["states"], settings["epochs"]))
+        before = len(measured)
+        assert budget.chosen(asked, image, tmp_path) == settings and len(measured) == before  # stored
+    assert found == sorted(found) and found[0][0] < -1 and found[-1][:2] == (-1, 64)
+    with pytest.raises(InputError, match="--minutes 0.001 is too short: this image needs 0.2 at least"):
+        budget.choose(budget.Budget("f1", 0.001, 8, False, Recipe()), image)
+    runs, words = budget.runs_for(2, [RUN, dataclasses.replace(RUN, seed=1)], image, tmp_path)
+    assert [run.seed for run in runs] == [0, 1] and runs[0].recipe.latent_dim == RECIPE.latent_dim
+    assert f"stride {runs[1].stride}, states {runs[1].recipe.states}" in words
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_step_is_measured(eager, masked):
+    asked = budget.Budget("f1", 1.0, 4, masked, RECIPE)
+    assert 0 < budget._seconds_a_step(asked, np.zeros((8, 8, 3)), 8, 4) < 10
 
 
 @pytest.fixture
@@ -112,7 +226,7 @@ def scan(tmp_path):
 def restored(tmp_path, path, **changes):
     picture, name = denoising.load(path)
     run = dataclasses.replace(RUN, image=name, fingerprint=patches.fingerprint(picture.pixels), **changes)
-    return denoising.denoise((run, path, None, tmp_path / "checkpoints"))
+    return denoising.denoise((run, path, None, None, tmp_path / "checkpoints"))
 
 
 def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):
@@ -129,16 +243,18 @@ def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):
     epochs = rows[rows["method"] == "tvae"].groupby("run")["epoch"].agg(list)
     assert epochs[longer.run.digest] == [2, 4] and epochs[shorter.run.digest] == [2]
     again = restored(tmp_path, scan)  # loaded
-    assert again.rows[:2] == longer.rows[:2] and (rows["method"] != "tvae").sum() == 4
+    assert again.rows[:2] == longer.rows[:2] and (rows["method"] != "tvae").sum() == len(rivals.installed(RUN)) == 7
     np.testing.assert_array_equal(again.pictures["tvae"], longer.pictures["tvae"])
 
 
 @pytest.mark.parametrize("changes", [{"sigma": None}, {"sigma": 0.0}, {"sigma": 0.0, "inpaint": 0.5}])
 def test_odd_settings_give_a_result_without_nan(eager, tmp_path, scan, changes):
     found = restored(tmp_path, scan, warm_stride=0, **changes)
-    assert np.isfinite([(row["free_energy"], row["learned_sigma"]) for row in found.rows]).all()
+    own = [row for row in found.rows if row["method"] == "tvae"]
+    assert np.isfinite([(row["free_energy"], row["learned_sigma"]) for row in own]).all()
     assert all("psnr" in row for row in found.rows) == (changes["sigma"] is not None)
-    assert set(found.pictures) == {"noisy", "tvae"} | ({"clean"} if changes["sigma"] is not None else set())
+    clean = {"clean"} if changes["sigma"] is not None else set()
+    assert set(found.pictures) == {"noisy", "tvae"} | clean | ({"biharmonic"} if "inpaint" in changes else set())
 
 
 def test_a_deep_scan_comes_back_as_deep_as_it_was(eager, tmp_path, scan):
@@ -168,18 +284,68 @@ def test_missing_pixels_are_filled_in_by_what_is_learned(eager, tmp_path, scan):
     assert 0.3 < missing.mean() < 0.5 and error[~missing].max() == 0 and error[missing].mean() < 20  # the mean has 60
 
 
-def test_rivals_are_told_the_noise_level_and_take_it_away():
+def test_rivals_with_the_noise_level_or_an_estimate_of_it_take_noise_away():
     rng = np.random.default_rng(0)
     clean = np.kron(rng.random((4, 4)), np.ones((8, 8))).astype(np.float32) * 255
     noisy = patches.add_noise(clean, 25, 0)
-    scores = {}
-    for method in rivals.INSTALLED:
-        found = rivals.restore(rivals.rival(RUN, method), noisy, clean)
+    scores, estimated = {}, {}
+    for other in rivals.installed(RUN):
+        found = rivals.restore(other, noisy, clean)
         assert found.shape == noisy.shape
-        scores[method] = patches.psnr(found, clean)
+        (estimated if other.estimated else scores)[other.method] = patches.psnr(found, clean)
+    assert set(scores) == set(rivals.INSTALLED) and set(estimated) == {"tv", "wavelet", "nlm"}
+    assert estimated["tv"] <= scores["tv"] and min(estimated.values()) > scores["noisy"] + 2
     assert scores["noisy"] == pytest.approx(20.2, abs=0.3) and min(scores["tv"], scores["nlm"]) > 25
     weights = dataclasses.replace(RIVAL, parameters=(("weights", (1.0,)),))
     assert patches.psnr(rivals.restore(weights, noisy, clean), clean) <= scores["tv"]
+
+
+def test_an_estimate_of_the_noise_level_depends_on_the_noisy_image_alone():
+    clean = np.kron(np.random.default_rng(0).random((4, 4)), np.ones((8, 8))).astype(np.float32) * 255
+    noisy = patches.add_noise(clean, 25, 0)
+    other = rivals.rival(RUN, "nlm", estimated=True)
+    wrong = dataclasses.replace(other, sigma=90.0)
+    np.testing.assert_array_equal(rivals.restore(other, noisy, clean), rivals.restore(wrong, noisy, 0 * clean))
+
+
+def test_missing_pixels_have_a_rival_of_their_own():
+    rows, columns = np.indices((24, 24))
+    clean = (4.0 * rows + 3 * columns).astype(np.float32)
+    run = dataclasses.replace(RUN, sigma=0.0, inpaint=0.3)
+    noisy, observed = denoising.observe(run, clean)
+    for image, seen in ((noisy, observed), (np.stack([noisy] * 3, -1), np.stack([observed] * 3, -1))):
+        (other,) = rivals.installed(run)
+        found = rivals.restore(other, image, image, seen)
+        np.testing.assert_allclose(found[seen], image[seen], atol=1e-4)
+        error = np.abs(found - image)  # a plane is biharmonic; results are clipped to the known values
+        assert found.shape == image.shape and error.max() < 6 and error.mean() < 0.5
+    assert rivals.installed(dataclasses.replace(run, sigma=None)) == []
+    assert rivals.installed(dataclasses.replace(RUN, sigma=0.0)) == []
+
+
+def test_rivals_keep_the_digests_of_before_estimates_and_masks():
+    assert set(RIVAL.stored()) == {"fingerprint", "sigma", "method", "parameters", "seed", "labels"}
+
+
+def test_halves_of_zs_n2n_have_independent_noise_and_the_same_mean():
+    image = tf.reshape(tf.range(30.0), (1, 6, 5, 1))  # the odd column is left out
+    one, other = (half.numpy()[0, ..., 0] for half in zero_shot_noise2noise.halves(image))
+    expected = np.arange(30.0).reshape(6, 5)
+    assert one.shape == other.shape == (3, 2)
+    assert one[1, 0] == (expected[2, 1] + expected[3, 0]) / 2 and other[1, 0] == (expected[2, 0] + expected[3, 1]) / 2
+
+
+def test_zs_n2n_has_its_published_size_and_takes_noise_away():
+    assert zero_shot_noise2noise.network(3, 0).count_params() == 22275  # "22k" in the paper
+    assert zero_shot_noise2noise.network(1, 0).count_params() == 21313
+    clean = np.full((24, 24), 100, np.float32)
+    clean[:, 12:] = 160
+    noisy = patches.add_noise(clean, 25, 0)
+    other = rivals.rival(RUN, "zs_n2n")
+    short = dataclasses.replace(other, parameters=(("steps", 150), ("learning_rate", 0.003), ("drop_every", 100)))
+    found = rivals.restore(short, noisy, clean)
+    assert found.shape == noisy.shape and patches.psnr(found, clean) > patches.psnr(noisy, clean) + 3
+    assert np.abs(rivals.restore(dataclasses.replace(short, seed=1), noisy, clean) - found).max() > 0
 
 
 def table(folder, *runs, **values):
@@ -203,6 +369,7 @@ def test_reports_average_seeds_alone(tmp_path):
     other_picture = dataclasses.replace(RUN, fingerprint="f2")  # under the same name
     inpainted = dataclasses.replace(RUN, inpaint=0.5)
     rival = [rivals.rival(run, method) for run in (RUN, other_seed) for method in ("tv", "bm3d")]
+    rival.append(rivals.rival(RUN, "tv", estimated=True))
     table(folder, RUN, other_seed, longer, other_picture, inpainted, *rival)
     (title, body), *more = report.sections(tmp_path)
     assert not more and "denoising" in title
@@ -215,6 +382,7 @@ def test_reports_average_seeds_alone(tmp_path):
         ("50%", "TVAE", "fingerprint f1, epochs 4", "1"): "34.00",
         ("", "total variation", "", "2"): "28.50 +- 0.71",
         ("", "BM3D", "", "2"): "28.50 +- 0.71",
+        ("", "total variation", "sigma estimated", "1"): "28.00",
     }
     (headline,) = report.headline(tmp_path)
     # The best experiment has seed 0 alone, so the rival counts with seed 0 alone.
@@ -273,6 +441,19 @@ def test_units_are_matched_to_bars():
     assert sorted(zip(found, units)) == [((unit - 3) % 8, unit) for unit in sorted(range(6), key=lambda u: (u - 3) % 8)]
     np.testing.assert_allclose(errors, 1e-4)
     assert 9 < likelihood < 10
+
+
+def test_of_several_trainings_on_bars_the_highest_bound_counts(eager, tmp_path):
+    recipe = dataclasses.replace(bars.RECIPE, states=16, epochs=2, half_cycle=1)
+    run = bars.BarsRun(recipe, num_images=32, restarts=3)
+    row, units, _ = bars.bars_test((run, tmp_path))
+    first, *others = run.trainings()
+    assert first.digest == bars.BarsRun(recipe, num_images=32).digest != run.digest
+    alone = [bars.bars_test((training, tmp_path)) for training in (first, *others)]
+    bounds = [one["free_energy"] for one, *_ in alone]
+    assert len(set(bounds)) == 3 and row["free_energy"] == max(bounds)
+    np.testing.assert_array_equal(units, alone[int(np.argmax(bounds))][1])
+    assert row["seconds"] == pytest.approx(sum(one["seconds"] for one, *_ in alone))
 
 
 def test_the_bars_test_writes_what_it_learned(eager, tmp_path):

@@ -7,12 +7,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, assert_refused
+from conftest import ROOT, assert_refused, run
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from common.data import pictures
-from common.tvae import bars, denoising
+from common.runs.results import read_records
+from common.tvae import bars, budget, denoising, patches
+from common.tvae.training import Recipe
 
 QUICK = ["--patch", 6, "--stride", 3, "--latent-dim", 12, "--hidden", 12, "--states", 16, "--half-cycle", 2]
 
@@ -54,8 +56,33 @@ def test_two_processes_do_a_run_once(photo, call):
     pd.testing.assert_frame_equal(again[numbers], table[numbers])
 
 
+def test_a_scratched_picture_is_restored_with_the_settings_that_were_chosen_for_its_time(photo, tmp_path, monkeypatch):
+    mask = np.zeros((21, 26), np.uint8)
+    mask[9:11, 4:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    results = tmp_path / "results"
+    options = ["--image", photo, "--output", tmp_path / "out.png", "--mask", tmp_path / "mask.png", "--minutes", 0.5]
+    options += ["--latent-dim", 8, "--hidden", 8, "--half-cycle", 1, "--results-dir", results]
+    # An earlier call has measured and stored its choice.
+    pixels, recipe = pictures.read(photo).pixels, Recipe(latent_dim=8, hidden=(8,), half_cycle=1)
+    asked = budget.Budget(patches.fingerprint(pixels), 0.5, denoising.PATCH, True, recipe)
+    monkeypatch.setattr(budget, "_seconds_a_step", lambda *args: 0.3)
+    settings = budget.chosen(asked, pixels, results / "checkpoints")
+    done = run("08_denoise.py", *options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"--minutes 0.5: {budget.in_words(settings)}" in done.stdout
+    assert "an epoch takes" in done.stderr + done.stdout
+    raw, found = np.asarray(Image.open(photo)), np.asarray(Image.open(tmp_path / "out.png"))
+    np.testing.assert_array_equal(found[mask == 0], raw[mask == 0])
+    assert found.shape == raw.shape and (found[mask > 0] != raw[mask > 0]).any()
+    table = pd.read_csv(results / "08_denoise" / "psnr.csv")
+    assert table["psnr"].isna().all() and table["epoch"].max() == settings["epochs"]
+    (record,) = read_records(results / "08_denoise" / "psnr.csv").values()
+    assert record["stride"] == settings["stride"] and record["recipe"]["states"] == settings["states"]
+
+
 def test_seeds_of_the_bars_test_side_by_side(tmp_path, call):
-    options = ["--task", "bars", "--epochs", 4, "--states", 16, "--seeds", 0, 1, 0, "--jobs", 2]
+    options = ["--task", "bars", "--epochs", 4, "--states", 16, "--seeds", 0, 1, 0, "--jobs", 2, "--restarts", 1]
     done = call("08_denoise.py", *options, "--results-dir", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(tmp_path / "08_denoise" / "bars.csv")
@@ -75,6 +102,9 @@ def test_seeds_of_the_bars_test_side_by_side(tmp_path, call):
         (["--min-learning-rate", 0.1], "lower --min-learning-rate"),
         (["--states", 64, "--latent-dim", 4], "change --states"),
         (["--inpaint", 1], "lower --inpaint"),
+        (["--mask", "pixel.png"], "different sizes"),
+        (["--minutes", 1, "--states", 9], "--minutes chooses --states"),
+        (["--output", "out.png", "--seeds", 0, 1], "give one --seed"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, call, options, message):

@@ -1,0 +1,166 @@
+"""Direct optimization of binary latents against amortised inference: one noisy image, one decoder, equal time.
+
+TVAE (no encoder) beside a VAE with concrete (Gumbel-softmax) binary latents and one with Gaussian latents: the same
+patches, the same decoder, sigma and prior in closed form, one core. The time is CPU seconds, compilation included,
+evaluation not. Nobody is told the noise level. Writes RESULTS_DIR/08_denoise/amortised.csv and amortised.png.
+
+  python benchmarks/amortised_denoising.py --image china camera --seconds 120
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import cli
+from common.runs.identity import Record, label
+from common.runs.results import put_rows
+from common.runs.storage import commit
+from common.tvae import denoising, patches
+from common.tvae.training import Recipe
+
+METHODS = {"direct": "TVAE, binary, no encoder", "concrete": "VAE, concrete binary", "gaussian": "VAE, Gaussian"}
+COLUMNS = ["image", "sigma", "method", "seed", "epoch", "seconds", "psnr", "free_energy", "learned_sigma", "parameters"]
+
+
+@dataclass(frozen=True)
+class AmortisedRun(Record):
+    """One method on one noisy image."""
+
+    image: str = label()
+    fingerprint: str
+    sigma: float
+    method: str
+    patch: int
+    stride: int
+    recipe: Recipe  # of TVAE; the others have its decoder
+    encoder_hidden: tuple
+    learning_rate: float  # of the VAEs with an encoder; TVAE has its schedule
+    batch_size: int  # of these
+    seconds: float  # of training
+    seed: int
+
+
+class Clock:
+    """Rows of a training, and CPU seconds of this process without those of making the rows."""
+
+    def __init__(self, limit, measure):
+        self.limit, self.measure, self.rows, self.left_out, self.start = limit, measure, [], 0.0, time.process_time()
+        self.next = 0.0
+
+    def after_epoch(self, epoch, logs, due=True):
+        """Note a row where one is due; True where the time is over."""
+        now = time.process_time()
+        spent = now - self.start - self.left_out
+        if due and spent >= self.next:
+            row = {"epoch": epoch, "seconds": spent, "free_energy": float(logs["free_energy"])}
+            self.rows.append(row | self.measure())
+            self.next = spent + self.limit / 40
+        self.left_out += time.process_time() - now
+        return spent >= self.limit
+
+
+def train(run, image):
+    """The rows of one run, and the number of its parameters."""
+    import keras
+    import numpy as np
+
+    from common.runs.jobs import limit_threads
+    from common.tvae import amortised
+    from common.tvae.training import build
+
+    limit_threads(1)
+    patched = denoising.PatchedImage(patches.add_noise(image, run.sigma, run.seed), None, run.patch, run.stride)
+    data, recipe = patched.data, run.recipe
+
+    def psnr(estimates):
+        return patches.psnr(patched.assemble(estimates), image)
+
+    if run.method == "direct":
+        model = build(recipe, data.shape, run.seed, patched.variance)
+        clock = Clock(
+            run.seconds,
+            lambda: {"psnr": psnr(model.reconstruct()), "learned_sigma": float(model.variance.numpy()) ** 0.5},
+        )
+
+        def after_epoch(epoch, logs):  # estimates are best at the end of a cycle
+            due = (epoch + 1) % (2 * recipe.half_cycle) == 0
+            model.stop_training = clock.after_epoch(epoch + 1, logs, due) and due
+
+        rates = (recipe.min_learning_rate, recipe.max_learning_rate)
+        options = dict(learning_rate=rates, half_cycle=recipe.half_cycle, batch_size=recipe.batch_size, verbose=0)
+        model.fit(data, 10**6, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=after_epoch)], **options)
+        return clock.rows, sum(np.prod(v.shape) for v in model.trainable_variables) + recipe.latent_dim + 1
+    model = amortised.AmortisedVAE(data, run.method, recipe.latent_dim, recipe.hidden, run.encoder_hidden, run.seed)
+    clock = Clock(run.seconds, lambda: {"psnr": psnr(model.reconstruct(data)), "learned_sigma": model.sigma})
+    amortised.fit(model, data, run.learning_rate, run.batch_size, clock.after_epoch, run.seed)
+    return clock.rows, sum(np.prod(v.shape) for v in model.trainable_variables) + 1 + recipe.latent_dim * model.binary
+
+
+def draw(rows, path):
+    """PSNR against CPU seconds, a panel an image."""
+    from matplotlib import pyplot as plt
+
+    from common.runs.figures import save
+
+    images = list(dict.fromkeys(rows["image"]))
+    figure, axes = plt.subplots(1, len(images), figsize=(4.6 * len(images), 3.6), squeeze=False, layout="constrained")
+    for axis, image in zip(axes[0], images):
+        for number, (method, name) in enumerate(METHODS.items()):
+            own = rows[(rows["image"] == image) & (rows["method"] == method)]
+            for i, (_, one) in enumerate(own.groupby("run", sort=False)):
+                axis.plot(one["seconds"], one["psnr"], ".-", ms=4, color=f"C{number}", label=None if i else name)
+        axis.set(title=image, xlabel="CPU seconds of one core", ylabel="PSNR, dB (higher is better)")
+        axis.grid(alpha=0.3)
+    axes[0, -1].legend(fontsize=8)
+    sigmas = ", ".join(f"{sigma:g}" for sigma in sorted(set(rows["sigma"])))
+    figure.suptitle(f"One noisy image (sigma {sigmas}), one decoder: with and without an encoder", fontsize=10)
+    save(figure, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--image", type=Path, nargs="+", default=[Path("china"), Path("camera")], help="pictures (both)"
+    )
+    parser.add_argument("--sigma", type=cli.positive_float, default=25.0, help="of the noise, of 255 (25)")
+    parser.add_argument("--method", choices=METHODS, nargs="+", default=list(METHODS), help="(all)")
+    parser.add_argument("--seconds", type=cli.positive_float, default=120.0, help="CPU seconds of each training (120)")
+    parser.add_argument("--encoder-hidden", type=cli.positive_int, nargs="+", default=[128, 128], help="(128 128)")
+    parser.add_argument(
+        "--learning-rate", type=cli.positive_float, default=1e-3, help="of VAEs with an encoder (0.001)"
+    )
+    parser.add_argument("--batch-size", type=cli.positive_int, default=64, help="of VAEs with an encoder (64)")
+    parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[0], help="of noise and models (0)")
+    parser.add_argument("--results-dir", type=Path, default=Path("results"), help="(results/)")
+    args = parser.parse_args()
+    folder = args.results_dir / "08_denoise"
+    shared = dict(
+        sigma=args.sigma,
+        patch=denoising.PATCH,
+        stride=denoising.half(denoising.PATCH),
+        recipe=dataclasses.replace(Recipe(), epochs=0),
+    )
+    shared |= dict(encoder_hidden=tuple(args.encoder_hidden), seconds=args.seconds)
+    shared |= dict(learning_rate=args.learning_rate, batch_size=args.batch_size)
+    for path in args.image:
+        picture, name = denoising.load(path)
+        print_of = patches.fingerprint(picture.pixels)
+        for method in args.method:
+            for seed in args.seeds:
+                run = AmortisedRun(image=name, fingerprint=print_of, method=method, seed=seed, **shared)
+                rows, parameters = train(run, picture.pixels)
+                cells = {"run": run, "image": name, "sigma": args.sigma, "method": method, "seed": seed}
+                cells |= {"parameters": int(parameters), "trained_at": commit(), "evaluated_at": commit()}
+                table = put_rows(folder / "amortised.csv", [cells | row for row in rows], COLUMNS, ["epoch"])
+                last = rows[-1]
+                print(f"{name}, {method}, seed {seed}: {last['psnr']:.2f} dB, {last['seconds']:.0f} s", flush=True)
+    draw(table, folder / "amortised.png")
+
+
+if __name__ == "__main__":
+    cli.run_script(main)
