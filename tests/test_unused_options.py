@@ -46,7 +46,7 @@ UNUSED = [
     ("07_classification.py --batch-size 9999", "--batch-size 9999 is more than the"),
     ("08_denoise.py --task bars --sigma 9", "--sigma changes nothing with --task bars"),
     ("08_denoise.py --warm-epochs 9", "--warm-epochs changes nothing without --warm-stride"),
-    ("08_denoise.py --range 0 1", "--range changes nothing without --image"),
+    ("08_denoise.py --range 0 1", "--range changes nothing of china"),
     ("09_new_tasks.py --table told --folds 0", "--folds changes nothing without --table unseen"),
     ("09_new_tasks.py --table told --ranks 3", "--ranks changes nothing without --table generate"),
     ("09_new_tasks.py --table generate --clusters 9", "--clusters changes nothing without --table told"),
