@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import constriction
 import numpy as np
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from common.errors import InputError
 from common.hypervae import exact
@@ -25,9 +27,11 @@ PRECISION = 8  # z and u are whole numbers of steps of 2**-PRECISION
 LARGEST_CODE = 16  # at least the largest mean and a window's width
 WINDOW = 6  # standard deviations to each side, at least
 LARGEST_BATCH = 256  # images whose z are popped at once
-FIRST_WORDS, MOST_WORDS = 4, 1 << 15  # of 32 bits: what a stack begins with, and twice that where it would run dry
-CANDIDATES = 4  # tasks that an image may be coded by: those whose u is nearest to its own
-SHARE_BITS = 16
+MOST_WORDS = 1 << 15  # of 32 bits, with which a stack begins
+CANDIDATES = 3  # tasks that an image may be coded by: those whose u is nearest to its own
+SHARE_BITS, LISTED_BITS = 16, 4  # of tasks that are listed in a file: their shares, and steps of u
+# The search for tasks: how many, by k-means on so many images at most, of which so many are coded.
+NUMBERS_OF_TASKS, MOST_GROUPED, MOST_MEASURED = (1, 5, 10, 20, 40), 2_000, 400
 
 _MODELS = constriction.stream.model
 _PRIOR = _MODELS.QuantizedGaussian(-LARGEST_CODE << PRECISION, (LARGEST_CODE << PRECISION) - 1, 0.0, 2.0**PRECISION)
@@ -167,6 +171,8 @@ class Mixture:
         find: images (N, H, W, 1) to the tasks that they may be of, (N, M).
     """
 
+    first_words = 4  # of initial bits; twice that where a stack would run dry
+
     def __init__(self, vae, thetas, shares=(1 << SHARE_BITS,), find=None):
         self.vae, self.thetas = vae, thetas
         self._shares = (np.asarray(shares) * 2.0**-SHARE_BITS).astype(np.float32)
@@ -174,8 +180,8 @@ class Mixture:
         self._find = find or (lambda x: np.zeros((len(x), 1), int))
         self.latent_dim = len(thetas[0]["decoder/dense/kernel"])
 
-    def posterior(self, x):
-        """The Posterior of images (N, H, W, 1)."""
+    def posterior(self, x, measured=False):
+        """The Posterior of images (N, H, W, 1); `measured`: its nats are wanted where there is one task, too."""
         tasks = self._find(x)
         shape = (*tasks.shape, self.latent_dim)
         mean, log_var, lengths = np.zeros(shape), np.zeros(shape, int), np.zeros(tasks.shape)
@@ -183,7 +189,7 @@ class Mixture:
             own = np.nonzero(tasks == task)
             if len(own[0]):
                 mean[own], log_var[own] = found = self.vae.encode(theta, x[own[0]])
-                if len(self.thetas) > 1:
+                if measured or len(self.thetas) > 1:
                     lengths[own] = self.vae.lengths(theta, x[own[0]], found)
         logs = self._log_shares[tasks] - lengths
         weights = exact.weights(logs)
@@ -231,7 +237,7 @@ class Mixture:
 
 
 class _Sorted:
-    """The images of a set that are not coded yet, sorted: one that is drawn costs its place among them, and is worth it.
+    """The images of a set that are not coded yet, sorted; which of them is coded next is drawn by the stack's bits.
 
     Equal images share a place; which of them was drawn goes back onto the stack.
     """
@@ -285,6 +291,7 @@ class Hyper:
     """
 
     model: exact.ExactModel
+    first_words = 8
 
     def _mixture(self, u):
         return Mixture(self.model.vae, [self.model.theta_of(u)])
@@ -320,7 +327,7 @@ def pack_block(coder, x, is_set=False):
     Raises:
         InputError: images of which so many tell so little that nothing can be had back.
     """
-    initial = FIRST_WORDS
+    initial = coder.first_words
     while initial <= MOST_WORDS:
         stack = Stack(_digest(x, initial, is_set), initial=True)
         try:
@@ -359,3 +366,37 @@ def listed_tasks(model, codes, shares):
 
     find = nearest if len(codes) > 1 else None
     return Mixture(model.vae, [model.theta_of(u) for u in codes], shares, find)
+
+
+def find_tasks(model, x, seed=0):
+    """Tasks in images that nobody sorted: k-means of the images' own u, as many groups as make the whole file shortest.
+
+    Args:
+        model: the exact.ExactModel of a HyperVAE; x: images (N, H, W, 1) in {0, 1}; seed: of the sample and k-means.
+
+    Returns:
+        codes (K, d), multiples of 2**-LISTED_BITS, and shares (K,) for `listed_tasks`.
+    """
+    sample = x[np.random.default_rng(seed).permutation(len(x))[:MOST_GROUPED]]
+    with threadpool_limits(1):  # products this small: two threads wait for each other
+        codes = model.single_u(model.features(sample))
+        distinct, best = len(np.unique(codes, axis=0)), (np.inf, None)
+        for number in [number for number in NUMBERS_OF_TASKS if number <= distinct]:
+            means = KMeans(number, n_init=4, random_state=seed).fit(codes)
+            found = listed_codes(means.cluster_centers_), shares_of(np.bincount(means.labels_))
+            nats = listed_tasks(model, *found).posterior(sample[:MOST_MEASURED], measured=True).nats
+            total = nats.mean() * len(x) + number * (8 * codes.shape[1] + SHARE_BITS) * math.log(2)
+            best = min(best, (total, found), key=lambda pair: pair[0])
+    return best[1]
+
+
+def listed_codes(u):
+    """Codes u (K, d) as they are listed in a file: a byte each."""
+    return np.clip(np.rint(u * 2.0**LISTED_BITS), -127, 127) * 2.0**-LISTED_BITS
+
+
+def shares_of(counts):
+    """Whole numbers (K,), at least 1, that sum to 2**SHARE_BITS, about as counts (K,) do."""
+    shares = np.maximum(1, np.floor(counts / counts.sum() * (1 << SHARE_BITS))).astype(int)
+    shares[shares.argmax()] += (1 << SHARE_BITS) - shares.sum()
+    return shares

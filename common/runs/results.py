@@ -38,14 +38,17 @@ TEXT = {
     "setting",
 }
 TEXT |= {"binarize", "summary", "generator", "schedule", "architecture", "ood_dataset", "regressor", "likelihood"}
-TEXT |= {"objective", "told"}
+TEXT |= {"objective", "told", "mode"}
 NUMBER_FORMAT = "%.6g"
 CHECKSUM = "sha256"
 _HOST = socket.gethostname().partition(".")[0] or "host"
 
 
-def write_atomically(path, write):
+def write_atomically(path, write, choose="another --results-dir"):
     """Call write(temporary path), then rename: the file at `path` is always whole, old or new.
+
+    Args:
+        choose: what an error tells the user to choose.
 
     Raises:
         InputError: the folder cannot be written.
@@ -59,7 +62,7 @@ def write_atomically(path, write):
         os.replace(temporary, path)
     except OSError as error:
         remedy = "make room, or choose" if error.errno == errno.ENOSPC else "choose"
-        raise InputError(f"cannot write {path} ({error.strerror or error}): {remedy} another --results-dir") from error
+        raise InputError(f"cannot write {path} ({error.strerror or error}): {remedy} {choose}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
