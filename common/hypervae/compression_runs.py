@@ -28,6 +28,7 @@ from common.hypervae.options import load_data, settings_for, trained
 from common.hypervae.scoring import binarized
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.training import Settings
+from common.layers.kernels import dense_theta
 from common.runs import results
 from common.runs.identity import Record
 
@@ -199,7 +200,7 @@ def computed_nats(model, header, x, num_samples=8, seed=1):
         own, kl_u = x[block], 0.0
         if header.weights == BY_BLOCK:
             q_u = model.infer_u(tf.cast(own[None], tf.float32))
-            theta = model.generate(q_u.sample(seed=tf.constant([seed, number])))
+            theta = dense_theta(model.generate(q_u.sample(seed=tf.constant([seed, number]))))
             kl_u = float(density.kl_to_prior(q_u)[0])
         else:
             theta, _ = model.weights_for(tf.zeros((1, 1, *model.body.image_shape)), None)
