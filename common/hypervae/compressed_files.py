@@ -310,7 +310,7 @@ def same_images(header, x, other, labels=None):
 
 
 def _sorted(x):
-    rows = np.packbits(x.reshape(len(x), -1), axis=1)
+    rows = compression.packed_rows(x)
     return rows[np.lexsort(rows.T)]
 
 

@@ -311,9 +311,14 @@ class Hyper:
         return x
 
 
+def packed_rows(x):
+    """Images (N, H, W, 1) in {0, 1} as rows of bytes, eight pixels in each."""
+    return np.packbits(x.reshape(len(x), math.prod(x.shape[1:])), axis=1)
+
+
 def _digest(x, words, is_set):
     """Initial bits, as so many words: they stand for the images, those of a set in whatever order."""
-    rows = np.packbits(x.reshape(len(x), -1), axis=1)
+    rows = packed_rows(x)
     content = b"".join(sorted(row.tobytes() for row in rows)) if is_set else rows.tobytes()
     return np.frombuffer(hashlib.shake_256(content).digest(4 * words), "<u4").astype(np.uint32)
 

@@ -211,7 +211,7 @@ def computed_nats(model, header, x, num_samples=8, seed=1):
 
 def order_nats(x):
     """ln of the number of orders that images (N, H, W, 1) can stand in, equal ones being alike."""
-    _, counts = np.unique(np.packbits(x.reshape(len(x), -1), axis=1), axis=0, return_counts=True)
+    _, counts = np.unique(compression.packed_rows(x), axis=0, return_counts=True)
     return float(gammaln(len(x) + 1) - gammaln(counts + 1).sum())
 
 
