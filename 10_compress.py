@@ -47,7 +47,6 @@ def pack(args, defaults):
     images, path = args.files
     x, labels = compression_runs.read_images(images, args.image_size, args.chosen_binarization)
     name, model = compression_runs.model_for(args, defaults)
-    files.check_size(model, x)
     header, order = files.plan(model, name, x, labels, args.grouping, args.chosen_binarization, args.seeds[0])
     number = len(header.blocks())
     packed = files.pack(model, x, header, order, blocks_bar("packing", number))

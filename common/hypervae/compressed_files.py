@@ -163,7 +163,11 @@ def plan(model, name, x, labels=None, grouping="order", binarization="none", see
         grouping: "order" (kept), "groups" (of labels, or else of a HyperVAE's own finding; the order within one is
             kept), or "sets" (it is free).
         seed: of the search for tasks.
+
+    Raises:
+        InputError: images of another size than the model's.
     """
+    check_size(model, x)
     codes = shares = None
     hyper = model.theta is None
     if hyper and (grouping == "order" or labels is None):
@@ -207,9 +211,8 @@ def pack(model, x, header, order, progress=iter):
         header, order: of `plan`; progress: wraps what is done block by block, e.g. tqdm.
 
     Raises:
-        InputError: images of another size, or ones that cannot be coded.
+        InputError: images that cannot be coded.
     """
-    check_size(model, x)
     coder, x = _coder(model, header), x[order]
 
     def of_block(block):

