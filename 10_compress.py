@@ -116,7 +116,8 @@ def table(args, defaults):
     folder, own = args.results_dir / "10_compress", []
     for name in args.dataset:
         own += results_of(compression_runs.rival_rows(args, name), [], folder)
-    for row, blocks in run_jobs(compression_runs.measured, compression_runs.jobs(args, defaults), args.jobs):
+    jobs = compression_runs.jobs(args, defaults)
+    for row, blocks in run_jobs(compression_runs.measured, jobs, args.jobs, args.scheduler):
         own += results_of([row], blocks, folder)
     compression_figures.draw(own, folder)
     report.write_report(args.results_dir)

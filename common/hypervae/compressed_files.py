@@ -4,12 +4,12 @@ A header says by which model, in which way and how many; blocks of images follow
 with a checksum of its own, so that it can be decoded alone.
 """
 
-import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -200,7 +200,7 @@ def _coder(model, header):
 
 def _side_by_side(function, items, progress):
     """[function(item)] by a thread a core: NumPy's own would wait for each other in products this small."""
-    with threadpool_limits(1), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(joblib.cpu_count()) as pool:
         return list(progress(pool.map(function, items)))
 
 
