@@ -151,6 +151,30 @@ def unlabelled(path, size=None):
     return images, [str(i) for i in range(len(images))]
 
 
+def perhaps_labelled(path, size=None):
+    """Images (N, H, W, 1) uint8 and labels (N,), or None for these, of what `unlabelled` reads.
+
+    Labels of a folder are its sub-folders, of an .npz the array that goes with the images.
+
+    Raises:
+        InputError: as `read`; labels of another number, or below 0.
+    """
+    path = Path(path)
+    if path.is_dir():
+        images, labels, names, _ = folders.read(path, size)
+        return images, labels if names else None
+    images, _ = unlabelled(path)
+    found = read_names(path)
+    partner = next((own[1] for own in NPZ_ARRAYS if own[0] in found), None)
+    if partner not in found:
+        return images, None
+    labels = _as_labels(read_arrays(path, "give an .npz", names={partner})[partner], f"{path}: {partner}")
+    if len(labels) != len(images) or labels.min() < 0 or labels.max() > 9_999:
+        span = f"{len(images)} images, {len(labels)} labels from {labels.min(initial=0)} to {labels.max(initial=0)}"
+        raise InputError(f"{path} has {span}: give each image a class, numbered 0, 1, 2, ...")
+    return images, labels
+
+
 def as_images(array, where):
     """Checked images (N, H, W, 1) uint8, 0 to 255, of an array; `where` is what an error calls it."""
     if array.ndim == 3:

@@ -119,12 +119,16 @@ def _path(folder, name, model):
     return Path(folder) / f"{name}-{model}.npz"
 
 
-def _build(card):
-    """An untrained model of a card's settings."""
+def settings_of(card):
+    """The Settings of a card's training."""
     fields = {field.name for field in dataclasses.fields(training.Settings)}
     stored = {name: value for name, value in card["settings"].items() if name in fields}
-    labels = dict.fromkeys(("dataset", "recipe", "binarize"), "")
-    return training.networks_of(training.Settings(**labels, **stored), card["image_shape"], card["num_classes"])
+    return training.Settings(**card["settings"][identity.LABELS], **stored)
+
+
+def _build(card):
+    """An untrained model of a card's settings."""
+    return training.networks_of(settings_of(card), card["image_shape"], card["num_classes"])
 
 
 def _assign(model, weights):

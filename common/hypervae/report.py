@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.hypervae import new_tasks_report, outlier_report
+from common.hypervae import compression_report, new_tasks_report, outlier_report
 from common.hypervae.mixtures import IMAGE_SETS
 from common.hypervae.options import NAMES
 from common.names import is_file_name
@@ -60,7 +60,7 @@ def sections(results_dir, own=False):
     ]
     if pages:
         found.append(("Pages to walk in the space of VAEs", _pages(pages, results_dir)))
-    return found + new_tasks_report.sections(results_dir, own)
+    return found + new_tasks_report.sections(results_dir, own) + compression_report.sections(results_dir, own)
 
 
 def _pages(pages, results_dir):

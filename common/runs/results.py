@@ -30,7 +30,7 @@ TEXT = {
     "setting",
 }
 TEXT |= {"binarize", "summary", "generator", "schedule", "architecture", "ood_dataset", "regressor", "likelihood"}
-TEXT |= {"objective", "told"}
+TEXT |= {"objective", "told", "mode"}
 NUMBER_FORMAT = "%.6g"
 
 

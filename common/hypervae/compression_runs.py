@@ -1,0 +1,299 @@
+"""By which model images are packed, and what a test part takes: rows of 10's table, and of its blocks.
+
+Every length is measured on a file that was decoded again. Beside it stands the length that the project computes with
+TensorFlow, by other draws of z and u: -ELBO, of which a set's free order is taken off.
+"""
+
+import functools
+import io
+import itertools
+import lzma
+import math
+import time
+import zlib
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from scipy.special import gammaln
+
+from common.data import readers
+from common.data.fingerprints import fingerprint
+from common.errors import InputError
+from common.hypervae import compressed_files, compression, density, exact, pretrained
+from common.hypervae.baselines import context_length
+from common.hypervae.compressed_files import BY_BLOCK, LISTED
+from common.hypervae.options import load_data, settings_for, trained
+from common.hypervae.scoring import binarized
+from common.hypervae.task_mixture import Coder, TaskMixture
+from common.hypervae.training import Settings
+from common.layers.kernels import dense_theta
+from common.runs import storage
+from common.runs.identity import Record
+
+# How a test part is packed: {model: {mode: (grouping of compressed_files.plan, what is told of images)}}
+MODES = {
+    "vae": {"ordered": ("order", "nothing")},
+    "hypervae": {
+        "unlabelled": ("order", "nothing"),
+        "labelled_groups": ("groups", "its label is known to the receiver"),
+        "labelled_sets": ("sets", "its label is known to the receiver; the order within a label is not kept"),
+    },
+}
+COLUMNS = ["dataset", "model", "mode", "told", "seed", "num_images", "bytes", "bits_per_pixel"]
+COLUMNS += ["computed_bits_per_pixel", "pack_seconds", "unpack_seconds", "pack_cpu_seconds", "unpack_cpu_seconds"]
+COLUMNS += ["initial_bits", "num_tasks", "parameters", "iterations"]
+BLOCK_COLUMNS = ["dataset", "model", "mode", "block", "seed", "num_images", "bits", "computed_bits"]
+ORDER = ["dataset", "model", "mode", "seed"]
+NO_MODEL = "none"
+
+
+@dataclass(frozen=True)
+class Compression(Record):
+    """What a row is: a training, how its model packs the test part, and how the computed length is estimated."""
+
+    training: Record
+    mode: str
+    format: int = compressed_files.VERSION
+    block_images: int = compressed_files.BLOCK_IMAGES
+    candidates: int = compression.CANDIDATES
+    num_samples: int = 8
+    evaluation_seed: int = 1
+
+
+@dataclass(frozen=True)
+class Rival(Record):
+    """A row of a compressor that has no model: which, and of what data."""
+
+    method: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A Keras model with the settings and the commit of its training."""
+
+    model: keras.Model
+    settings: Settings
+    trained_at: str
+
+
+def model_of(args, defaults, name, kind, seed=0, data=None):
+    """The VAE or HyperVAE that packs: one that comes with the repository, or one trained as the options say.
+
+    Args:
+        args: the script's options; defaults: the same where none is given.
+        name: of the data set; kind: "vae" or "hypervae"; data: its Dataset where that is read already.
+
+    Raises:
+        InputError: as of training.
+    """
+    if kind not in MODES:
+        raise InputError(f"no images are packed by {kind}: choose --model vae or hypervae")
+    own = ("recipe", "iterations", "batch_size", "learning_rate", "schedule", "kl_warmup", "tasks_per_step")
+    own += ("latent_dim", "hyper_latent_dim", "summary", "generator", "generate", "rank", "change_scale")
+    own += ("vector_scale", "hidden")
+    as_committed = seed == 0 and all(getattr(args, option) == getattr(defaults, option) for option in own)
+    if as_committed and (pretrained.FOLDER / f"{name}-{kind}.json").exists():
+        card = pretrained.model_card(name, kind)
+        settings = pretrained.settings_of(card)
+        if data is None or data.fingerprint() == settings.fingerprint:
+            return Trained(pretrained.load_pretrained(name, kind), settings, card["trained_at"])
+    data = data or load_data(args, name)
+    run = trained(args, settings_for(args, data, kind, args.recipe[0], seed), data)
+    return Trained(run.model, run.settings, run.trained_at)
+
+
+def model_for(args, defaults, header=None):
+    """What --dataset and --model name, or a file's header, and the exact model of it.
+
+    Raises:
+        InputError: nothing is named; as `model_of`.
+    """
+    name, kind = (args.dataset or [None])[0], args.model[0]
+    if header is not None:
+        given = header.name.rpartition(" ")
+        name, kind = name or given[0], given[2] if kind == "all" else kind
+    elif name is None:
+        raise InputError("give --dataset, what the model is trained on: mnist, fashion_mnist, omniglot, or your own")
+    kind = "hypervae" if kind == "all" else kind
+    return f"{name} {kind}", exact.exact(model_of(args, defaults, name, kind, args.seeds[0]).model)
+
+
+def read_images(path, size, binarization):
+    """Images (N, H, W, 1) in {0, 1} of a file or folder, and labels or None.
+
+    Args:
+        size: (H, W) that a folder's pictures are brought to; binarization: one of compressed_files.BINARIZATIONS.
+
+    Raises:
+        InputError: as readers.perhaps_labelled; grey levels that nothing is said of.
+    """
+    x, y = readers.perhaps_labelled(path, size)
+    if binarization == "none" and not np.isin(x, (0, 255)).all():
+        raise InputError(f"{path} has grey levels, and binary images are coded: give --binarize threshold or bernoulli")
+    return binarized(x, "threshold" if binarization == "none" else binarization), y
+
+
+def measured(job):
+    """Pack one test part in one way, decode it, compute its length; its row and the rows of its blocks.
+
+    Args:
+        job: (options, their defaults, the data set's name or path, model, mode, seed).
+    """
+    args, defaults, name, kind, mode, seed = job
+    data = load_data(args, name)
+    own = model_of(args, defaults, name, kind, seed, data)
+    record = Compression(own.settings, mode)
+
+    def made():
+        x, y = data.x_test, data.y_test
+        model = exact.exact(own.model)
+        started, cpu = time.perf_counter(), time.process_time()
+        header, order = compressed_files.plan(model, f"{name} {kind}", x, y, MODES[kind][mode][0])
+        packed = compressed_files.pack(model, x, header, order)
+        half, half_cpu = time.perf_counter(), time.process_time()
+        found, header = compressed_files.unpack(model, packed.raw, "the file")
+        row = {"pack_seconds": half - started, "unpack_seconds": time.perf_counter() - half}
+        row |= {"pack_cpu_seconds": half_cpu - cpu, "unpack_cpu_seconds": time.process_time() - half_cpu}
+        if not compressed_files.same_images(header, found, x, y):
+            raise InputError(f"{name}: the file does not decode to what was packed")
+        nats = computed_nats(own.model, header, x[order], record.num_samples, record.evaluation_seed)
+        overhead = len(packed.raw) - sum(packed.block_bytes)
+        row |= {"num_images": len(x), "bytes": len(packed.raw), "initial_bits": packed.initial_bits}
+        row |= {"bits_per_pixel": 8 * len(packed.raw) / x.size}
+        row |= {"computed_bits_per_pixel": (sum(nats) / math.log(2) + 8 * overhead) / x.size}
+        row |= {"num_tasks": len(header.sizes) if header.codes is None else len(header.codes)}
+        row |= {"parameters": own.model.count_params(), "evaluated_at": storage.commit()}
+        blocks = [
+            {"block": number, "num_images": block.stop - block.start, "bits": 8 * size, "computed_bits": value}
+            for number, (block, size, value) in enumerate(
+                zip(header.blocks(), packed.block_bytes, np.array(nats) / math.log(2))
+            )
+        ]
+        return {"row": row, "blocks": blocks}
+
+    folder = own.settings.folder(args.results_dir / "checkpoints")
+    found = storage.stored(folder / f"compression-{record.digest}.json", made)
+    cells = {"run": record, "dataset": data.name, "model": kind, "mode": mode, "told": MODES[kind][mode][1]}
+    cells |= {"seed": own.settings.seed, "iterations": own.settings.iterations, "trained_at": own.trained_at}
+    commit = {"evaluated_at": found["row"]["evaluated_at"]}
+    return cells | found["row"], [cells | block | commit for block in found["blocks"]]
+
+
+def computed_nats(model, header, x, num_samples=8, seed=1):
+    """-ELBO of each block, nats, by TensorFlow and other draws than the file's; what a set's order is worth is off.
+
+    Args:
+        model: the Keras model; header: of the file; x: images as they stand in it.
+        num_samples: draws of z an image.
+    """
+    coder, found = Coder(model.body), []
+    noise = coder.noise(len(x), seed, num_samples)
+    if header.weights == LISTED:
+        theta = model.generate(tf.cast(header.codes, tf.float32))
+        mixture = TaskMixture(theta, header.shares, coder)
+        nats = mixture.mixed(mixture.code_lengths(x, seed, num_samples))
+        return [float(nats[block].sum()) for block in header.blocks()]
+    for number, block in enumerate(header.blocks()):
+        own, kl_u = x[block], 0.0
+        if header.weights == BY_BLOCK:
+            q_u = model.infer_u(tf.cast(own[None], tf.float32))
+            theta = dense_theta(model.generate(q_u.sample(seed=tf.constant([seed, number]))))
+            kl_u = float(density.kl_to_prior(q_u)[0])
+        else:
+            theta, _ = model.weights_for(tf.zeros((1, 1, *model.body.image_shape)), None)
+        nats = coder.code_lengths(theta, 1, own, noise[:, block]).sum() + kl_u
+        found.append(float(nats - (order_nats(own) if header.is_set else 0)))
+    return found
+
+
+def order_nats(x):
+    """ln of the number of orders that images (N, H, W, 1) can stand in, equal ones being alike."""
+    _, counts = np.unique(compression.packed_rows(x), axis=0, return_counts=True)
+    return float(gammaln(len(x) + 1) - gammaln(counts + 1).sum())
+
+
+def _picture(x):
+    """All images as one picture: as many in a row as rows, the rest of the last row empty."""
+    number, height, width, _ = x.shape
+    columns = math.ceil(math.sqrt(number))
+    rows = -(-number // columns)
+    padded = np.pad(x[..., 0].astype(bool), ((0, rows * columns - number), (0, 0), (0, 0)))
+    return padded.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+
+
+def _as_picture(picture, kind, **options):
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _picture_pixels(raw):
+    return np.asarray(Image.open(io.BytesIO(raw)).convert("L")) > 127
+
+
+LARGEST_WEBP = {"lossless": True, "quality": 100, "method": 6}
+LARGEST_XZ = 9 | lzma.PRESET_EXTREME
+# {method: (images (N, H, W, 1) in {0, 1} to what is packed, to bytes, and back to what was packed)}
+RIVALS = {
+    "png": (
+        _picture,
+        lambda picture: _as_picture(Image.fromarray(picture), "PNG", optimize=True),
+        _picture_pixels,
+    ),
+    "webp": (
+        _picture,
+        lambda picture: _as_picture(
+            Image.fromarray(picture).convert("RGB"), "WEBP", lossless=True, quality=100, method=6
+        ),
+        _picture_pixels,
+    ),
+    "zlib": (lambda x: np.packbits(x), lambda bits: zlib.compress(bits.tobytes(), 9), zlib.decompress),
+    "xz": (
+        lambda x: np.packbits(x),
+        lambda bits: lzma.compress(bits.tobytes(), preset=LARGEST_XZ),
+        lzma.decompress,
+    ),
+}
+CONTEXT = "context"  # its length is computed, no file of it is written
+
+
+def rival_rows(args, name):
+    """Rows of the compressors without a model, each on all images of a test part in one stream."""
+    data = load_data(args, name)
+    x, rows = data.x_test, []
+    for method in (*RIVALS, CONTEXT):
+        record = Rival(method, fingerprint(x))
+        path = args.results_dir / "checkpoints" / "compression" / f"{method}-{record.digest}.json"
+        row = {"run": record, "dataset": data.name, "model": NO_MODEL, "mode": method, "told": "nothing"}
+        row |= {"num_images": len(x), "parameters": 0, "trained_at": ""}
+        rows.append(row | storage.stored(path, functools.partial(_by_rival, method, x)))
+    return rows
+
+
+def _by_rival(method, x):
+    """Bytes, seconds and commit of one compressor; what it packed is compared with what comes out."""
+    if method == CONTEXT:
+        bits = context_length(x) / math.log(2)
+        found = {"bytes": math.ceil(bits / 8), "computed_bits_per_pixel": bits / x.size}
+    else:
+        prepare, pack, unpack = RIVALS[method]
+        content, started = prepare(x), time.perf_counter()
+        raw = pack(content)
+        half = time.perf_counter()
+        if bytes(unpack(raw)) != content.tobytes():
+            raise InputError(f"{method} does not give back what it packed: install the pinned packages")
+        found = {"pack_seconds": half - started, "unpack_seconds": time.perf_counter() - half, "bytes": len(raw)}
+    return found | {"bits_per_pixel": 8 * found["bytes"] / x.size, "evaluated_at": storage.commit()}
+
+
+def jobs(args, defaults):
+    """Jobs of `measured`: each data set, seed, model of --model and mode."""
+    kinds = [kind for kind in MODES if kind in args.model or "all" in args.model]
+    found = [(kind, mode) for kind in kinds for mode in MODES[kind]]
+    return [
+        (args, defaults, name, *how, seed) for name, seed, how in itertools.product(args.dataset, args.seeds, found)
+    ]
