@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, assert_refused, run
+from conftest import ROOT, assert_refused
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
@@ -56,7 +56,9 @@ def test_two_processes_do_a_run_once(photo, call):
     pd.testing.assert_frame_equal(again[numbers], table[numbers])
 
 
-def test_a_scratched_picture_is_restored_with_the_settings_that_were_chosen_for_its_time(photo, tmp_path, monkeypatch):
+def test_a_scratched_picture_is_restored_with_the_settings_that_were_chosen_for_its_time(
+    photo, tmp_path, monkeypatch, call
+):
     mask = np.zeros((21, 26), np.uint8)
     mask[9:11, 4:20] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
@@ -68,7 +70,7 @@ def test_a_scratched_picture_is_restored_with_the_settings_that_were_chosen_for_
     asked = budget.Budget(patches.fingerprint(pixels), 0.5, denoising.PATCH, True, recipe)
     monkeypatch.setattr(budget, "_seconds_a_step", lambda *args: 0.3)
     settings = budget.chosen(asked, pixels, results / "checkpoints")
-    done = run("08_denoise.py", *options)
+    done = call("08_denoise.py", *options)
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"--minutes 0.5: {budget.in_words(settings)}" in done.stdout
     assert "an epoch takes" in done.stderr + done.stdout
