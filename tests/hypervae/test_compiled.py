@@ -45,7 +45,7 @@ def test_a_familys_programs_are_those_that_searches_are_tested_with():
     np.testing.assert_allclose(family.decode(u, z), plain["_decode"](u, z), rtol=1e-4)
     x = tf.cast(X[0][None, None], tf.float32)
     np.testing.assert_allclose(family.encode(u[0], target), plain["_encode"](u[:1], x)[0], rtol=1e-3, atol=1e-5)
-    place = (u[0], z[0], tf.cast(target, tf.float32), tf.ones(target.shape))
+    place = [tf.constant(own, tf.float32) for own in (u[0], z[0], target, np.ones_like(target))]
     compiled, expected = (run(*place) for run in (family._distance_and_gradient, plain["_distance_and_gradient"]))
     np.testing.assert_allclose(compiled[0], expected[0], rtol=1e-4)
     for ours, theirs in zip(compiled[1], expected[1]):
