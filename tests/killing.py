@@ -24,7 +24,7 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def write_or_be_killed(path, write):
+def write_or_be_killed(path, write, *choose):
     chosen = re.fullmatch(pattern, Path(path).name)
     if chosen and moment == "before":
         kill()
@@ -34,7 +34,7 @@ def write_or_be_killed(path, write):
         os.truncate(temporary, temporary.stat().st_size // 2)
         kill()
 
-    write_whole(path, write_half if chosen and moment == "during" else write)
+    write_whole(path, write_half if chosen and moment == "during" else write, *choose)
     if chosen:
         kill()
 
