@@ -27,7 +27,7 @@ def call_and_be_killed(pattern, moment, script, *options):
 
     write_whole = storage.write_atomically
 
-    def write_or_be_killed(path, write):
+    def write_or_be_killed(path, write, *elsewhere):
         chosen = re.fullmatch(pattern, Path(path).name)
         if chosen and moment == "before":
             kill()
@@ -37,7 +37,7 @@ def call_and_be_killed(pattern, moment, script, *options):
             os.truncate(temporary, temporary.stat().st_size // 2)
             kill()
 
-        write_whole(path, write_half if chosen and moment == "during" else write)
+        write_whole(path, write_half if chosen and moment == "during" else write, *elsewhere)
         if chosen:
             kill()
 

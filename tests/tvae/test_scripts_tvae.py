@@ -56,9 +56,7 @@ def test_two_processes_do_a_run_once(photo, call):
     pd.testing.assert_frame_equal(again[numbers], table[numbers])
 
 
-def test_a_scratched_picture_is_restored_with_the_settings_that_were_chosen_for_its_time(
-    photo, tmp_path, monkeypatch, call
-):
+def test_a_scratched_picture_is_restored_with_the_settings_chosen_for_its_time(photo, tmp_path, monkeypatch, call):
     mask = np.zeros((21, 26), np.uint8)
     mask[9:11, 4:20] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
