@@ -1,5 +1,6 @@
 """Lossless compression: exact arithmetic, round trips, damage, other machines' libraries, computed lengths."""
 
+import json
 import os
 import subprocess
 import sys
@@ -384,9 +385,10 @@ def test_killed_while_it_writes(tmp_path, images):
     file = tmp_path / "out.hvz"
     file.write_bytes(b"of before")
     options = ["pack", images, file, "--dataset", "mnist", "--model", "vae"]
-    command = [sys.executable, ROOT / "tests" / "killing.py", "out.hvz", "during", "10_compress.py", *options]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    assert done.returncode == -9 and file.read_bytes() == b"of before", done.stderr[-1000:]
+    line = json.dumps([*map(str, ["out.hvz", "during", "10_compress.py", *options])])
+    killer = [sys.executable, str(ROOT / "tests" / "killing.py")]
+    done = subprocess.run(killer, input=line + "\n", capture_output=True, text=True)
+    assert done.stdout.split() == ["-9"] and file.read_bytes() == b"of before", done.stderr[-1000:]
 
 
 def test_the_table_and_its_report(tmp_path, call, small_networks, uncompiled, write_npz):
