@@ -34,6 +34,8 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 4000
 	$(if $(wildcard $(DATA_DIR)/omniglot_characters/*.npz),$(NEW_TASKS) --table characters $(CHARACTERS))
+	$(RUN) 10_compress.py table --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR)
+	$(RUN) 11_explore.py --dataset mnist --data-dir $(DATA_DIR) --screenshot
 	$(RUN) 04_discover_digits.py $(DISCOVER)
 	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey --num-targets 2
 	for what in regressors likelihoods; do $(RUN) 05_discover_alloys.py --jobs $(JOBS) --compare $$what || exit; done
@@ -156,6 +158,7 @@ bench: .venv/.installed
 	$(RUN) benchmarks/outlier_scoring.py
 	$(RUN) benchmarks/bayesian_optimization.py
 	$(RUN) benchmarks/evolutionary_step.py
+	$(RUN) benchmarks/explorer_page.py
 	$(if $(wildcard $(DATA_DIR)/images/house.png),$(RUN) benchmarks/denoising_rivals.py $(HOUSE) --sigma 25 50 --seeds 0 1)
 	$(if $(TDB),$(RUN) benchmarks/phase_diagrams.py --tdb $(TDB) --limits $(DATA_DIR)/alloys/alloy_limits.csv)
 
