@@ -1,11 +1,11 @@
-# make demo | make test | make reproduce DATA_DIR=... | make trials or ablation DATA_DIR=... | make bench
+# make demo | make test | make checks | make reproduce DATA_DIR=... | make trials or ablation DATA_DIR=... | make bench
 PYTHON ?= python3.11
 DATA_DIR ?= $(or $(HYPERVAE_DATA),data)
 JOBS ?= 2
 BIN = .venv/bin
 RUN = $(BIN)/python
 
-.PHONY: demo test reproduce trials ablation bench clean
+.PHONY: demo test checks reproduce trials ablation bench clean
 
 .venv/.installed: requirements.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,10 @@ test: .venv/.installed
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(RUN) -m pytest -q -n auto --dist worksteal
+
+# All of scikit-learn's checks of HyperVAE's estimators.
+checks: .venv/.installed
+	$(RUN) -m pytest -q -n auto --dist worksteal -m slow
 
 FULL = --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR) --jobs $(JOBS)
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from hypervae.toy import bars
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from common.errors import InputError
 from common.hypervae.estimators import HyperVAEDensity, HyperVAEDetector
@@ -25,7 +25,24 @@ def quick(small_networks):
     tf.config.run_functions_eagerly(False)
 
 
-@parametrize_with_checks(OF_ANY_NUMBERS)
+# A fit of a HyperVAE takes a second even of small networks. These checks run always; `make checks` runs all of them.
+ALWAYS = {
+    *("check_estimator_cloneable", "check_estimator_repr", "check_valid_tag_types", "check_mixin_order"),
+    *("check_no_attributes_set_in_init", "check_estimators_unfitted", "check_estimators_empty_data_messages"),
+    *("check_fit_score_takes_y", "check_estimators_pickle", "check_n_features_in", "check_fit2d_1sample"),
+    *("check_methods_sample_order_invariance", "check_methods_subset_invariance"),
+}
+
+
+def own_checks():
+    for plain in OF_ANY_NUMBERS:
+        for estimator, check in estimator_checks_generator(plain, mark="skip"):
+            function = getattr(check, "func", check)
+            marks = [] if function.__name__ in ALWAYS else [pytest.mark.slow]
+            yield pytest.param(estimator, check, marks=marks, id=f"{type(plain).__name__}-{function.__name__}")
+
+
+@pytest.mark.parametrize(("estimator", "check"), own_checks())
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
