@@ -18,8 +18,10 @@ from common.discovery.search import Hunt
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.vae import VAE
 
+# What XLA makes of a program differs with the processor, and with it where a search by gradients ends.
 pytestmark = pytest.mark.usefixtures("uncompiled_searches")
 SMALL = dict(image_shape=(8, 8, 1), latent_dim=2, body="matrix_continuous_bernoulli")  # traced sooner than "conv"
+NEAR = 1e-4  # of the least distance: in single precision a line search may end so far above it
 TARGET = (np.random.default_rng(3).random((8, 8, 1)) < 0.5).astype(float)
 
 
@@ -79,7 +81,7 @@ def test_gradients_find_the_least_distance_on_a_fine_grid(families):
         for own in (1.0, scale):
             brute = cosine_distance(images * own, TARGET * own).min()
             least = family.descend(TARGET, starts, u_is_free=False, scale=own)
-            assert brute - 5e-3 < least <= brute + 1e-6
+            assert brute - 5e-3 < least <= brute + NEAR
     freed = family.descend(TARGET, starts, u_is_free=True, scale=scale)
     assert freed < least - 1e-4  # a family holds more than one of its members
 
@@ -94,7 +96,7 @@ def test_a_scaled_search_is_that_of_scaled_designs(families, tmp_path):
     best = scaled.distance(found.designs[-1].astype(float))
     assert best == pytest.approx(found.distance.min(), rel=1e-5)
     assert best <= scaled.search("random_hypervae").distance.min() + 0.01
-    assert scaled.by_gradients(5)["hypervae_joint"] <= best + 1e-6
+    assert scaled.by_gradients(5)["hypervae_joint"] <= best + NEAR
     plain = hunt(families, tmp_path / "plain").search("hypervae_joint")
     assert not np.array_equal(plain.designs[-1], found.designs[-1])
 
@@ -128,8 +130,8 @@ def test_every_method_spends_the_same_evaluations(families, tmp_path):
     assert list(np.bincount(found["hypervae_iterated"].step)) == [7, 7, 7]
     assert found["vae"].distance.min() <= found["random_vae"].distance.min() + 0.01
     least = hunt(families, tmp_path).by_gradients(5)
-    assert least["vae"] <= found["vae"].distance.min() + 1e-6
-    assert least["hypervae_joint"] <= min(found[m].distance.min() for m in found if m.startswith("hypervae")) + 1e-6
+    assert least["vae"] <= found["vae"].distance.min() + NEAR
+    assert least["hypervae_joint"] <= min(found[m].distance.min() for m in found if m.startswith("hypervae")) + NEAR
     per_step = hunt(families, tmp_path / "per_step", 6, budget="per-step").search("hypervae_iterated")
     assert list(np.bincount(per_step.step)) == [6, 6, 6]
 
