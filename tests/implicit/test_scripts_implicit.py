@@ -110,7 +110,7 @@ def test_bad_classifications_are_refused_before_any_training(digits_8x8, monkeyp
 
 
 def test_missing_images_of_another_kind_are_said_before_any_training(monkeypatch):
-    def grey(name, _):
+    def grey(name, *_):
         if name == "fashion_mnist":
             raise InputError("fashion_mnist is missing")
         return name
