@@ -26,7 +26,7 @@ from common.hypervae import exact
 PRECISION = 8  # z and u are whole numbers of steps of 2**-PRECISION
 LARGEST_CODE = 16  # at least the largest mean and a window's width
 WINDOW = 6  # standard deviations to each side, at least
-LARGEST_BATCH = 256  # images whose z are popped at once
+LARGEST_BATCH, GROWTH = 256, 4  # images whose z are popped at once: at most, and as this part of those before them
 MOST_WORDS = 1 << 15  # of 32 bits, with which a stack begins
 CANDIDATES = 3  # tasks that an image may be coded by: those whose u is nearest to its own
 SHARE_BITS, LISTED_BITS = 16, 4  # of tasks that are listed in a file: their shares, and steps of u
@@ -171,7 +171,7 @@ class Mixture:
         find: images (N, H, W, 1) to the tasks that they may be of, (N, M).
     """
 
-    first_words = 4  # of initial bits; twice that where a stack would run dry
+    first_words = 4  # of initial bits; more where a stack would run dry
 
     def __init__(self, vae, thetas, shares=(1 << SHARE_BITS,), find=None):
         self.vae, self.thetas = vae, thetas
@@ -274,10 +274,13 @@ class _Sorted:
 
 
 def _batches(number):
-    """Slices of 1, 1, 2, 4, ... images: z of a batch are chosen by what the images before it have left."""
+    """Slices of 1, 1, ..., 2, 2, 3, ... images: z of a batch are chosen by what the images before it have left.
+
+    Images of a few strokes leave little: a batch is a quarter of what stands before it.
+    """
     start = 0
     while start < number:
-        stop = min(number, start + min(LARGEST_BATCH, max(1, start)))
+        stop = min(number, start + min(LARGEST_BATCH, max(1, start // GROWTH)))
         yield slice(start, stop)
         start = stop
 
@@ -291,7 +294,7 @@ class Hyper:
     """
 
     model: exact.ExactModel
-    first_words = 8
+    first_words = 6
 
     def _mixture(self, u):
         return Mixture(self.model.vae, [self.model.theta_of(u)])
@@ -339,7 +342,7 @@ def pack_block(coder, x, is_set=False):
             coder.push(stack, x, is_set)
             return stack.words(), initial
         except RanDryError:
-            initial *= 2
+            initial += max(1, initial // 4)
     raise InputError(f"{len(x)} images leave too few bits to choose codes by: pack fewer of them, or others")
 
 

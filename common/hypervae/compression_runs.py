@@ -59,6 +59,8 @@ class Compression(Record):
     format: int = compressed_files.VERSION
     block_images: int = compressed_files.BLOCK_IMAGES
     candidates: int = compression.CANDIDATES
+    growth: int = compression.GROWTH
+    first_words: int = compression.Hyper.first_words
     num_samples: int = 8
     evaluation_seed: int = 1
 

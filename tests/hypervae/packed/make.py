@@ -20,14 +20,21 @@ from common.hypervae import exact, training  # noqa: E402
 WAYS = {"listed": (None, "order"), "groups": (toy.bars().y, "groups"), "sets": (toy.bars().y, "sets")}
 
 
-def main():
+def train():
+    """The small HyperVAE's weights."""
     toy.make_small()
     settings = toy.settings(summary="mean", generator="layerwise", rank=3, iterations=1_500, learning_rate=5e-3)
     with tempfile.TemporaryDirectory() as folder:
         model = training.fit_or_load(settings, toy.bars(), Path(folder)).model
     weights = {name: value.astype(np.float16) for name, value in exact.exact(model).weights.items()}
     np.savez_compressed(FOLDER / "model.npz", **weights)
-    packer = exact.ExactModel(weights, toy.bars().image_shape)
+
+
+def main():
+    if not (FOLDER / "model.npz").exists():
+        train()
+    with np.load(FOLDER / "model.npz") as arrays:
+        packer = exact.ExactModel(dict(arrays), toy.bars().image_shape)
     for name, (labels, grouping) in WAYS.items():
         header, order = files.plan(packer, "bars hypervae", toy.bars().x, labels, grouping)
         packed = files.pack(packer, toy.bars().x, header, order)
