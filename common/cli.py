@@ -24,8 +24,8 @@ class Parser(argparse.ArgumentParser):
         found = super().parse_args(args, namespace)
         # What a namespace holds already is no default to argparse: only options that are given replace it.
         marked = super().parse_args(args, argparse.Namespace(**dict.fromkeys(vars(found), self)))
-        names = {action.dest: action.option_strings[0] for action in self._actions}
-        found.given = tuple(names[dest] for dest, value in vars(marked).items() if value is not self)
+        names = {action.dest: action.option_strings[0] for action in self._actions if action.option_strings}
+        found.given = tuple(names[dest] for dest, value in vars(marked).items() if dest in names and value is not self)
         return found
 
 
