@@ -123,7 +123,7 @@ def _read_header(raw):
     sizes = tuple(map(int, take(groups, "<u4")))
     codes = shares = None
     if number:
-        (dimensions,) = take(1, np.uint8)
+        dimensions = int(take(1, np.uint8)[0])
         codes = take(number * dimensions, np.int8).reshape(number, dimensions) * 2.0**-compression.LISTED_BITS
         shares = take(number, "<u2").astype(int)
         shares[shares == 0] = 1 << compression.SHARE_BITS  # of one task

@@ -65,7 +65,7 @@ def _blocks(blocks, path):
             )
         ends = [each.min().min(), each.max().max()]
         axis.plot(ends, ends, color="black", lw=0.8, label="equal")
-        axis.set(xlabel="computed: -ELBO, bits an image", title=dataset)
+        axis.set(xlabel="computed, bits an image: -ELBO\n(of a free order less log2 n!)", title=dataset)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("measured: the block in the file, bits an image")
     axes[0, 0].legend(fontsize=7)

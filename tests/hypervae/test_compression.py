@@ -170,12 +170,19 @@ def test_blocks_are_decoded_alone(model, monkeypatch):
 def test_the_order_of_a_set_is_not_paid_for(vae):
     """Sets are shorter by about log2 n!, less what equal images have no order of; not so where all are equal."""
     x = np.unique(bars().x, axis=0)
-    ordered, free = (8 * len(packed(vae, x, None, grouping).raw) for grouping in ("order", "sets"))
-    worth = np.log2(np.arange(1, len(x) + 1)).sum()
-    assert ordered - free == pytest.approx(worth, abs=64)
-    same = np.repeat(x[:1], len(x), 0)
-    ordered, free = (8 * len(packed(vae, same, None, grouping).raw) for grouping in ("order", "sets"))
-    assert ordered - free == pytest.approx(0, abs=128)
+
+    def saved(x, times=16):
+        """Bits, the mean over other draws of z: these differ by some hundred bits from file to file."""
+        found = []
+        for seed in range(times):
+            own = x[np.random.default_rng(seed).permutation(len(x))]
+            made = [packed(vae, own, None, grouping) for grouping in ("order", "sets")]
+            ordered, free = (8 * len(file.raw) - file.initial_bits for file in made)
+            found.append(ordered - free)
+        return np.mean(found)
+
+    assert saved(x) == pytest.approx(np.log2(np.arange(1, len(x) + 1)).sum(), abs=100)
+    assert saved(np.repeat(x[:1], len(x), 0)) == pytest.approx(0, abs=100)
 
 
 # Files that are not as they were written.
@@ -206,16 +213,28 @@ def test_other_files_versions_and_models_are_named(model, vae):
         packed(model, np.zeros((2, 8, 9, 1), np.uint8))
 
 
-def test_what_decodes_to_other_images_is_not_handed_out(model):
+def test_headers_of_any_number_of_tasks_are_read_as_written(model):
+    codes = compression.listed_codes(np.random.default_rng(0).normal(size=(40, 10)))
+    shares = compression.shares_of(np.arange(1, 41))
+    header = files.Header("a b", model.digest, (8, 8, 1), "bernoulli", files.LISTED, False, False, (7,), codes, shares)
+    found, end = files.read_header(header.packed(), "a file")
+    assert end == len(header.packed()) and found.sizes == (7,) and found.binarization == "bernoulli"
+    np.testing.assert_array_equal(found.codes, codes)
+    np.testing.assert_array_equal(found.shares, shares)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_decodes_to_other_images_is_not_handed_out(model, name):
     """A machine whose coder computes otherwise, played by words that a checksum is made for again."""
-    raw = (PACKED / "listed.hvz").read_bytes()
+    raw = (PACKED / f"{name}.hvz").read_bytes()
     header, start = files.read_header(raw, "a file")
-    ((words, initial),) = files.read_blocks(raw, header, start, "a file")
+    words, initial = files.read_blocks(raw, header, start, "a file")[0]
+    rest = raw[start + files._BLOCK.size + 4 * len(words) :]
     for i in range(len(words)):
         other = words.copy()
-        other[i] ^= 1 << 7
+        other[i] ^= 1 << (i * 5 % 32)
         payload = other.astype("<u4").tobytes()
-        forged = raw[:start] + files._block_head(0, payload, initial) + payload
+        forged = raw[:start] + files._block_head(0, payload, initial) + payload + rest
         assert zlib.crc32(forged) != zlib.crc32(raw)
         with pytest.raises(InputError, match="not those that were packed"):
             files.unpack(model, forged, "a file")
