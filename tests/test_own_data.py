@@ -24,7 +24,7 @@ SHORT = [
 
 def committed(folder):
     """{file: its bytes, or of a table the number of each of its lines} of all but the records and the report."""
-    files = [path for path in folder.glob("0*/**/*") if path.is_file() and "checkpoints" not in path.parts]
+    files = [path for path in folder.glob("[0-9]*/**/*") if path.is_file() and "checkpoints" not in path.parts]
     kept = {path: path.read_bytes() for path in files if path.suffix in (".csv", ".png")}
     return {path: Counter(raw.splitlines()) if path.suffix == ".csv" else raw for path, raw in kept.items()}
 
@@ -34,7 +34,7 @@ def reference(tmp_path):
     """A copy of the committed results; figures are stood in for by empty files."""
     folder = tmp_path / "results"
     shutil.copytree(ROOT / "results", folder, ignore=shutil.ignore_patterns("*.png", "checkpoints", "demo", ".lock"))
-    for figure in (ROOT / "results").glob("0*/**/*.png"):
+    for figure in (ROOT / "results").glob("[0-9]*/**/*.png"):
         path = folder / figure.relative_to(ROOT / "results")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
