@@ -13,7 +13,6 @@ import time
 import zlib
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -28,7 +27,6 @@ from common.hypervae.compressed_files import BY_BLOCK, LISTED
 from common.hypervae.options import load_data, settings_for, trained
 from common.hypervae.scoring import binarized
 from common.hypervae.task_mixture import Coder, TaskMixture
-from common.hypervae.training import Settings
 from common.layers.kernels import dense_theta
 from common.runs import storage
 from common.runs.identity import Record
@@ -73,17 +71,8 @@ class Rival(Record):
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A Keras model with the settings and the commit of its training."""
-
-    model: keras.Model
-    settings: Settings
-    trained_at: str
-
-
 def model_of(args, defaults, name, kind, seed=0, data=None):
-    """The VAE or HyperVAE that packs: one that comes with the repository, or one trained as the options say.
+    """The run of the VAE or HyperVAE that packs: a PackedRun of the repository's, or one trained as the options say.
 
     Args:
         args: the script's options; defaults: the same where none is given.
@@ -102,10 +91,9 @@ def model_of(args, defaults, name, kind, seed=0, data=None):
         card = pretrained.model_card(name, kind)
         settings = pretrained.settings_of(card)
         if data is None or data.fingerprint() == settings.fingerprint:
-            return Trained(pretrained.load_pretrained(name, kind), settings, card["trained_at"])
+            return pretrained.PackedRun(pretrained.load_pretrained(name, kind), settings, card["trained_at"])
     data = data or load_data(args, name)
-    run = trained(args, settings_for(args, data, kind, args.recipe[0], seed), data)
-    return Trained(run.model, run.settings, run.trained_at)
+    return trained(args, settings_for(args, data, kind, args.recipe[0], seed), data)
 
 
 def model_for(args, defaults, header=None):
@@ -248,9 +236,7 @@ RIVALS = {
     ),
     "webp": (
         _picture,
-        lambda picture: _as_picture(
-            Image.fromarray(picture).convert("RGB"), "WEBP", lossless=True, quality=100, method=6
-        ),
+        lambda picture: _as_picture(Image.fromarray(picture).convert("RGB"), "WEBP", **LARGEST_WEBP),
         _picture_pixels,
     ),
     "zlib": (lambda x: np.packbits(x), lambda bits: zlib.compress(bits.tobytes(), 9), zlib.decompress),

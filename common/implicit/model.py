@@ -13,10 +13,11 @@ import tensorflow as tf
 
 from common.implicit.weight_sources import Hypernetwork, PointWeights, inverse_softplus
 from common.layers.kernels import dense_theta, linear
-from common.runs.checkpoints import Checkpoint, resume
+from common.runs.checkpoints import Checkpoint, check_loss, resume
 
 EVALUATION_SEED = 20171
 LAST_EPOCHS = 20  # over which the paper averages the test error; of short runs, a fifth
+DIVERGED = "lower --learning-rate"  # the remedy
 PHILOX = "philox"  # by its name: what "auto_select" compiles to gives the same numbers in ten times the time on a CPU
 
 
@@ -192,7 +193,7 @@ def train(model, x, y, rows, run, folder, measure):
     _compile(model, rows, run)
     progress = resume(folder, run, model)
     if progress["epoch"] < run.epochs:
-        options = dict(total=run.epochs, every=max(1, run.epochs // 20), monitor="loss", remedy="lower --learning-rate")
+        options = dict(total=run.epochs, every=max(1, run.epochs // 20), monitor="loss", remedy=DIVERGED)
         checkpoint = Checkpoint(folder, progress, measure=lambda _, epoch, logs: measure(epoch), **options)
         _go_on(model, x, y, rows, run, progress["epoch"], [checkpoint])
     return progress
@@ -206,10 +207,16 @@ def fit(model, x, y, rows, run):
         rows: a list with the row numbers of each member. An epoch is as long as the longest list (what does not fill a
             batch waits for another epoch's order); shorter lists are gone through again.
         run: has epochs, batch_size, learning_rate and schedule ("constant" or "cosine").
+
+    Raises:
+        InputError: the training diverged.
     """
     if run.epochs:
         _compile(model, rows, run)
-        _go_on(model, x, y, rows, run, 0, [keras.callbacks.TerminateOnNaN()])
+        check = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: check_loss(logs["loss"], epoch + 1, DIVERGED)
+        )
+        _go_on(model, x, y, rows, run, 0, [check])
 
 
 def _steps(rows, run):

@@ -85,6 +85,12 @@ def _save_weights(path, model):
     return checksum
 
 
+def check_loss(loss, epoch, remedy):
+    """Raise InputError, with a remedy, where the loss of an epoch is not finite."""
+    if not np.isfinite(loss):
+        raise InputError(f"training diverged in epoch {epoch}: {remedy}")
+
+
 class Checkpoint(keras.callbacks.Callback):
     """A progress bar, a row of measures an epoch, and the state saved every `every` epochs.
 
@@ -112,8 +118,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         done, loss = epoch + 1, float(logs[self.monitor])
-        if not np.isfinite(loss):
-            raise InputError(f"training diverged in epoch {done}: {self.remedy}")
+        check_loss(loss, done, self.remedy)
         row = self.measure(self.model, done, logs)
         self.progress["seconds"] = self.before + time.perf_counter() - self.started
         if row is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.errors import InputError
 from common.runs.identity import Record
-from common.runs.storage import stored, write_settings
+from common.runs.storage import exclusive, stored, write_settings
 from common.tvae.patches import corners
 from common.tvae.training import Recipe, build
 
@@ -76,8 +76,6 @@ def choose(budget, image):
 
 def chosen(budget, image, checkpoints):
     """What `choose` gives, or gave before: the same command goes on with the same settings."""
-    from common.runs.storage import exclusive
-
     folder = budget.folder(checkpoints)
     with exclusive(folder):
         write_settings(folder / "settings.json", budget.stored())

@@ -1,6 +1,5 @@
 """How a binary-latent VAE is trained: its settings, exact resume, and what is measured on the way."""
 
-import math
 import time
 from dataclasses import dataclass
 
@@ -135,7 +134,7 @@ def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=
     """
     from keras.callbacks import LambdaCallback
 
-    from common.runs.checkpoints import Checkpoint, resume
+    from common.runs.checkpoints import Checkpoint, check_loss, resume
 
     recipe = run.recipe
     model = build(recipe, data.shape, run.seed if seed is None else seed, variance)
@@ -161,8 +160,7 @@ def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=
         progress = begun({"epoch": 0, "seconds": 0.0, "rows": [], "trained_at": commit()})
 
         def keep(epoch, logs):
-            if not math.isfinite(logs["free_energy"]):
-                raise InputError(f"training diverged in epoch {epoch + 1}: {remedy}")
+            check_loss(logs["free_energy"], epoch + 1, remedy)
             found = row(model, epoch + 1, logs)
             progress["rows"] += [] if found is None else [{"epoch": epoch + 1, **found}]
 

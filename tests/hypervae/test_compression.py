@@ -27,7 +27,7 @@ WAYS = {"listed": "order", "groups": "groups", "sets": "sets"}
 @pytest.fixture(scope="module")
 def model():
     """The small HyperVAE of the committed files."""
-    with np.load(PACKED / "model.npz") as arrays:
+    with np.load(PACKED / "model.npz", allow_pickle=False) as arrays:
         return exact.ExactModel(dict(arrays), (8, 8, 1))
 
 
@@ -260,9 +260,10 @@ AGAIN = """
 import sys, numpy as np
 sys.path[:0] = [{root!r}, {tests!r}]
 from common.hypervae import compressed_files as files, exact
-with np.load({packed!r} + "/model.npz") as arrays:
+with np.load({packed!r} + "/model.npz", allow_pickle=False) as arrays:
     model = exact.ExactModel(dict(arrays), (8, 8, 1))
-x, y = np.load(sys.argv[1])["x"], np.load(sys.argv[1])["y"]
+with np.load(sys.argv[1], allow_pickle=False) as arrays:
+    x, y = arrays["x"], arrays["y"]
 for name, grouping in {ways!r}.items():
     raw = open({packed!r} + f"/{{name}}.hvz", "rb").read()
     found, header = files.unpack(model, raw, name)
@@ -352,7 +353,7 @@ def images(tmp_path_factory):
 
 def test_pack_unpack_check_info(tmp_path, call, images):
     file, back = tmp_path / "out.hvz", tmp_path / "back.npz"
-    with np.load(images) as arrays:
+    with np.load(images, allow_pickle=False) as arrays:
         x, y = arrays["x"], arrays["y"]
     done = call("10_compress.py", "pack", images, file, "--dataset", "mnist")
     assert done.returncode == 0 and "decoded to the same images" in done.stdout, done.stderr

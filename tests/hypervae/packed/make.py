@@ -33,7 +33,7 @@ def train():
 def main():
     if not (FOLDER / "model.npz").exists():
         train()
-    with np.load(FOLDER / "model.npz") as arrays:
+    with np.load(FOLDER / "model.npz", allow_pickle=False) as arrays:
         packer = exact.ExactModel(dict(arrays), toy.bars().image_shape)
     for name, (labels, grouping) in WAYS.items():
         header, order = files.plan(packer, "bars hypervae", toy.bars().x, labels, grouping)
