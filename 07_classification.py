@@ -38,8 +38,7 @@ def parse():
     other = "data set whose images are of another kind, or none (mnist: fashion_mnist, and the reverse)"
     data.add_argument("--ood", metavar="NAME", help=other)
     cli.add_data_dir(data)
-    size = "of a folder's pictures, which are shrunk or enlarged to it: 28, or HEIGHTxWIDTH (they have one size)"
-    data.add_argument("--image-size", type=cli.image_size, metavar="SIZE", help=size)
+    cli.add_image_size(data)
     part = "validation: a tenth of the training images"
     data.add_argument("--evaluate-on", choices=("test", "validation"), default="test", help=part)
     runs = parser.add_argument_group("runs")

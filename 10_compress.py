@@ -62,8 +62,6 @@ def pack(args, defaults):
 
 
 def unpack(args, defaults):
-    import numpy as np
-
     from common.hypervae import compressed_files as files
     from common.hypervae import compression_runs
 
@@ -77,11 +75,7 @@ def unpack(args, defaults):
         part = slice(None) if args.block is None else header.blocks()[args.block]
         arrays["y"] = header.labels()[part]
 
-    def write(temporary):
-        with open(temporary, "wb") as stream:
-            np.savez_compressed(stream, **arrays)
-
-    storage.write_atomically(images, write, "choose another file")
+    storage.write_npz(images, arrays, "choose another file")
     print(f"{images}: {len(x):,} images x, {'and labels y' if header.labelled else 'no labels'}")
 
 

@@ -63,6 +63,25 @@ def refuse_unfollowed(args, names, runs):
     refuse_unused(args, options, "in the models that were asked for")
 
 
+def refuse_several(where, **given):
+    """Refuse several values of options of which one is taken.
+
+    Args:
+        where: the option that takes one, "--score"; given: lists of values by the options' names, "seed" of --seed.
+
+    Raises:
+        InputError: it names the first of them.
+    """
+    for option, values in given.items():
+        if len(values) > 1:
+            raise InputError(f"{where} takes one --{option}, not {len(values)}: leave the others out")
+
+
+def add_image_size(group):
+    size = "of a folder's pictures, which are shrunk or enlarged to it: 28, or HEIGHTxWIDTH (they have one size)"
+    group.add_argument("--image-size", type=image_size, metavar="SIZE", help=size)
+
+
 def add_data_dir(group):
     group.add_argument(
         "--data-dir",

@@ -143,12 +143,17 @@ def unlabelled(path, size=None):
     if path.is_dir():
         images, _, _, paths = folders.read(path, size)
         return images, [str(own.relative_to(path)) for own in paths]
+    images, _ = _images_of(path)
+    return images, [str(i) for i in range(len(images))]
+
+
+def _images_of(path):
+    """The images of an .npz, see `unlabelled`, and all its arrays."""
     arrays = read_arrays(path, "give a folder of pictures, or an .npz with images x (N, H, W)")
     name = next((own[0] for own in NPZ_ARRAYS if own[0] in arrays), None) or next(iter(arrays), None)
     if name is None or (len(arrays) > 1 and name not in [own[0] for own in NPZ_ARRAYS]):
         raise InputError(f"{path} has the arrays {', '.join(arrays) or 'none'}: call the images x (N, H, W)")
-    images = as_images(arrays[name], f"{path}: {name}")
-    return images, [str(i) for i in range(len(images))]
+    return as_images(arrays[name], f"{path}: {name}"), arrays
 
 
 def perhaps_labelled(path, size=None):
@@ -157,22 +162,32 @@ def perhaps_labelled(path, size=None):
     Labels of a folder are its sub-folders, of an .npz the array that goes with the images.
 
     Raises:
-        InputError: as `read`; labels of another number, or below 0.
+        InputError: as `unlabelled`; labels of another number, or below 0.
     """
     path = Path(path)
     if path.is_dir():
         images, labels, names, _ = folders.read(path, size)
         return images, labels if names else None
-    images, _ = unlabelled(path)
-    found = read_names(path)
-    partner = next((own[1] for own in NPZ_ARRAYS if own[0] in found), None)
-    if partner not in found:
+    images, arrays = _images_of(path)
+    partner = next((own[1] for own in NPZ_ARRAYS if own[0] in arrays), None)
+    if partner not in arrays:
         return images, None
-    labels = _as_labels(read_arrays(path, "give an .npz", names={partner})[partner], f"{path}: {partner}")
+    labels = _as_labels(arrays[partner], f"{path}: {partner}")
     if len(labels) != len(images) or labels.min() < 0 or labels.max() > 9_999:
         span = f"{len(images)} images, {len(labels)} labels from {labels.min(initial=0)} to {labels.max(initial=0)}"
         raise InputError(f"{path} has {span}: give each image a class, numbered 0, 1, 2, ...")
     return images, labels
+
+
+def check_size(what, *shapes):
+    """Refuse images of several sizes; `what` they are: "images to score and normal ones"; shapes: (H, W, 1) of each.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(set(shapes)) > 1:
+        sizes = " and ".join("x".join(map(str, shape[:2])) for shape in shapes)
+        raise InputError(f"{what} are {sizes}: bring them to one size (folders: --image-size)")
 
 
 def as_images(array, where):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.cli import positive_int, refuse_unused
+from common.cli import positive_int, refuse_several, refuse_unused
 from common.discovery.alloys import BODIES
 from common.discovery.calphad import ELEMENTS, phase_diagrams
 from common.errors import InputError
@@ -60,8 +60,7 @@ def check_use(args):
     """
     if args.make_data:
         refuse_unused(args, set(args.given) - set(OF_MAKING), "with --make-data")
-        if len(args.seeds) > 1:
-            raise InputError(f"--make-data takes one --seed, not {len(args.seeds)}: leave the others out")
+        refuse_several("--make-data", seed=args.seeds)
         return
     refuse_unused(args, ("--alloys-per-class", "--limits", "--pack"), "without --make-data")
     if args.compare == "regressors":

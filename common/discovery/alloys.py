@@ -23,7 +23,7 @@ from common.discovery.distances import cosine_distance
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.jobs import run_jobs
-from common.runs.storage import write_atomically
+from common.runs.storage import write_npz
 
 SHIPPED = Path(__file__).resolve().parents[2] / "alloys" / "main30_100.npz"
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
@@ -129,13 +129,7 @@ def _read_classes(path):
 
 
 def _write_npz(path, arrays):
-    arrays = {"elements": ELEMENTS, "phases": PHASES, "temperatures": TEMPERATURES} | arrays
-
-    def write(temporary):
-        with open(temporary, "wb") as stream:
-            np.savez_compressed(stream, **arrays)
-
-    write_atomically(path, write)
+    write_npz(path, {"elements": ELEMENTS, "phases": PHASES, "temperatures": TEMPERATURES} | arrays)
 
 
 def compute_class(tdb, designation, limits, number, seed, path):

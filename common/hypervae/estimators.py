@@ -18,16 +18,31 @@ from common.data.datasets import Dataset
 from common.errors import InputError
 from common.hypervae import found_tasks, options, outliers, scoring, training
 from common.hypervae.adaptation import FIT_STEPS
-from common.hypervae.mixtures import EVALUATION_SEED, FOUND_TASKS, MOST_CALIBRATING
+from common.hypervae.mixtures import EVALUATION_SEED, FOUND_TASKS, MOST_CALIBRATING, fewest_calibrating
 from common.runs.estimators import KerasEstimator, own_random_state
 
 FEWEST = 6  # images: two each to learn from, to fit the rule by, and to calibrate
 HELD_OUT, MOST_HELD_OUT = 0.1, MOST_CALIBRATING  # for each of the two parts that no model is trained on
-BLOCK = 50  # images of a program
 
 
 class _HyperVAE(KerasEstimator):
-    """Images to and from what the models take, and training."""
+    """Images to and from what the models take, and training; Args: see HyperVAEDetector."""
+
+    def __init__(
+        self, *, image_shape=None, value_range=None, n_tasks=FOUND_TASKS, binarize="bernoulli", iterations=10_000,
+        latent_dim=10, hyper_latent_dim=10, hidden=0, num_samples=16, folder=None, random_state=0,
+    ):  # fmt: skip
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.n_tasks = n_tasks
+        self.binarize = binarize
+        self.iterations = iterations
+        self.latent_dim = latent_dim
+        self.hyper_latent_dim = hyper_latent_dim
+        self.hidden = hidden
+        self.num_samples = num_samples
+        self.folder = folder
+        self.random_state = random_state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -76,7 +91,8 @@ class _HyperVAE(KerasEstimator):
 
     def _binary(self, X, reset=False):
         """As models see them, (N, H, W, 1) in {0, 1}; the same image always alike."""
-        check_is_fitted(self, "image_shape_") if not reset else None
+        if not reset:
+            check_is_fitted(self)
         return scoring.binarized(self._bytes(X, reset), self.binarize)
 
     def _train(self, X, y):
@@ -96,13 +112,12 @@ class _HyperVAE(KerasEstimator):
                 data = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, self.n_tasks), data)
             settings = options.settings_for(args, data, "hypervae", "ours", self.random_state)
             self.settings_ = settings.stored()
-            self.settings_ |= self.settings_.pop("labels")
             self.model_ = options.trained(args, settings, data).model
         return data
 
     def _untrained(self):
         with own_random_state():
-            return training.networks_of(training.Settings(**self.settings_), self.image_shape_, 0)
+            return training.networks_of(training.Settings.restored(self.settings_), self.image_shape_, 0)
 
 
 def _in_parts(x, y, seed):
@@ -144,19 +159,13 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
         n_tasks=FOUND_TASKS, binarize="bernoulli", iterations=10_000, latent_dim=10, hyper_latent_dim=10, hidden=0,
         num_samples=16, folder=None, random_state=0,
     ):  # fmt: skip
-        self.image_shape = image_shape
-        self.value_range = value_range
+        super().__init__(
+            image_shape=image_shape, value_range=value_range, n_tasks=n_tasks, binarize=binarize,
+            iterations=iterations, latent_dim=latent_dim, hyper_latent_dim=hyper_latent_dim, hidden=hidden,
+            num_samples=num_samples, folder=folder, random_state=random_state,
+        )  # fmt: skip
         self.max_false_positive_rate = max_false_positive_rate
         self.contamination = contamination
-        self.n_tasks = n_tasks
-        self.binarize = binarize
-        self.iterations = iterations
-        self.latent_dim = latent_dim
-        self.hyper_latent_dim = hyper_latent_dim
-        self.hidden = hidden
-        self.num_samples = num_samples
-        self.folder = folder
-        self.random_state = random_state
 
     def fit(self, X, y=None):
         """Learn from normal images (N, H, W) or (N, H * W); y: their tasks, any labels, or None.
@@ -166,9 +175,11 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
         """
         data = self._train(X, y)
         self.x_validation_ = data.x_validation
-        self._scorer = scorer = self._make_scorer(data.x_test)
-        self.statistics_names_ = [list(table) for table in scorer.tables.values()][0]
-        self.statistics_validation_, self.statistics_normal_ = (table.to_numpy() for table in scorer.tables.values())
+        table_of = self._table_of()
+        tables = [table_of(x) for x in (data.x_validation, data.x_test)]
+        self.statistics_names_ = list(tables[0])
+        self.statistics_validation_, self.statistics_normal_ = (table.to_numpy() for table in tables)
+        self._scorer = scorer = self._make_scorer(table_of)
         self.normal_scores_ = scorer.normal
         if self.contamination is not None:
             self.offset_ = float(np.percentile(self.score_samples(X), 100 * self.contamination))
@@ -176,26 +187,24 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
         # By the p-value of scoring.Scorer: of n + 1 images no more than this many may score as high.
         most = int(self.max_false_positive_rate * (1 + len(scorer.normal)) + 1e-9)
         if not most:
-            needed = int(np.ceil(1 / self.max_false_positive_rate)) - 1
+            needed = fewest_calibrating(self.max_false_positive_rate)
             have = f"{len(scorer.normal)} held-out images calibrate, {needed} are needed"
             raise InputError(f"{have} for a false-positive rate of {self.max_false_positive_rate:g}: give more images")
         self.offset_ = -float(scorer.normal[-most])
         return self
 
-    def _make_scorer(self, x_normal=None):
-        tables = None
-        if x_normal is None:
-            parts = (self.statistics_validation_, self.statistics_normal_)
-            tables = dict(
-                zip(("validation", "normal"), (pd.DataFrame(p, columns=self.statistics_names_) for p in parts))
-            )
-        options = dict(fit_seed=self.random_state, seed=EVALUATION_SEED, num_samples=self.num_samples, tables=tables)
-        return scoring.Scorer(self.model_, self.x_validation_, x_normal, **options)
+    def _table_of(self):
+        return scoring.statistics(self.model_, self.x_validation_, EVALUATION_SEED, self.num_samples)
+
+    def _make_scorer(self, table_of):
+        parts = {"validation": self.statistics_validation_, "normal": self.statistics_normal_}
+        tables = {part: pd.DataFrame(own, columns=self.statistics_names_) for part, own in parts.items()}
+        return scoring.Scorer(self.model_, table_of, tables, self.random_state)
 
     def _own_scorer(self):
         check_is_fitted(self)
         if not hasattr(self, "_scorer"):
-            self._scorer = self._make_scorer()
+            self._scorer = self._make_scorer(self._table_of())
         return self._scorer
 
     def score_samples(self, X):
@@ -218,9 +227,7 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
 
     def explain(self, X):
         """Nats that each pixel costs, (N, H, W)."""
-        x = self._binary(X)
-        parts = [x[start : start + BLOCK] for start in range(0, len(x), BLOCK)]
-        return np.concatenate([self._own_scorer().pixel_nats(part) for part in parts])
+        return self._own_scorer().pixel_nats(self._binary(X))
 
 
 class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, _HyperVAE):
@@ -233,22 +240,6 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
         task_codes_: u_k, the posterior mean of each task's images, (K, hyper_latent_dim); task_shares_: p_k, (K,).
     """
 
-    def __init__(
-        self, *, image_shape=None, value_range=None, n_tasks=FOUND_TASKS, binarize="bernoulli", iterations=10_000,
-        latent_dim=10, hyper_latent_dim=10, hidden=0, num_samples=16, folder=None, random_state=0,
-    ):  # fmt: skip
-        self.image_shape = image_shape
-        self.value_range = value_range
-        self.n_tasks = n_tasks
-        self.binarize = binarize
-        self.iterations = iterations
-        self.latent_dim = latent_dim
-        self.hyper_latent_dim = hyper_latent_dim
-        self.hidden = hidden
-        self.num_samples = num_samples
-        self.folder = folder
-        self.random_state = random_state
-
     def fit(self, X, y=None):
         """Learn from images (N, H, W) or (N, H * W); y: their tasks, any labels, or None.
 
@@ -256,9 +247,9 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
             InputError: images of another kind.
         """
         data = self._train(X, y)
-        tasks = [tf.cast(data.x[data.y == task], tf.float32)[None] for task in np.unique(data.y)]
-        self.task_codes_ = np.concatenate([self.model_.infer_u(images).mean().numpy() for images in tasks])
-        self.task_shares_ = np.array([images.shape[1] / len(data.x) for images in tasks])
+        tasks = [data.x[data.y == task] for task in np.unique(data.y)]
+        self.task_codes_ = self.model_.task_codes(tasks).numpy()
+        self.task_shares_ = np.array([len(images) / len(data.x) for images in tasks])
         self.__dict__.pop("_mixture", None)
         return self
 

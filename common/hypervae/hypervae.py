@@ -154,9 +154,12 @@ class HyperVAE(VAE):
             tasks: images of each task, a list of (N, H, W, 1) in [0, 1]; u_k is the posterior mean of all of them.
             shares: p_k, (tasks,); the tasks' numbers of images where not given.
         """
-        codes = [self.infer_u(self._as_task(images)[None]).mean() for images in tasks]
         shares = [len(images) for images in tasks] if shares is None else shares
-        return self.mixture_of_codes(tf.concat(codes, 0), shares, compiled)
+        return self.mixture_of_codes(self.task_codes(tasks), shares, compiled)
+
+    def task_codes(self, tasks):
+        """u_k (tasks, hyper_latent_dim), the posterior mean of each task's images, a list of (N, H, W, 1) in [0, 1]."""
+        return tf.concat([self.infer_u(self._as_task(images)[None]).mean() for images in tasks], 0)
 
     def mixture_of_codes(self, codes, shares, compiled=True):
         """The TaskMixture of the VAEs of codes u_k (K, hyper_latent_dim) with shares p_k (K,)."""

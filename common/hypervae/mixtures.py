@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.cli import refuse_several
 from common.data import datasets
+from common.data.readers import check_size
 from common.errors import InputError
 from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained
 from common.runs import storage
@@ -80,6 +82,11 @@ def load_normal(args, name):
     return data if args.normal_classes is None else datasets.restrict(data, args.normal_classes)
 
 
+def fewest_calibrating(rate):
+    """How many normal images must calibrate for a false-positive rate: with fewer no p-value is so small."""
+    return int(np.ceil(1 / rate)) - 1
+
+
 def check_pile(args, data, pile):
     """Refuse what cannot be scored, before anything is trained.
 
@@ -88,11 +95,9 @@ def check_pile(args, data, pile):
     """
     if args.outlier:
         raise InputError("--score needs no outliers: leave --outlier out")
-    if pile.shape[1:] != data.image_shape:
-        sizes = " and ".join("x".join(map(str, shape[:2])) for shape in (pile.shape[1:], data.image_shape))
-        raise InputError(f"images to score and normal ones are {sizes}: bring them to one size (folders: --image-size)")
+    check_size("images to score and normal ones", pile.shape[1:], data.image_shape)
     rate = args.max_false_positive_rate
-    needed, have = int(np.ceil(1 / rate)) - 1, min(len(data.x_test), MOST_CALIBRATING)
+    needed, have = fewest_calibrating(rate), min(len(data.x_test), MOST_CALIBRATING)
     if have < needed or len(data.x_validation) < FEWEST_VALIDATION:
         raise InputError(
             f"{have} and {len(data.x_validation)} held-out normal images can calibrate, {needed} and "
@@ -108,14 +113,7 @@ def normal_of_pile(args, pile):
         InputError: more than one set, model, seed or recipe; options of another model; as `check_pile`.
     """
     models = ["hypervae"] if args.model == ["all"] else args.model
-    for option, given in (
-        ("--normal", args.dataset),
-        ("--model", models),
-        ("--seed", args.seeds),
-        ("--recipe", args.recipe),
-    ):
-        if len(given) > 1:
-            raise InputError(f"--score takes one {option}, not {len(given)}: leave the others out")
+    refuse_several("--score", normal=args.dataset, model=models, seed=args.seeds, recipe=args.recipe)
     if models[0] not in ("vae", "hypervae"):
         raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
     data = load_normal(args, args.dataset[0])

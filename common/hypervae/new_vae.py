@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from common.cli import refuse_several
 from common.data.fingerprints import fingerprint
+from common.data.readers import check_size
 from common.errors import InputError
 from common.hypervae import outliers, pretrained, scoring
 from common.hypervae.options import load_data, settings_for, trained
@@ -48,17 +50,13 @@ def adapted(args, pile):
         card = pretrained.model_card(args.pretrained)
         shape, name, known = tuple(card["image_shape"]), args.pretrained, card["weights_sha256"]
     else:
-        for option, given in (("dataset", args.dataset), ("seed", args.seeds), ("recipe", args.recipe)):
-            if len(given) > 1:
-                raise InputError(f"--adapt takes one --{option}, not {len(given)}: leave the others out")
+        refuse_several("--adapt", dataset=args.dataset, seed=args.seeds, recipe=args.recipe)
         if args.model not in (["all"], ["hypervae"]):
             raise InputError("--adapt is HyperVAE's: leave --model out")
         data = load_data(args, args.dataset[0])
         settings = settings_for(args, data, "hypervae", args.recipe[0], args.seeds[0])
         shape, name, known = data.image_shape, data.name, settings.digest
-    if pile.shape[1:] != shape:
-        sizes = " and ".join("x".join(map(str, own[:2])) for own in (pile.shape[1:], shape))
-        raise InputError(f"images to adapt to and those of {name} are {sizes}: bring them to one size (--image-size)")
+    check_size(f"images to adapt to and those of {name}", pile.shape[1:], shape)
     model = pretrained.load_pretrained(name) if args.pretrained else trained(args, settings, data).model
     x = scoring.binarized(pile, args.binarize)
     steps = {"fit_steps": args.fit_steps, "tuning_steps": args.tuning_steps}

@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from common import cli
-from common.cli import add_data_dir, add_run_options, fraction, image_size, positive_float, positive_int, whole_number
+from common.cli import add_data_dir, add_run_options, fraction, positive_float, positive_int, whole_number
 from common.data import datasets, image_sets
 from common.errors import InputError
 
@@ -56,8 +56,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
         default="bernoulli",
         help="draw each pixel once with its grey level as probability (default), or cut at one half",
     )
-    size = "of a folder's pictures, which are shrunk or enlarged to it: 28, or HEIGHTxWIDTH (they have one size)"
-    data.add_argument("--image-size", type=image_size, metavar="SIZE", help=size)
+    cli.add_image_size(data)
     run = p.add_argument_group("runs")
     run.add_argument(
         "--model", choices=(*MODELS, "all"), nargs="+", default=["all"], help="which models (all: the paper's three)"

@@ -3,7 +3,6 @@
 `load_pretrained("mnist")` is a HyperVAE like any other: it scores, adapts and hands out VAEs without data or training.
 """
 
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -121,9 +120,7 @@ def _path(folder, name, model):
 
 def settings_of(card):
     """The Settings of a card's training."""
-    fields = {field.name for field in dataclasses.fields(training.Settings)}
-    stored = {name: value for name, value in card["settings"].items() if name in fields}
-    return training.Settings(**card["settings"][identity.LABELS], **stored)
+    return training.Settings.restored(card["settings"])
 
 
 def _build(card):

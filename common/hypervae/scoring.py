@@ -19,6 +19,8 @@ from common.hypervae.options import trained
 from common.runs import identity, storage
 from common.runs.identity import Record
 
+AT_ONCE = 200  # images whose pixels are coded together: bounds the memory
+
 
 @dataclass(frozen=True)
 class Calibration(Record):
@@ -31,29 +33,38 @@ class Calibration(Record):
     noise: str = "alike"  # of all images: a score depends on its image alone
 
 
+def statistics(model, x_validation, seed, num_samples, progress=iter):
+    """A function from images (N, H, W, 1) in {0, 1} to all that their scores are made of, a table; a row an image.
+
+    A row depends on its image alone.
+
+    Args:
+        model: a VAE or HyperVAE.
+        x_validation: normal images that it was not trained on: their average VAE is what regret is measured by.
+        seed: of the draws of z; num_samples: of them for each image.
+    """
+    average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
+    of_images = outliers.image_statistics(model, num_samples, average, alike=True)
+    return lambda x: of_images(x, (seed, 0), progress).join(compressed_lengths(x)).astype(float)
+
+
 class Scorer:
     """Scores of images by one trained model; an image's score depends on nothing beside it.
 
     Args:
-        model: a VAE or HyperVAE.
-        x_validation: normal images (N, H, W, 1) in {0, 1} that it was not trained on: they fit the rule.
-        x_normal: others, which say how large scores of normal images are.
-        fit_seed: of the rule's fit; seed: of the draws of z; num_samples: of them for each image.
-        tables: `tables` of an equal Scorer, which then need not be made again.
+        model: a VAE or HyperVAE; table_of: its `statistics`.
+        tables: {"validation": a table of normal images that fit the rule, "normal": of others, which say how large
+            scores of normal images are}; no model was trained on either.
+        fit_seed: of the rule's fit.
 
     Attributes:
-        tables: {"validation": statistics of x_validation, "normal": of x_normal}.
-        normal: scores of x_normal, sorted, (n,).
+        normal: scores of the calibrating normal images, sorted, (n,).
     """
 
-    def __init__(self, model, x_validation, x_normal, fit_seed, seed, num_samples, tables=None, progress=iter):
-        self.model = model
-        average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
-        statistics = outliers.image_statistics(model, num_samples, average, alike=True)
-        self._table = lambda x: statistics(x, (seed, 0), progress).join(compressed_lengths(x)).astype(float)
-        self.tables = tables or {"validation": self._table(x_validation), "normal": self._table(x_normal)}
-        self._score = outliers.score_functions(self.tables["validation"], fit_seed)[HEADLINE]
-        self.normal = np.sort(np.asarray(self._score(self.tables["normal"]), np.float64))
+    def __init__(self, model, table_of, tables, fit_seed):
+        self.model, self._table = model, table_of
+        self._score = outliers.score_functions(tables["validation"], fit_seed)[HEADLINE]
+        self.normal = np.sort(np.asarray(self._score(tables["normal"]), np.float64))
 
     def __call__(self, x):
         """A table with one row an image of x (N, H, W, 1) in {0, 1}: score (nats, larger is odder) and p_value.
@@ -67,6 +78,10 @@ class Scorer:
 
     def pixel_nats(self, x):
         """Nats that each pixel of images x (N, H, W, 1) costs at the mean of q(z|x), (N, H, W)."""
+        parts = np.array_split(x, -(-len(x) // AT_ONCE))
+        return np.concatenate([self._pixel_nats(part) for part in parts])
+
+    def _pixel_nats(self, x):
         images = tf.cast(x, tf.float32)[:, None]
         theta, _ = self.model.weights_for(images if isinstance(self.model, HyperVAE) else images[:1], None)
         pixels = self.model.decode(self.model.encode(images, theta).mean(), theta).distribution
@@ -75,16 +90,16 @@ class Scorer:
 
 def calibrated(record, model, data, folder, progress=iter):
     """The Scorer of a Calibration: its training's model and the normal Dataset; its tables are kept in `folder`."""
-    parts = [spread(x, record.most) for x in (data.x_validation, data.x_test)]
-    options = dict(fit_seed=record.training.seed, seed=record.evaluation_seed, num_samples=record.num_samples)
+    parts = {"validation": spread(data.x_validation, record.most), "normal": spread(data.x_test, record.most)}
+    table_of = statistics(model, parts["validation"], record.evaluation_seed, record.num_samples, progress)
 
     def made():
-        tables = Scorer(model, *parts, **options, progress=progress).tables
+        tables = {part: table_of(x) for part, x in parts.items()}
         return {part: {name: column.tolist() for name, column in table.items()} for part, table in tables.items()}
 
     path = record.training.folder(folder) / f"calibration-{record.digest}.json"
     tables = {part: pd.DataFrame(columns) for part, columns in storage.stored(path, made).items()}
-    return Scorer(model, *parts, **options, tables=tables, progress=progress)
+    return Scorer(model, table_of, tables, record.training.seed)
 
 
 def spread(x, most):
@@ -137,8 +152,7 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
     most = order[:shown]
     normal = spread(data.x_test, record.most)
     # The colours turn where the dearest pixel of a normal image is dearer at this rate only.
-    parts = np.array_split(normal, -(-len(normal) // 200))
-    dearest = np.concatenate([scorer.pixel_nats(part).max((1, 2)) for part in parts])
+    dearest = scorer.pixel_nats(normal).max((1, 2))
     called = f"{data.name}, {len(data.x):,} images to learn from, {len(scorer.normal):,} held out to calibrate"
     words = (
         f"{int(table['outlier'].sum())} of {len(x):,} called outliers at a false-positive rate of {rate:g}; {called}"

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from common.cli import refuse_several
 from common.data import tabular
 from common.data.fingerprints import fingerprint
-from common.errors import InputError
+from common.data.readers import check_size
 from common.implicit import calibration, classification, regression
-from common.implicit.estimators import HELD_OUT, ImplicitHypernetClassifier, ImplicitHypernetRegressor
+from common.implicit.estimators import ImplicitHypernetClassifier, ImplicitHypernetRegressor
 from common.runs import identity
 
 COVERAGE = 0.9
@@ -25,11 +26,7 @@ class Answer:
     digest: str
 
 
-def _only(args, **given):
-    """Raise InputError where an option names more than one, though one model answers."""
-    for option, values in given.items():
-        if len(values) > 1:
-            raise InputError(f"--predict takes one --{option}, not {len(values)}: leave the others out")
+def _method(args):
     return "hypernet" if args.method == "all" else args.method
 
 
@@ -42,16 +39,12 @@ def of_rows(args, table, path):
     Raises:
         InputError: several tables or seeds; rows that do not fit the table.
     """
-    method = _only(args, dataset=args.dataset, seeds=args.seeds)
+    refuse_several("--predict", dataset=args.dataset, seed=args.seeds)
     x, names, notes = tabular.load_new(path, table)
-    recipe = regression.recipe_for(args.recipe, len(table.y))
-    own = {"epochs": args.epochs or recipe.epochs, "weights_per_step": args.weights_per_step}
-    for name in ("batch_size", "learning_rate", "schedule", "spread", "kernel_rate"):
-        given = getattr(args, name)
-        own[name] = getattr(recipe, name) if given is None else given
+    own = regression.chosen(args, len(table.y)) | {"weights_per_step": args.weights_per_step}
     units = args.hidden_units or regression.hidden_units_for(table.name)
     fitted = ImplicitHypernetRegressor(
-        (units,), method=method, hyper_units=tuple(args.hyper_units), noise_dim=args.noise_dim,
+        (units,), method=_method(args), hyper_units=tuple(args.hyper_units), noise_dim=args.noise_dim,
         num_samples=args.num_samples, folder=str(args.results_dir / "checkpoints"), random_state=args.seeds[0], **own,
     ).fit(table.x, table.y)  # fmt: skip
     mean, deviation = fitted.predict(x, return_std=True)
@@ -67,7 +60,7 @@ def of_rows(args, table, path):
             f"{what} ({level}, high)": high,
         }
     )
-    held = max(1, round(HELD_OUT * len(table.y)))
+    held = fitted.settings_["held_out"]
     words = (
         f"{table.name}: {len(table.y):,} rows to learn from, {fitted.epochs_} epochs; of {held} rows that a companion "
         f"did not see, {fitted.coverage_:.0f} % lie within their {level}, and its RMSE is {fitted.held_out_rmse_:.4g}"
@@ -87,16 +80,15 @@ def of_images(args, pair, pile, names):
     Raises:
         InputError: several data sets, seeds, architectures or generators; images of another size.
     """
-    given = dict(dataset=args.dataset, seeds=args.seeds, architecture=args.architecture, generator=args.generator)
-    method, data = _only(args, **given), pair.data
-    if pile.shape[1:] != data.image_shape:
-        sizes = " and ".join("x".join(map(str, shape[:2])) for shape in (pile.shape[1:], data.image_shape))
-        raise InputError(f"images to predict and to learn from are {sizes}: bring them to one size (--image-size)")
+    given = dict(dataset=args.dataset, seed=args.seeds, architecture=args.architecture, generator=args.generator)
+    refuse_several("--predict", **given)
+    data = pair.data
+    check_size("images to predict and to learn from", pile.shape[1:], data.image_shape)
     x, y, x_test, y_test = classification.parts(data, "test")
     layers, units = map(int, args.architecture[0].split("x"))
     fitted = ImplicitHypernetClassifier(
-        (units,) * layers, method=method, generator=args.generator[0], epochs=args.epochs, batch_size=args.batch_size,
-        learning_rate=args.learning_rate, schedule=args.schedule,
+        (units,) * layers, method=_method(args), generator=args.generator[0], epochs=args.epochs,
+        batch_size=args.batch_size, learning_rate=args.learning_rate, schedule=args.schedule,
         hyper_units=tuple(args.hyper_units or classification.HYPER_UNITS.get(args.architecture[0], (100, 50))),
         noise_dim=args.noise_dim, spread=args.spread, kernel_rate=args.kernel_rate,
         weights_per_step=args.weights_per_step, num_samples=args.num_samples, standardize=False,

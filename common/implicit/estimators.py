@@ -58,7 +58,7 @@ class _ImplicitHypernet(KerasEstimator):
             return implicit.ImplicitHypernet(run.sizes, self._task, run.method, measures, streams, **options)
 
     def _untrained(self):
-        run = EstimatorRun(**self.settings_)
+        run = EstimatorRun.restored(self.settings_)
         measures = [[np.zeros(run.sizes[0])], [self.x_scale_]]
         measures += [[0.0], [self.y_scale_]] if self._task == "regression" else []
         return self._network(run, measures, (0,))
@@ -79,23 +79,18 @@ class _ImplicitHypernet(KerasEstimator):
 
     def _keep(self, run, model, x_scale, y_scale=None):
         """Keep the first member, and the settings it was trained with."""
-        self.settings_ = {name: value for name, value in run.stored().items() if name != "labels"} | {"dataset": "X"}
+        self.settings_ = run.stored()
         self.x_scale_, self.epochs_ = x_scale, run.epochs
         if y_scale is not None:
             self.y_scale_ = float(y_scale)
         alone = len(model.streams) == 1
-        self._assign([variable.numpy() if alone else variable.numpy()[:1] for variable in model.trainable_variables])
-
-    def _assign(self, weights):
-        self.model_ = self._untrained()
-        for variable, weight in zip(self.model_.trainable_variables, weights, strict=True):
-            variable.assign(weight)
+        self._assign([variable.numpy() if alone else variable.numpy()[:1] for variable in model.variables])
 
     def _samples(self, X, reduce):
         """reduce(predictions of a block of rows, (draws, rows, ...)) of all blocks, one after the other."""
         check_is_fitted(self)
         x = validate_data(self, X, reset=False, dtype=np.float64) - self.x_mean_
-        draws = EstimatorRun(**self.settings_).num_samples
+        draws = EstimatorRun.restored(self.settings_).num_samples
         of_blocks = blocks(len(x), block_size(len(x), 16, ROWS_AT_ONCE))
         found = [reduce(self.model_.predict_samples(x[None, own], draws)[:, 0]) for own in of_blocks]
         return np.concatenate(found)[: len(x)]

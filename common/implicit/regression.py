@@ -59,6 +59,12 @@ def recipe_for(name, rows):
     return RECIPES[name][rows > LARGE]
 
 
+def chosen(args, rows):
+    """The values of the recipe for so many rows, {field of Recipe: value}, but for those given in 06's options."""
+    recipe = vars(recipe_for(args.recipe, rows))
+    return {name: value if getattr(args, name) is None else getattr(args, name) for name, value in recipe.items()}
+
+
 def hidden_units_for(name):
     """Units of the main network for a table of that name, the paper's."""
     return 100 if name == "protein" else 50
@@ -111,7 +117,7 @@ def planned_runs(args, tables):
         (_run(args, table, method, epochs, seed), place)
         for place, table in enumerate(tables)
         for method in methods
-        for epochs in args.epochs or recipe_for(args.recipe, len(table.y)).epochs
+        for epochs in chosen(args, len(table.y))["epochs"]
         for seed in args.seeds
     ]
     return list(dict.fromkeys(runs))  # what was asked for twice is done once
@@ -119,10 +125,8 @@ def planned_runs(args, tables):
 
 def _run(args, table, method, epochs, seed):
     """One run: the recipe's values, but for those given on the command line."""
-    recipe = recipe_for(args.recipe, len(table.y))
-    names = ("batch_size", "learning_rate", "schedule", "spread", "kernel_rate")
-    chosen = {name: getattr(recipe, name) if getattr(args, name) is None else getattr(args, name) for name in names}
-    batch = chosen["batch_size"]
+    settings = chosen(args, len(table.y)) | {"epochs": epochs}
+    batch = settings["batch_size"]
     room = table.train_index.shape[1] - table.test_index.shape[1]
     if batch > room:
         raise InputError(f"--batch-size {batch} is more than the {room} rows to train on: lower it")
@@ -139,13 +143,12 @@ def _run(args, table, method, epochs, seed):
         method=method,
         seed=seed,
         splits=splits or min(tabular.NUM_SPLITS if table.name in tabular.NAMES else 5, there_are),
-        epochs=epochs,
         hidden_units=args.hidden_units or hidden_units_for(table.name),
         hyper_units=args.hyper_units,
         noise_dim=args.noise_dim,
         weights_per_step=draws,
         num_samples=args.num_samples,
-        **chosen,
+        **settings,
     )
 
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from common.errors import InputError
-from common.runs.storage import commit, write_atomically
+from common.runs.storage import commit, write_npz
 
 FORMAT = 1  # of saved files
 ABOUT, WEIGHTS, ARRAYS = "about", "weights/", "fitted/"
@@ -45,13 +45,7 @@ class KerasEstimator(BaseEstimator):
             arrays[ABOUT] = np.array(json.dumps(about))
         except TypeError as error:
             raise InputError(f"{type(self).__name__} cannot be saved: {error}; give plain parameters") from None
-        path = Path(path)
-
-        def write(temporary):
-            with open(temporary, "wb") as stream:
-                np.savez_compressed(stream, **arrays)
-
-        write_atomically(path, write, "give another path")
+        write_npz(path, arrays, "give another path")
 
     @classmethod
     def load(cls, path):

@@ -54,6 +54,11 @@ class Record:
                 (labels if field.metadata.get("label") else settings)[field.name] = _plain(value)
         return settings | ({LABELS: labels} if labels else {})
 
+    @classmethod
+    def restored(cls, stored):
+        """The record that `stored` gave, where it holds no other record."""
+        return cls(**{name: value for name, value in stored.items() if name != LABELS}, **stored.get(LABELS, {}))
+
     @property
     def digest(self):
         """Twelve hex digits that stand for all settings, labels left out."""

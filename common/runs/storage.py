@@ -16,10 +16,11 @@ from tqdm import tqdm
 from common.errors import InputError
 
 CHECKSUM = "sha256"
+ELSEWHERE = "choose another --results-dir"  # the remedy where a folder cannot be written
 _HOST = socket.gethostname().partition(".")[0] or "host"
 
 
-def write_atomically(path, write, elsewhere="choose another --results-dir"):
+def write_atomically(path, write, elsewhere=ELSEWHERE):
     """Call write(temporary path), then rename: the file at `path` is always whole, old or new.
 
     Args:
@@ -41,6 +42,17 @@ def write_atomically(path, write, elsewhere="choose another --results-dir"):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def write_npz(path, arrays, elsewhere=ELSEWHERE):
+    """Write {name: array} as a packed .npz, atomically; arguments and errors as of `write_atomically`."""
+    import numpy as np
+
+    def write(temporary):
+        with open(temporary, "wb") as stream:  # given a name, NumPy would add its ending
+            np.savez_compressed(stream, **arrays)
+
+    write_atomically(path, write, elsewhere)
 
 
 def _is_alive(process):
