@@ -30,14 +30,14 @@ SAMPLES_A_ROW = 16
 OF_NEW_TASKS = ["--pretrained", "--fit-steps", "--tuning-steps", "--export", "--sample"]
 OF_TRAININGS = ["--data-dir", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule"]
 OF_TRAININGS += ["--kl-warmup", "--tasks-per-step", "--latent-dim", "--hyper-latent-dim", "--summary", "--generator"]
-OF_TRAININGS += ["--generate", "--rank", "--change-scale", "--vector-scale", "--hidden", "--tensorboard"]
+OF_TRAININGS += ["--tasks", "--generate", "--rank", "--change-scale", "--vector-scale", "--hidden", "--tensorboard"]
 COLUMNS = [*SETTINGS, "images_seen", *MEASURES, "seconds"]
 
 
 def train(job):
     """Train one run; its row of the training table (measures: mean since the last checkpoint but one)."""
     args, settings, name = job
-    run = options.trained(args, settings, options.load_data(args, name))
+    run = options.trained(args, settings, options.load_with_tasks(args, name))
     row = {column: getattr(settings, column) for column in SETTINGS}
     row |= {column: run.log[column].iloc[-1] for column in MEASURES}
     row |= {"images_seen": settings.iterations * settings.batch_size, "seconds": round(run.seconds, 1)}
@@ -92,6 +92,7 @@ def adapt(args):
 
 def main():
     parser = options.parser(__doc__, EXAMPLES)
+    options.add_tasks(parser)
     pack = "also write the weights of the first seed and recipe there, as float16, with a model card each"
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help=pack)
     new = parser.add_argument_group("a new task")
@@ -112,7 +113,7 @@ def main():
         adapt(args)
         return
     cli.refuse_unused(args, OF_NEW_TASKS, "without --adapt")
-    loaded, jobs = options.planned_runs(args)
+    loaded, jobs = options.planned_runs(args, options.load_with_tasks)
     options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     for row in run_jobs(train, jobs, args.jobs, args.scheduler):
         results.put_rows(args.results_dir / "01_train" / "training.csv", [row], COLUMNS, order=SETTINGS)

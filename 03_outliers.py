@@ -22,7 +22,8 @@ The mixture is the normal set's whole test part and outliers drawn from the othe
 for outliers. Writes RESULTS_DIR/03_outliers/table4.csv, summary.csv and figures, and RESULTS_DIR/README.md.
 
 With --score no label is needed, and no outlier: HyperVAE (or --model vae) learns from normal images, a part of which is
-held out and says how often normal images score as high. Writes scores.csv and ranked.png, the oddest images first."""
+held out and says how often normal images score as high; where they have no classes, it finds tasks in them. Writes
+scores.csv and ranked.png, the oddest images first."""
 
 COLUMNS = ["normal", "outlier", "model", "score", "seed", "auc", "fpr", "fnr", "average_precision", "ci_low", "ci_high"]
 COLUMNS += ["num_normal", "num_outlier", "num_samples", "fpr_equal_error", "fnr_equal_error", "fpr_percentile_80"]
@@ -122,6 +123,7 @@ def main():
     group.add_argument("--score", type=Path, metavar="PATH", help=pile)
     rate = "of --score: the share of normal images that may be called outliers (0.05)"
     group.add_argument("--max-false-positive-rate", type=cli.open_fraction, default=0.05, help=rate)
+    options.add_tasks(group)
     args = parser.parse_args()
     if args.score:
         cli.refuse_unused(args, ["--outlier-fraction", "--num-bootstrap", "--jobs", "--scheduler"], "with --score")
@@ -133,8 +135,8 @@ def main():
     if "cvae" in args.model:
         raise InputError("a class-told VAE cannot score images whose class is not known: leave cvae out of --model")
     for name in args.dataset:
-        mixtures.mixture_parts(args, name)  # bad input ends here, before hours of training
-    loaded, jobs = options.planned_runs(args, mixtures.load_normal)
+        mixtures.mixture_parts(args, name, mixtures.load_normal)  # bad input ends here, before hours of training
+    loaded, jobs = options.planned_runs(args, mixtures.load_normal_with_tasks)
     options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     baselines = mixtures.baseline_jobs(args, loaded)
     shown = {}  # by figures: the first seed and recipe

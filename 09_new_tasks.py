@@ -100,7 +100,7 @@ def main():
     )
     group.add_argument(
         "--peer",
-        choices=(*peers.PEERS, *peers.CLUSTERED),
+        choices=(*peers.PEERS, *peers.ON_FOUND_TASKS),
         nargs="+",
         help="which models (those of the table)",
     )

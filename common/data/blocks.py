@@ -1,4 +1,4 @@
-"""Many rows, some at a time: blocks of one shape, so that one compiled program serves them all."""
+"""Many rows, some at a time: blocks of one shape, so that one compiled program serves them all; or some of them."""
 
 import numpy as np
 
@@ -14,3 +14,8 @@ def block_size(number, smallest, largest):
     while size < min(number, largest):
         size *= 2
     return min(size, largest)
+
+
+def spread(x, most):
+    """At most so many rows of x, spread over all of them."""
+    return x[np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int)]

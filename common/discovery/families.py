@@ -74,7 +74,7 @@ class Family:
         """Weights, one set for each row of u (n, u_dim)."""
         return self.model.generate(u) if self.u_dim else self.model.weights_for(u[:, None], None)[0]
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _decode(self, u, z):
         return self.model.decode(z[:, None], self.theta(u)).mean()[:, 0]
 
@@ -82,7 +82,7 @@ class Family:
         """Images (n, H, W, 1) of designs u (n, u_dim), z (n, z_dim)."""
         return self._decode(tf.cast(u, tf.float32), tf.cast(z, tf.float32)).numpy()
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _encode(self, u, x):
         return self.model.encode(x, self.theta(u)).mean()[:, 0]
 
@@ -98,7 +98,7 @@ class Family:
         u = self.model.infer_u(tf.cast(x[None, None], tf.float32)).mean()[0].numpy()
         return np.clip(u.astype(np.float64), *self.u_box.T)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _distance_and_gradient(self, u, z, target, scale):
         with tf.GradientTape() as tape:
             tape.watch([u, z])

@@ -55,7 +55,7 @@ class UFitter:
             move = first / (1 - 0.9**t) / (tf.sqrt(second / (1 - 0.999**t)) + 1e-7)
             return i + 1, u - rate * move, first, second, images, copies, seed
 
-        @tf.function(jit_compile=compiled)
+        @tf.function(jit_compile=compiled, autograph=False)
         def fit(start, images, copies, steps, seed):
             zeros = tf.zeros_like(start)
             state = (tf.constant(0), start, zeros, zeros, images, copies, seed)

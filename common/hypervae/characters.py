@@ -103,7 +103,7 @@ class ContextCoder:
     def __init__(self, model, num_samples, num_importance_samples, compiled=True):
         self.model, self.compiled = model, compiled
 
-        @tf.function(jit_compile=compiled)
+        @tf.function(jit_compile=compiled, autograph=False)
         def lengths_of(u, x, seed):
             theta = model.generate(u)
             length = density.code_length(model.body, theta, x, seed, 0.0, num_samples).neg_elbo

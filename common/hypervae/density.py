@@ -131,7 +131,7 @@ class Evaluator:
     def __init__(self, model, task_size=100, num_samples=4, num_importance_samples=1024, compiled=True, draw_u=False):
         self.task_size, self.num_importance_samples = task_size, num_importance_samples
 
-        @tf.function(jit_compile=compiled)
+        @tf.function(jit_compile=compiled, autograph=False)
         def lengths_of(images, label, mask, task_seed):
             theta, kl_u = model.weights_for(images, label, None, mask)
             if draw_u:
@@ -141,7 +141,7 @@ class Evaluator:
             terms = tf.stack([tf.broadcast_to(term, mask.shape)[0] for term in length], -1)
             return single_theta(theta, model.body.shapes()), terms
 
-        @tf.function(jit_compile=compiled)
+        @tf.function(jit_compile=compiled, autograph=False)
         def nll_of(theta, images, task_seed):
             own_seed = tf.random.fold_in(task_seed, 1)  # other draws than the description length's
             log_weights = log_importance_weights(model.body, theta, images, own_seed, num_importance_samples)

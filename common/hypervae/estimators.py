@@ -4,6 +4,7 @@ Images come as (N, H, W), or flattened with `image_shape`. Tasks come as y, or a
 """
 
 import contextlib
+import numbers
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from common.data.datasets import Dataset
 from common.errors import InputError
 from common.hypervae import found_tasks, options, outliers, scoring, training
 from common.hypervae.adaptation import FIT_STEPS
-from common.hypervae.mixtures import EVALUATION_SEED, FOUND_TASKS, MOST_CALIBRATING, fewest_calibrating
+from common.hypervae.mixtures import EVALUATION_SEED, MOST_CALIBRATING, fewest_calibrating
 from common.runs.estimators import KerasEstimator, own_random_state
 
 FEWEST = 6  # images: two each to learn from, to fit the rule by, and to calibrate
@@ -29,7 +30,7 @@ class _HyperVAE(KerasEstimator):
     """Images to and from what the models take, and training; Args: see HyperVAEDetector."""
 
     def __init__(
-        self, *, image_shape=None, value_range=None, n_tasks=FOUND_TASKS, binarize="bernoulli", iterations=10_000,
+        self, *, image_shape=None, value_range=None, n_tasks="auto", binarize="bernoulli", iterations=10_000,
         latent_dim=10, hyper_latent_dim=10, hidden=0, num_samples=16, folder=None, random_state=0,
     ):  # fmt: skip
         self.image_shape = image_shape
@@ -101,6 +102,8 @@ class _HyperVAE(KerasEstimator):
         labels = np.zeros(len(x), int) if y is None else np.unique(np.asarray(y), return_inverse=True)[1]
         if len(labels) != len(x):
             raise InputError(f"X has {len(x)} images, y {len(labels)} labels: give one for each")
+        if self.n_tasks != "auto" and not (isinstance(self.n_tasks, numbers.Integral) and self.n_tasks > 0):
+            raise InputError(f"n_tasks is {self.n_tasks!r}: give a number of tasks, or 'auto'")
         data = _in_parts(x, labels, self.random_state)
         own = {"iterations": self.iterations, "latent_dim": self.latent_dim, "hidden": self.hidden}
         own |= {"hyper_latent_dim": self.hyper_latent_dim, "binarize": self.binarize}
@@ -108,8 +111,7 @@ class _HyperVAE(KerasEstimator):
             folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory())
             args = options.defaults(**own, results_dir=Path(folder))
             if y is None:
-                vae = options.settings_for(args, data, "vae", "ours", self.random_state)
-                data = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, self.n_tasks), data)
+                data = found_tasks.asked_for(args, data, self.n_tasks)
             settings = options.settings_for(args, data, "hypervae", "ours", self.random_state)
             self.settings_ = settings.stored()
             self.model_ = options.trained(args, settings, data).model
@@ -143,7 +145,7 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
             value of the fit.
         max_false_positive_rate: the share of normal images that may be called outliers.
         contamination: in its place the share of the fit's images that are outliers, as scikit-learn has it.
-        n_tasks: how many are found where `fit` gets no y.
+        n_tasks: how many tasks are found where `fit` gets no y; "auto": as many as held-out images are cheapest by.
         binarize: "bernoulli" or "threshold", of grey levels.
         iterations, latent_dim, hyper_latent_dim, hidden: of the training, as in 01_train.py.
         num_samples: draws of z for each image.
@@ -156,7 +158,7 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
 
     def __init__(
         self, *, image_shape=None, value_range=None, max_false_positive_rate=0.05, contamination=None,
-        n_tasks=FOUND_TASKS, binarize="bernoulli", iterations=10_000, latent_dim=10, hyper_latent_dim=10, hidden=0,
+        n_tasks="auto", binarize="bernoulli", iterations=10_000, latent_dim=10, hyper_latent_dim=10, hidden=0,
         num_samples=16, folder=None, random_state=0,
     ):  # fmt: skip
         super().__init__(

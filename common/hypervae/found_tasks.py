@@ -1,25 +1,178 @@
-"""Tasks for images that nobody has labelled: k-means of a plain VAE's codes."""
+"""Tasks for images that nobody has labelled.
 
+Clusters of a plain VAE's codes; or these, their number chosen by what held-out images cost, and then sorted anew: each
+image goes to the task whose VAE codes it shortest, and the next HyperVAE is trained on that.
+"""
+
+import argparse
 import dataclasses
 
 import numpy as np
 import tensorflow as tf
 from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, pairwise_distances
 
-from common.hypervae.options import trained
+from common.data.blocks import spread
+from common.hypervae import task_mixture
+from common.hypervae.options import settings_for, trained
 from common.runs import storage
 from common.runs.identity import Record
 
 PARTS = ("", "_validation", "_test")  # of a Dataset's x and y
+NUMBERS = (5, 10, 20, 50, 100)  # of tasks that are tried, as long as held-out images get cheaper
+FEWEST_IMAGES = 20  # of a task, on average
+ROUNDS = 3  # of sorting anew, at most
+SHORT = 5  # a training that only finds tasks is so many times shorter than one that uses them
+RESTARTS = 4  # of k-means
+CODED_ALIKE = 5  # clusters nearest to an image's code: only these are asked what the image costs
+TASK_SEED = 0  # of what finds tasks: they belong to the data, and models of all seeds have the same
+
+
+class _Found(Record):
+    """How tasks were found; a subclass finds labels {"y": (N,), "y_validation": ..., "y_test": ...}."""
+
+    def stored_labels(self, args, data):
+        """The labels, kept beside the VAE that they come from, and whatever else was found on the way."""
+        path = self.vae.folder(args.results_dir / "checkpoints") / f"tasks-{self.digest}.json"
+        return storage.stored(path, lambda: self.find(args, data))
+
+    def name_of(self, data):
+        return f"{data.name}-{self.number}-clusters"
 
 
 @dataclasses.dataclass(frozen=True)
-class FoundTasks(Record):
-    """How tasks were found: that many clusters of the codes that a VAE, so trained, gives the training images."""
+class FoundTasks(_Found):
+    """So many clusters of the codes that a VAE, so trained, gives the training images."""
 
     vae: Record
     number: int
-    restarts: int = 4
+    restarts: int = RESTARTS
+
+    way = "clusters"
+
+    def find(self, args, data):
+        of_part = _codes_of_parts(args, self.vae, data)
+        means = _clusters(of_part, self.number, self.restarts, self.vae.seed)
+        return {f"y{part}": means.predict(own).tolist() for part, own in of_part.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoTasks(_Found):
+    """Clusters whose number and borders are chosen by held-out code length.
+
+    Short trainings of a HyperVAE on NUMBERS clusters, few first, until the validation part costs no less under their
+    mixture of tasks; then rounds of sorting and training on the best, until that costs no less. Labels are not used.
+    """
+
+    vae: Record  # the short training of the VAE whose codes are clustered
+    hypervae: Record  # the short trainings of HyperVAEs but for their tasks
+    numbers: tuple
+    rounds: int = ROUNDS
+    restarts: int = RESTARTS
+    nearest: int = CODED_ALIKE
+    images: int = 300  # of a task, that its u comes from
+    held_out: int = 2_000  # images of the validation part, at most
+
+    way = "auto_tasks"
+
+    def name_of(self, data):
+        return f"{data.name}-auto-tasks"
+
+    def find(self, args, data):
+        """Labels, and `trials`: [{number, round, held_out_nats}], all that was tried."""
+        of_part = _codes_of_parts(args, self.vae, data)
+        trials, best = [], None
+
+        def tried(labels, sorted_anew):
+            tasks = _relabelled(data, labels, f"{data.name}-auto-tasks")
+            own = {"dataset": tasks.name, "fingerprint": tasks.fingerprint()}
+            model = trained(args, dataclasses.replace(self.hypervae, **own), tasks).model
+            mixture = task_mixture.of_dataset(model, tasks, self.images)
+            x = spread(data.x_validation, self.held_out)
+            nats = float(mixture.mixed(mixture.code_lengths(x, TASK_SEED)).mean())
+            trials.append({"number": tasks.num_classes, "round": sorted_anew, "held_out_nats": nats})
+            print(f"{data.name}: {tasks.num_classes} tasks, sorted anew {sorted_anew} times: {nats:.2f} nats held out")
+            return nats, labels, mixture
+
+        for number in self.numbers:
+            means = _clusters(of_part, number, self.restarts, TASK_SEED)
+            now = tried({part: means.predict(own) for part, own in of_part.items()}, 0)
+            if best and now[0] >= best[0]:
+                break
+            best = now
+        for sorted_anew in range(1, self.rounds + 1):
+            now = tried(_sorted_anew(best[2], data, of_part, best[1][""], self.nearest), sorted_anew)
+            if now[0] >= best[0]:
+                break
+            best = now
+        return {f"y{part}": best[1][part].tolist() for part in PARTS} | {"trials": trials}
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomTasks(_Found):
+    """Images shared out at random among so many tasks: what HyperVAE has of tasks that mean nothing."""
+
+    fingerprint: str
+    number: int
+    seed: int = TASK_SEED
+
+    way = "random_tasks"
+
+    def name_of(self, data):
+        return f"{data.name}-{self.number}-random-tasks"
+
+    def stored_labels(self, args, data):
+        """Drawn, and kept nowhere."""
+        number = min(self.number, len(data.x))
+        draws = np.random.default_rng(self.seed)
+        return {f"y{part}": draws.permutation(np.arange(len(getattr(data, f"x{part}"))) % number) for part in PARTS}
+
+
+WAYS = tuple(found.way for found in (FoundTasks, AutoTasks, RandomTasks))
+
+
+def automatic(args, data, recipe):
+    """The AutoTasks of the script's options on a Dataset, whose labels are not looked at."""
+    short = argparse.Namespace(**vars(args) | {"iterations": max(1, args.iterations // SHORT)})
+    own = (settings_for(short, data, model, recipe, TASK_SEED) for model in ("vae", "hypervae"))
+    numbers = tuple(number for number in NUMBERS if number * FEWEST_IMAGES <= len(data.x)) or NUMBERS[:1]
+    return AutoTasks(*own, numbers)
+
+
+def clusters(args, data, recipe, number):
+    """The FoundTasks of the script's options on a Dataset, whose labels are not looked at."""
+    return FoundTasks(settings_for(args, data, "vae", recipe, TASK_SEED), number)
+
+
+def asked_for(args, data, how):
+    """The Dataset with the tasks that --tasks asks for: "auto", "random" (as many as classes) or a number of clusters.
+
+    Tasks belong to the data: they are found by the first recipe, from one seed.
+    """
+    if how == "auto":
+        found = automatic(args, data, args.recipe[0])
+    elif how == "random":
+        found = RandomTasks(data.fingerprint(), data.num_classes)
+    else:
+        found = clusters(args, data, args.recipe[0], how)
+    return with_found_tasks(args, found, data)
+
+
+def with_found_tasks(args, found, data):
+    """The Dataset with found tasks in place of its labels, which are not looked at.
+
+    What has to be trained for that is trained if it is missing.
+
+    Args:
+        args: the script's options; found: a FoundTasks, AutoTasks or RandomTasks.
+    """
+    stored = found.stored_labels(args, data)
+    return _relabelled(data, {part: np.asarray(stored[f"y{part}"]) for part in PARTS}, found.name_of(data))
+
+
+def agreement(data, tasks):
+    """Adjusted Rand index between the labels of a Dataset's training part and found tasks: 1 alike, 0 by chance."""
+    return float(adjusted_rand_score(data.y, tasks.y))
 
 
 def codes(vae, x, block=1_000):
@@ -28,23 +181,39 @@ def codes(vae, x, block=1_000):
     return np.concatenate(parts)
 
 
-def with_found_tasks(args, found, data):
-    """The Dataset with clusters in place of its labels, which are not looked at; other parts get the nearest cluster.
+def _codes_of_parts(args, settings, data):
+    vae = trained(args, settings, data).model
+    return {part: codes(vae, getattr(data, f"x{part}")) for part in PARTS}
 
-    The VAE is trained if it is missing. The clusters are kept beside it.
 
-    Args:
-        args: the script's options; found: a FoundTasks.
+def _clusters(of_part, number, restarts, seed):
+    number = min(number, len(np.unique(of_part[""], axis=0)))  # a cluster of none would be no task
+    return KMeans(number, n_init=restarts, random_state=seed).fit(of_part[""])
+
+
+def _relabelled(data, labels, name):
+    own = {f"y{part}": labels[part] for part in PARTS}
+    return dataclasses.replace(data, **own, class_names=(), name=name)
+
+
+def _sorted_anew(mixture, data, of_part, y, nearest):
+    """Labels of all parts: the task that codes an image shortest, the task's own bits counted.
+
+    Of all tasks an image is tried by those whose images have codes nearest to its own, and by the one it is in. A task
+    that no training image chooses is gone.
     """
+    centers = np.stack([of_part[""][y == task].mean(0) for task in range(y.max() + 1)])
 
-    def make():
-        vae = trained(args, found.vae, data).model
-        of_part = {part: codes(vae, getattr(data, f"x{part}")) for part in PARTS}
-        number = min(found.number, len(np.unique(of_part[""], axis=0)))  # a cluster of none would be no task
-        means = KMeans(number, n_init=found.restarts, random_state=found.vae.seed)
-        means.fit(of_part[""])
-        return {f"y{part}": means.predict(own).tolist() for part, own in of_part.items()}
+    def best(part, tasks, own=None):
+        """Of `tasks`, for each image."""
+        distances = pairwise_distances(centers[tasks], of_part[part])
+        matters = np.zeros((len(centers), distances.shape[1]), bool)
+        matters[tasks] = distances <= np.sort(distances, 0)[min(nearest, len(tasks)) - 1]
+        if own is not None:
+            matters[own, np.arange(len(own))] = True
+        lengths = mixture.code_lengths_where(getattr(data, f"x{part}"), matters, TASK_SEED)
+        return (lengths - mixture.log_shares[:, None]).argmin(0)
 
-    path = found.vae.folder(args.results_dir / "checkpoints") / f"tasks-{found.digest}.json"
-    labels = {name: np.asarray(own) for name, own in storage.stored(path, make).items()}
-    return dataclasses.replace(data, **labels, class_names=(), name=f"{data.name}-{found.number}-clusters")
+    chosen = best("", np.arange(len(centers)), y)
+    kept = np.unique(chosen)
+    return {part: np.searchsorted(kept, chosen if part == "" else best(part, kept)) for part in PARTS}

@@ -1,22 +1,22 @@
 """Mixtures of normal images and outliers (section 4.4): what is scored against what, and the records of it."""
 
+import argparse
 import functools
 from dataclasses import dataclass
 
 import numpy as np
 
-from common.cli import refuse_several
+from common.cli import refuse_several, refuse_unused
 from common.data import datasets
 from common.data.readers import check_size
 from common.errors import InputError
-from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained
+from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained, with_tasks
 from common.runs import storage
 from common.runs.identity import Record, label
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "omniglot")
 EVALUATION_SEED = 1
 MOST_CALIBRATING = 2_000  # images of each part that calibrate scores: more take longer and change little
-FOUND_TASKS = 10  # of normal images without classes
 FEWEST_VALIDATION = 10  # images that a density of states can be fitted to
 
 # The rules that were tried, in the order of what they are made of; reports show all three. "density_of_states" was
@@ -82,6 +82,11 @@ def load_normal(args, name):
     return data if args.normal_classes is None else datasets.restrict(data, args.normal_classes)
 
 
+def load_normal_with_tasks(args, name):
+    """As `load_normal`, with the tasks that --tasks asks for."""
+    return with_tasks(args, load_normal(args, name))
+
+
 def fewest_calibrating(rate):
     """How many normal images must calibrate for a false-positive rate: with fewer no p-value is so small."""
     return int(np.ceil(1 / rate)) - 1
@@ -119,11 +124,11 @@ def normal_of_pile(args, pile):
     data = load_normal(args, args.dataset[0])
     check_pile(args, data, pile)
     refuse_unfollowed(args, [settings_for(args, data, models[0], args.recipe[0], args.seeds[0])])
-    if models[0] == "hypervae" and data.num_classes == 1:
-        from common.hypervae.found_tasks import FoundTasks, with_found_tasks
-
-        vae = settings_for(args, data, "vae", args.recipe[0], args.seeds[0])
-        data = with_found_tasks(args, FoundTasks(vae, FOUND_TASKS), data)
+    if models[0] == "vae":
+        refuse_unused(args, ["--tasks"], "with --model vae")
+    elif args.tasks is None and data.num_classes == 1:
+        args = argparse.Namespace(**vars(args) | {"tasks": "auto"})
+    data = with_tasks(args, data)
     return data, settings_for(args, data, models[0], args.recipe[0], args.seeds[0])
 
 
@@ -134,13 +139,13 @@ def outlier_names(args, normal):
     return [name for name in dict.fromkeys(args.outlier) if name != normal] or [None]
 
 
-def mixture_parts(args, normal):
-    """The normal Dataset, its OutlierSets, and how many outliers are wanted.
+def mixture_parts(args, normal, load=load_normal_with_tasks):
+    """The normal Dataset, as `load` gives it, its OutlierSets, and how many outliers are wanted.
 
     Raises:
         InputError: nothing to draw from, the normal data again, images of another size, or too few of either.
     """
-    whole, data = load_data(args, normal), load_normal(args, normal)
+    whole, data = load_data(args, normal), load(args, normal)
     found = {}
     for name in outlier_names(args, normal):
         if name is not None:

@@ -6,11 +6,10 @@ A job is (options, Settings, the data set's name or path, ..., the records of it
 import itertools
 
 from common.errors import InputError
-from common.hypervae import characters, told, unseen
+from common.hypervae import characters, found_tasks, told, unseen
 from common.hypervae.density import Likelihood
-from common.hypervae.found_tasks import FoundTasks, with_found_tasks
 from common.hypervae.options import refuse_unfollowed
-from common.hypervae.peers import CLUSTERED, PEERS, TABLES, peer_settings
+from common.hypervae.peers import ON_FOUND_TASKS, PEERS, TABLES, peer_settings
 
 
 def _peers(args, table):
@@ -38,7 +37,7 @@ def check_settings(args, data, tables):
     """
     runs = [settings for table in tables for settings in trainings(args, data, table)]
     if "told" in tables:
-        as_peers = [CLUSTERED[peer] for peer in args.peer or CLUSTERED if peer in CLUSTERED]
+        as_peers = [ON_FOUND_TASKS[peer] for peer in args.peer or ON_FOUND_TASKS if peer in ON_FOUND_TASKS]
         runs += [peer_settings(args, data, peer, args.recipe[0], args.seeds[0]) for peer in ["vae", *as_peers]]
     refuse_unfollowed(args, runs)
     for table in tables:
@@ -61,12 +60,21 @@ def told_jobs(args, loaded):
 def found_tasks_jobs(args, loaded):
     """Jobs of told.measured for models of tasks that nobody labelled; trains the VAEs that find them."""
     jobs = []
-    peers = [peer for peer in CLUSTERED if peer in (args.peer or CLUSTERED)]
+    peers = [peer for peer in ON_FOUND_TASKS if peer in (args.peer or ON_FOUND_TASKS)]
     for (name, data), recipe, seed, peer in itertools.product(loaded.items(), args.recipe, args.seeds, peers):
-        found = FoundTasks(peer_settings(args, data, "vae", recipe, seed), args.clusters)
-        settings = peer_settings(args, with_found_tasks(args, found, data), CLUSTERED[peer], recipe, seed)
+        found = _tasks_of(peer, args, data, recipe)
+        tasks = found_tasks.with_found_tasks(args, found, data)
+        settings = peer_settings(args, tasks, ON_FOUND_TASKS[peer], recipe, seed)
         jobs.append((args, settings, name, told.plan(settings, args.evaluate_on, _likelihood(args), tasks=found)))
     return jobs
+
+
+def _tasks_of(peer, args, data, recipe):
+    if peer.endswith("_auto_tasks"):
+        return found_tasks.automatic(args, data, recipe)
+    if peer.endswith("_random_tasks"):
+        return found_tasks.RandomTasks(data.fingerprint(), data.num_classes)
+    return found_tasks.clusters(args, data, recipe, args.clusters)
 
 
 def _likelihood(args):

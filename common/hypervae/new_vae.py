@@ -10,7 +10,7 @@ from common.data.fingerprints import fingerprint
 from common.data.readers import check_size
 from common.errors import InputError
 from common.hypervae import outliers, pretrained, scoring
-from common.hypervae.options import load_data, settings_for, trained
+from common.hypervae.options import load_with_tasks, settings_for, trained
 from common.hypervae.vae import VAE
 from common.runs import identity
 from common.runs.storage import write_atomically
@@ -53,7 +53,7 @@ def adapted(args, pile):
         refuse_several("--adapt", dataset=args.dataset, seed=args.seeds, recipe=args.recipe)
         if args.model not in (["all"], ["hypervae"]):
             raise InputError("--adapt is HyperVAE's: leave --model out")
-        data = load_data(args, args.dataset[0])
+        data = load_with_tasks(args, args.dataset[0])
         settings = settings_for(args, data, "hypervae", args.recipe[0], args.seeds[0])
         shape, name, known = data.image_shape, data.name, settings.digest
     check_size(f"images to adapt to and those of {name}", pile.shape[1:], shape)

@@ -98,6 +98,31 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     return p
 
 
+def add_tasks(group):
+    """--tasks: what HyperVAE and MetaVAE take for tasks, None where it is not given."""
+    tasks = "labels (default); auto: found without labels, their number and borders by held-out code length, in some "
+    tasks += "more short trainings; a number: so many clusters of a VAE's codes; random: tasks that mean nothing"
+    group.add_argument("--tasks", type=_tasks, metavar="{labels,auto,NUMBER,random}", help=tasks)
+
+
+def _tasks(text):
+    return text if text in ("labels", "auto", "random") else positive_int(text)
+
+
+def with_tasks(args, data):
+    """The Dataset with the tasks that --tasks asks for in place of its labels."""
+    if args.tasks in (None, "labels"):
+        return data
+    from common.hypervae import found_tasks
+
+    return found_tasks.asked_for(args, data, args.tasks)
+
+
+def load_with_tasks(args, name):
+    """As `load_data`, with the tasks that --tasks asks for."""
+    return with_tasks(args, load_data(args, name))
+
+
 def defaults(**changes):
     """The scripts' options as they are where nothing is given on the command line, with some values of one's own."""
     return argparse.Namespace(**vars(parser("", "").parse_args([])) | changes)

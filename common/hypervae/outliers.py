@@ -48,7 +48,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
     """
     hyper = isinstance(model, HyperVAE)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def of_batch(images, batch_seed):
         tasks = images[:, None]
         theta, kl_u = model.weights_for(tasks, None)
@@ -87,7 +87,7 @@ def metavae_statistics(model, num_samples=16, batch_size=50):
     decoders = model.num_tasks
     each = math.ceil(num_samples / decoders)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def of_batch(images, batch_seed):
         tasks = tf.repeat(images[None], decoders, 0)
         theta, _ = model.weights_for(tasks, tf.range(decoders))

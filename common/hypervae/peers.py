@@ -20,10 +20,17 @@ PEERS = {
     "hypervae": {"model": "hypervae"},  # as in Table 1
     "hypervae_tuned": {"model": "hypervae", "vector_scale": 10.0},
 }
-# Peers whose tasks are found, not labelled: {peer: as which one it is trained}.
-CLUSTERED = {"cvae_clusters": "cvae", "hypervae_clusters": "hypervae"}
+# Peers whose tasks are found, not labelled: {peer: as which one it is trained}; and one whose tasks mean nothing.
+ON_FOUND_TASKS = {
+    "cvae_clusters": "cvae",
+    "hypervae_clusters": "hypervae",
+    "cvae_auto_tasks": "cvae",
+    "hypervae_auto_tasks": "hypervae",
+    "hypervae_random_tasks": "hypervae",
+}
+CLUSTERED = ("cvae_clusters", "hypervae_clusters")
 TABLES = {  # of new tasks, and their peers
-    "told": ("vae", "vae_wide", "cvae", "metavae", "hypervae", "hypervae_tuned", *CLUSTERED),
+    "told": ("vae", "vae_wide", "cvae", "metavae", "hypervae", "hypervae_tuned", *ON_FOUND_TASKS),
     "generate": (
         "bias",
         "scale_bias",

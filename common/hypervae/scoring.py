@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from common.data.blocks import spread
 from common.data.fingerprints import fingerprint
 from common.hypervae import outliers
 from common.hypervae.baselines import compressed_lengths
@@ -100,11 +101,6 @@ def calibrated(record, model, data, folder, progress=iter):
     path = record.training.folder(folder) / f"calibration-{record.digest}.json"
     tables = {part: pd.DataFrame(columns) for part, columns in storage.stored(path, made).items()}
     return Scorer(model, table_of, tables, record.training.seed)
-
-
-def spread(x, most):
-    """At most so many images of x, spread over all of them."""
-    return x[np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int)]
 
 
 def binarized(x, how):

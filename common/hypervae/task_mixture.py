@@ -30,7 +30,7 @@ class Coder:
         def for_each(tasks, images):
             return tf.broadcast_to(tf.cast(images, tf.float32)[None], (tasks, *images.shape))
 
-        @tf.function(jit_compile=compiled)
+        @tf.function(jit_compile=compiled, autograph=False)
         def lengths_of(theta, tasks, images, noise):
             x = for_each(tasks, images)
             q_z = density.posterior(*body.encode(theta, x))
@@ -42,7 +42,7 @@ class Coder:
             draws = tf.map_fn(reconstruction, noise, fn_output_signature=x.dtype)
             return tf.reduce_mean(draws, 0) + density.kl_to_prior(q_z)
 
-        @tf.function(jit_compile=compiled)
+        @tf.function(jit_compile=compiled, autograph=False)
         def nll_of(theta, tasks, images, seed, number):
             weights = density.log_importance_weights(body, theta, for_each(tasks, images), seed, number)
             return density.importance_sampled_nll(weights)
@@ -111,6 +111,15 @@ class TaskMixture:
                 found[task, near] = self.coder.code_lengths(self._theta_of(task), 1, x[near], noise[:, near])
         return found
 
+    def code_lengths_where(self, x, matters, seed=0, num_samples=FEW):
+        """As `code_lengths`, where an image matters to a task, (K, N) bool; infinite elsewhere."""
+        noise = self.coder.noise(len(x), seed, num_samples)
+        found = np.full(matters.shape, np.inf)
+        for task, own in enumerate(matters):
+            if own.any():
+                found[task, own] = self.coder.code_lengths(self._theta_of(task), 1, x[own], noise[:, own])[0]
+        return found
+
     def neg_log_likelihoods(self, x, seed=0, num_importance_samples=100):
         """Importance-sampled -log p(x|theta_k), nats, (K, N), of images (N, H, W, 1); -ELBO where a task is far off."""
         found = self.code_lengths(x, seed, FEW)
@@ -145,3 +154,15 @@ def of_classes(model, y, compiled=True):
     labels = tf.range(len(counts))
     theta, _ = model.weights_for(tf.zeros((len(counts), 1, *model.body.image_shape)), labels)
     return TaskMixture(theta, counts, Coder(model.body, compiled))
+
+
+def of_dataset(model, data, images, compiled=True):
+    """The TaskMixture of a model that knows tasks, from the training part of a Dataset alone.
+
+    Args:
+        images: so many of each task, at most, HyperVAE's u comes from.
+    """
+    if not hasattr(model, "task_mixture"):
+        return of_classes(model, data.y, compiled)
+    tasks = [data.x[data.y == label][:images] for label in range(data.num_classes)]
+    return model.task_mixture(tasks, np.bincount(data.y), compiled)

@@ -101,7 +101,7 @@ def table3(timing, repeats=200):
     codes = tf.random.stateless_normal((1, timing.batch, body.latent_dim), (0, 2))
     labels = tf.zeros(1, tf.int32)
     theta = single_theta(model.weights_for(images, labels)[0], body.shapes())
-    compiled = tf.function(jit_compile=True)
+    compiled = tf.function(jit_compile=True, autograph=False)
 
     def measure(function, *arguments):
         return median_milliseconds(function, *arguments, repeats=repeats)

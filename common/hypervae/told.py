@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.hypervae import task_mixture
+from common.hypervae import found_tasks, task_mixture
 from common.hypervae.density import Evaluator, Likelihood, nll_subset
-from common.hypervae.found_tasks import with_found_tasks
 from common.hypervae.grouping import ROUNDS, Heap
 from common.hypervae.options import load_data, trained
 from common.hypervae.task_mixture import MIXTURE_SAMPLES
@@ -30,18 +29,26 @@ TOLD = {
     "by_label_drawn": "up to 100 test images of its class; u is drawn",
     "unsorted": "up to 100 test images of all classes",
     "mixture": NOTHING,
-    "clusters": NOTHING,  # the mixture of tasks that nobody labelled
+    # Mixtures of tasks that nobody labelled, and of tasks that mean nothing.
+    **dict.fromkeys(found_tasks.WAYS, NOTHING),
     "heap": "up to 2,000 test images, which it sorts itself",
 }
 WAYS = {
     "vae": ("alone",),
-    "cvae": ("class", "mixture", "clusters"),
-    "metavae": ("class", "mixture", "clusters"),
-    "hypervae": (*(way for way in TOLD if way.startswith("by_label")), "unsorted", "mixture", "clusters", "heap"),
+    "cvae": ("class", "mixture", *found_tasks.WAYS),
+    "metavae": ("class", "mixture", *found_tasks.WAYS),
+    "hypervae": (
+        *(way for way in TOLD if way.startswith("by_label")),
+        "unsorted",
+        "mixture",
+        *found_tasks.WAYS,
+        "heap",
+    ),
 }
+MIXTURES = ("mixture", *found_tasks.WAYS)
 NUM_SAMPLES = 4  # draws of z, as in Table 1
 COLUMNS = ["dataset", "method", "told", "part", "seed", "parameters", "neg_elbo", "nll_is", "reconstruction", "kl_z"]
-COLUMNS += ["kl_u", "num_images", "nll_num_images", "recipe", "iterations"]
+COLUMNS += ["kl_u", "num_images", "nll_num_images", "num_tasks", "rand_index", "recipe", "iterations"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Told(Record):
     heap_images: int = 2_000  # test images that a model sorts by itself, ...
     heap_groups: int = 10  # ... into at most so many groups
     heap_rounds: int = ROUNDS
-    tasks: Record | None = added(None)  # FoundTasks that the training had in place of classes
+    tasks: Record | None = added(None)  # FoundTasks and others, that the training had in place of classes
 
 
 def family(settings):
@@ -85,7 +92,7 @@ def measure(told, model, data, tasks=None, compiled=True):
             tasks of the training as labels, where these are others.
     """
     x, y = data.part(told.part)
-    if told.way in ("mixture", "clusters"):
+    if told.way in MIXTURES:
         return _mixture(told, model, tasks or data, x, y, compiled)
     if told.way == "heap":
         return _heap(told, model, x, y, compiled)
@@ -97,16 +104,8 @@ def measure(told, model, data, tasks=None, compiled=True):
     return found | {"nll_is": found["nll_is"] + found["kl_u"], "num_images": len(x)}
 
 
-def mixture_of(model, data, images, compiled=True):
-    """The TaskMixture of a model that knows tasks, from the training part alone: so many images of each task."""
-    if not hasattr(model, "task_mixture"):
-        return task_mixture.of_classes(model, data.y, compiled)
-    tasks = [data.x[data.y == label][:images] for label in range(data.num_classes)]
-    return model.task_mixture(tasks, np.bincount(data.y), compiled)
-
-
 def _mixture(told, model, tasks, x, y, compiled):
-    mixture = mixture_of(model, tasks, told.mixture_images, compiled)
+    mixture = task_mixture.of_dataset(model, tasks, told.mixture_images, compiled)
     lengths = mixture.mixed(mixture.code_lengths(x, told.evaluation_seed, told.num_samples))
     found = {"neg_elbo": lengths.mean(), "nll_is": np.nan, "num_images": len(x), "nll_num_images": 0}
     if told.likelihood.num_importance_samples:
@@ -127,10 +126,11 @@ def plan(settings, part, likelihood, ways=None, tasks=None):
     """The Told records of one training: in all ways that it has, or those of `ways`.
 
     Args:
-        tasks: FoundTasks that it had in place of classes; then nothing can be told, and there is one way.
+        tasks: what it had in place of classes, FoundTasks and others; then nothing can be told, and there is one way.
     """
-    own = [way for way in WAYS[settings.model] if way in (ways or TOLD) and (way == "clusters") == bool(tasks)]
-    mixed = dict.fromkeys(("mixture", "clusters", "heap"), MIXTURE_SAMPLES)
+    possible = ways or ([tasks.way] if tasks else [way for way in TOLD if way not in found_tasks.WAYS])
+    own = [way for way in WAYS[settings.model] if way in possible]
+    mixed = dict.fromkeys((*MIXTURES, "heap"), MIXTURE_SAMPLES)
     return [Told(settings, way, part, likelihood, mixed.get(way, NUM_SAMPLES), tasks=tasks) for way in own]
 
 
@@ -142,10 +142,12 @@ def measured(job):
     """
     args, settings, name, records = job
     data, rows, found = load_data(args, name), [], records[0].tasks
-    tasks = with_found_tasks(args, found, data) if found else data
+    tasks = found_tasks.with_found_tasks(args, found, data) if found else data
+    # Of tasks that were found: how many, and how near to the classes.
+    about = {"num_tasks": tasks.num_classes, "rand_index": found_tasks.agreement(data, tasks)} if found else {}
     run = functools.cache(lambda: trained(args, settings, tasks))
     for record in records:
         row = {"run": record, "dataset": data.name, "method": method(settings, record.way), "told": TOLD[record.way]}
-        row |= {key: getattr(settings, key) for key in ("seed", "recipe", "iterations")} | {"part": record.part}
+        row |= {key: getattr(settings, key) for key in ("seed", "recipe", "iterations")} | {"part": record.part} | about
         rows.append(row | measured_once(args, record, run, lambda r: measure(r, run().model, data, tasks)))
     return rows

@@ -127,6 +127,7 @@ class ImplicitHypernet(keras.Model):
             losses = tf.square((y - mean[:, None]) / scale[:, None] - outputs[..., 0])
         return tf.reduce_mean(losses, 1)
 
+    @tf.autograph.experimental.do_not_convert  # traced in half the time; nothing here branches on tensors
     def train_step(self, batch):
         x, y = batch
         step = tf.cast(self.optimizer.iterations.value, tf.int32)
@@ -145,7 +146,7 @@ class ImplicitHypernet(keras.Model):
     def _theta(self, eps):
         return self.source(tf.broadcast_to(eps, (len(self.streams), 1, self.noise_dim)), None)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _predict_once(self, x, eps):
         outputs = main_network(self._theta(eps), self._standardised(x))
         if self.task == "classification":
@@ -164,7 +165,7 @@ class ImplicitHypernet(keras.Model):
         x = tf.constant(x, tf.float32)
         return np.stack([self._predict_once(x, eps).numpy() for eps in self.draw_noise(num_samples, seed)])
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _flat_weights(self, eps):
         theta = dense_theta(self._theta(eps))
         return tf.concat([tf.reshape(weight, (len(self.streams), -1)) for weight in theta.values()], 1)

@@ -148,6 +148,7 @@ class BinaryVAE(keras.Model):
         """The E-step for data (B, D), states (B, S, H): the S best of old and new ones, and their log-joint (B, S)."""
         return self.evolution.improve(states, lambda s: self.log_joint(x, s, mask=mask), tf.reduce_sum(self.pi), seed)
 
+    @tf.autograph.experimental.do_not_convert  # traced in half the time; nothing here branches on tensors
     def train_step(self, batch):
         """E-step, then one gradient step on -F / B through the logsumexp, for data points (index, x[, mask])."""
         index, x, *mask = batch
@@ -159,7 +160,7 @@ class BinaryVAE(keras.Model):
         self.bound.update_state(bound)
         return {"free_energy": self.bound.result()}
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _improve(self, x, words, mask):
         seed = tf.stack([self.seed, tf.cast(self.optimizer.iterations.value, tf.int32)])
         kept, kept_values = self.evolve(x, unpack(words, self.latent_dim, x.dtype), seed, mask)

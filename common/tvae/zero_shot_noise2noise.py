@@ -57,7 +57,7 @@ def denoise(noisy, steps=2000, learning_rate=1e-3, drop_every=1500, seed=0):
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(model.trainable_variables)
 
-    @tf.function(jit_compile=not tf.config.functions_run_eagerly())
+    @tf.function(jit_compile=not tf.config.functions_run_eagerly(), autograph=False)
     def step():
         with tf.GradientTape() as tape:
             value = loss(model, shaped)

@@ -1,6 +1,5 @@
 """New tasks: what is told, heaps that a model sorts itself, classes that no training saw."""
 
-import argparse
 import dataclasses
 
 import numpy as np
@@ -8,7 +7,6 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from hypervae.toy import SmallBody, bars, settings
-from sklearn.metrics import adjusted_rand_score
 
 from common.data import datasets
 from common.errors import InputError
@@ -48,22 +46,12 @@ def test_every_way_is_measured(model, trained_bars):
         assert record.way == "heap" or found["nll_is"] < found["neg_elbo"] + 0.5
         without = dataclasses.replace(record, likelihood=Likelihood(0, 0))
         assert np.isnan(told.measure(without, network, bars(), compiled=False)["nll_is"])
-    of_classes = set(told.WAYS[model]) - {"clusters"}
+    of_classes = set(told.WAYS[model]) - set(found_tasks.WAYS)
     assert len(set(names)) == len(of_classes)
     assert len({record.digest for record in told.plan(own, "test", FEW)}) == len(names)
-    on_found_tasks = told.plan(own, "test", FEW, tasks=found_tasks.FoundTasks(own, 3))
-    assert [record.way for record in on_found_tasks] == ["clusters"] * ("clusters" in told.WAYS[model])
-
-
-def test_tasks_are_found_where_nobody_labelled_them(tmp_path):
-    args = argparse.Namespace(results_dir=tmp_path, tensorboard=False)
-    vae = settings(model="vae", iterations=600, learning_rate=5e-3, kl_warmup=0.5)
-    tasks = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, 3), bars())
-    for part in found_tasks.PARTS:
-        assert adjusted_rand_score(getattr(bars(), f"y{part}"), getattr(tasks, f"y{part}")) > 0.4  # chance: 0
-    assert tasks.num_classes == 3 and tasks.name == "bars-3-clusters"
-    again = found_tasks.with_found_tasks(args, found_tasks.FoundTasks(vae, 3), bars())
-    assert again.fingerprint() == tasks.fingerprint()
+    for tasks in (found_tasks.FoundTasks(own, 3), found_tasks.RandomTasks("", 3)):
+        on_found_tasks = told.plan(own, "test", FEW, tasks=tasks)
+        assert [record.way for record in on_found_tasks] == [tasks.way] * (tasks.way in told.WAYS[model])
 
 
 def test_less_told_costs_more(trained_bars):

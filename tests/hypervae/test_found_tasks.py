@@ -1,0 +1,91 @@
+"""Tasks that nobody labelled: clusters, clusters sorted anew by code length, and random ones to compare with."""
+
+import argparse
+import dataclasses
+
+import numpy as np
+import pytest
+from hypervae.toy import bars, settings, still
+from sklearn.metrics import adjusted_rand_score
+
+from common.hypervae import found_tasks, options
+from common.hypervae.hypervae import HyperVAE
+
+pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
+VAE = settings(model="vae", iterations=500, learning_rate=5e-3, kl_warmup=0.5)
+SHORT = settings(summary="mean", generator="layerwise", iterations=300, learning_rate=5e-3, kl_warmup=0.0)
+
+
+@pytest.fixture(scope="module")
+def args(tmp_path_factory):
+    """One folder: the VAE is trained once."""
+    return argparse.Namespace(results_dir=tmp_path_factory.mktemp("found"), tensorboard=False)
+
+
+def unlabelled():
+    """The bars with labels that say nothing."""
+    labels = {f"y{part}": np.zeros_like(getattr(bars(), f"y{part}")) for part in found_tasks.PARTS}
+    return dataclasses.replace(bars(), **labels)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [found_tasks.FoundTasks(VAE, 3), found_tasks.AutoTasks(VAE, SHORT, (2, 3), rounds=1)],
+    ids=lambda found: found.way,
+)
+def test_tasks_are_found_where_nobody_labelled_them(found, args):
+    tasks = found_tasks.with_found_tasks(args, found, unlabelled())
+    for part in found_tasks.PARTS:
+        assert adjusted_rand_score(getattr(bars(), f"y{part}"), getattr(tasks, f"y{part}")) > 0.4  # chance: 0
+    np.testing.assert_array_equal(np.unique(tasks.y), np.arange(tasks.num_classes))
+    again = found_tasks.with_found_tasks(args, found, unlabelled())
+    assert again.fingerprint() == tasks.fingerprint()
+
+
+def test_labels_are_not_looked_at_and_what_is_kept_costs_least(args):
+    found = found_tasks.AutoTasks(VAE, SHORT, (2, 3), rounds=1)
+    trials = found.stored_labels(args, unlabelled())["trials"]
+    kept = found_tasks.with_found_tasks(args, found, unlabelled())
+    best = min(trials, key=lambda trial: trial["held_out_nats"])
+    assert best["number"] == kept.num_classes and best["round"] in (0, 1)
+    assert found_tasks.agreement(bars(), kept) == pytest.approx(adjusted_rand_score(bars().y, kept.y))
+
+
+def test_images_go_to_the_task_that_codes_them_shortest():
+    model = still(HyperVAE(summary="mean", image_shape=(8, 8, 1), latent_dim=3))
+    draws = np.random.default_rng(1)
+    mixture = model.mixture_of_codes(draws.normal(0, 10, (4, model.hyper_latent_dim)).astype(np.float32), np.ones(4))
+    parts = {f"x{part}": dense(draws, len(getattr(bars(), f"x{part}"))) for part in found_tasks.PARTS}
+    data = dataclasses.replace(bars(), **parts)
+    of_part = {part: draws.normal(size=(len(parts[f"x{part}"]), 2)) for part in found_tasks.PARTS}
+    labels = found_tasks._sorted_anew(mixture, data, of_part, np.arange(len(data.x)) % 4, nearest=4)
+    best = {part: mixture.code_lengths(parts[f"x{part}"]).argmin(0) for part in found_tasks.PARTS}
+    kept = np.unique(best[""])
+    assert 1 < len(kept)
+    for part in found_tasks.PARTS:
+        own = np.isin(best[part], kept)  # q(z|x) is so narrow that a draw does not matter
+        np.testing.assert_array_equal(kept[labels[part]][own], best[part][own])
+
+
+def dense(draws, number):
+    """Images with a share of white pixels from none to all."""
+    return (draws.random((number, 8, 8, 1)) < np.linspace(0, 1, number)[:, None, None, None]).astype(np.uint8)
+
+
+def test_random_tasks_are_as_many_and_say_nothing(args):
+    found = found_tasks.RandomTasks(bars().fingerprint(), 3)
+    tasks = found_tasks.with_found_tasks(args, found, bars())
+    assert np.bincount(tasks.y).tolist() == [20, 20, 20]
+    assert abs(found_tasks.agreement(bars(), tasks)) < 0.2
+
+
+def test_as_many_numbers_are_tried_as_there_are_images_for():
+    own = options.defaults(iterations=500)
+    few, many = found_tasks.automatic(own, bars(), "ours"), found_tasks.automatic(own, repeated(), "ours")
+    assert few.numbers == (5,) and many.numbers == (5, 10, 20)
+    assert (many.vae.iterations, many.hypervae.iterations) == (100, 100)
+    assert (many.vae.model, many.hypervae.model) == ("vae", "hypervae")
+
+
+def repeated():
+    return dataclasses.replace(bars(), x=np.tile(bars().x, (8, 1, 1, 1)), y=np.tile(bars().y, 8))
