@@ -80,14 +80,15 @@ MEASURED = ["--splits", "--jobs", "--scheduler"]  # options of what is measured
 
 
 def predict(args, table):
-    """The answer for new rows: predictions.csv, and in words what it rests on."""
-    from common.implicit import answers
+    """The answer for new rows: predictions.csv and .png, and in words what it rests on."""
+    from common.implicit import answers, figures
 
     found = answers.of_rows(args, table, args.predict)
     folder = args.results_dir / "06_regression" / f"{table.name}_{name_of_file(args.predict)}-{found.digest}"
     results.write_table(folder / "predictions.csv", found.table)
+    figures.predicted_rows(found.table, name_of_file(args.predict), folder / "predictions.png")
     print("".join(f"note: {note}\n" for note in found.notes) + f"{found.words}")
-    print(f"{found.table.head(10).to_string(index=False, float_format='%.4g')}\npredictions: {folder}/predictions.csv")
+    print(f"{found.table.head(10).to_string(index=False, float_format='%.4g')}\npredictions and picture: {folder}")
 
 
 def main():

@@ -63,15 +63,18 @@ MEASURED = ["--ood", "--evaluate-on", "--jobs", "--scheduler"]  # options of wha
 
 
 def predict(args, pair):
-    """The answer for new images: predictions.csv, and in words what it rests on."""
+    """The answer for new images: predictions.csv and .png, and in words what it rests on."""
     from common.data import readers
-    from common.implicit import answers
+    from common.implicit import answers, figures
 
-    found = answers.of_images(args, pair, *readers.unlabelled(args.predict, args.image_size))
+    pile, names = readers.unlabelled(args.predict, args.image_size)
+    found = answers.of_images(args, pair, pile, names)
     folder = args.results_dir / "07_classification" / f"{pair.data.name}_{name_of_file(args.predict)}-{found.digest}"
     results.write_table(folder / "predictions.csv", found.table)
+    path = folder / "predictions.png"
+    figures.predicted_images(pile, found.table, pair.data.name, name_of_file(args.predict), path)
     print(f"{found.words}\n{found.table.head(10).to_string(index=False, float_format='%.3g')}")
-    print(f"predictions: {folder}/predictions.csv")
+    print(f"predictions and picture: {folder}")
 
 
 def add_training_options(train):

@@ -1,13 +1,16 @@
 """Figures of implicit hypernetworks: Figure 2 of Sheikh et al., and what the certainty of classifications is worth."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 
-from common.runs.figures import save
+from common.runs.figures import grey, save
 from common.runs.identity import digest
 
 BAND = 3  # standard deviations, as in the paper's Figure 2
 LEAST_IMAGES = 20  # in a bin of confidence, over all seeds: below, its accuracy says little
 LONGEST_NAME = 80  # of a data set, in the name of a file
+MOST_ROWS = 200  # of predictions in a picture, spread over all
+IMAGES_A_ROW, MOST_IMAGES = 8, 24  # of predicted classes in a picture
 COLOURS = {"hypernet": "tab:red", "sgd": "black"}
 
 
@@ -156,3 +159,41 @@ def _band(axis, rows, by, x, y, label, **style):
     axis.plot(line[x], line[y], lw=1.2, label=f"{label}, {seeds} seed{'s' if seeds > 1 else ''}", **style)
     if seeds > 1:
         axis.fill_between(line[x], groups[y].min(), groups[y].max(), color=style["color"], alpha=0.2, lw=0)
+
+
+def predicted_rows(table, title, path):
+    """Predictions of 06 with their intervals, rows from the least mean to the largest.
+
+    Args:
+        table: of answers.of_rows: the row, then mean, deviation, and both ends of the interval.
+    """
+    order = table.sort_values(table.columns[1], kind="stable")
+    order = order.iloc[np.linspace(0, len(order) - 1, min(len(order), MOST_ROWS)).round().astype(int)]
+    mean, _, low, high = (order[name].to_numpy() for name in order.columns[1:5])
+    figure, axis = plt.subplots(figsize=(7, 3.2))
+    errors = np.stack([mean - low, high - mean]).clip(0)
+    axis.errorbar(np.arange(len(order)), mean, errors, fmt="o", ms=3, lw=0.8, color="tab:red", ecolor="0.6")
+    interval = table.columns[3].partition("(")[2].partition(",")[0]
+    axis.set(xlabel="new rows, sorted by their mean", ylabel=f"{table.columns[1]}, {interval}", xticks=[], title=title)
+    save(figure, path)
+
+
+def predicted_images(images, table, name, title, path):
+    """New images with the class that 07 gives them, those with the largest entropy first.
+
+    Args:
+        images: (N, H, W, 1) of 0 to 255; table: of answers.of_images; name: of the data set that was learned from.
+    """
+    shown = np.argsort(-table["entropy (nats)"].to_numpy(), kind="stable")[:MOST_IMAGES]
+    rows = -(-len(shown) // IMAGES_A_ROW)
+    figure, axes = plt.subplots(rows, IMAGES_A_ROW, figsize=(1.15 * IMAGES_A_ROW, 1.5 * rows + 0.5), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, i in zip(axes.flat, shown):
+        own = table.iloc[i]
+        axis.imshow(images[i, ..., 0], cmap=grey(name), vmin=0, vmax=255)
+        said = f"{str(own['class'])[:14]}  {own['probability']:.2f}"
+        axis.set_title(said if own.iloc[-1] else f"not known\n({said})", fontsize=8)
+    figure.suptitle(f"{title}; largest entropy first: class and probability", fontsize=9)
+    figure.tight_layout()
+    save(figure, path)
