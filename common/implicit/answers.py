@@ -88,7 +88,8 @@ def of_images(args, pair, pile, names):
     layers, units = map(int, args.architecture[0].split("x"))
     fitted = ImplicitHypernetClassifier(
         (units,) * layers, method=_method(args), generator=args.generator[0], epochs=args.epochs,
-        batch_size=args.batch_size or classification.BATCH_SIZE, learning_rate=args.learning_rate, schedule=args.schedule,
+        batch_size=args.batch_size or classification.BATCH_SIZE, learning_rate=args.learning_rate,
+        schedule=args.schedule,
         hyper_units=tuple(args.hyper_units or classification.HYPER_UNITS.get(args.architecture[0], (100, 50))),
         noise_dim=args.noise_dim, spread=args.spread, kernel_rate=args.kernel_rate,
         weights_per_step=args.weights_per_step, num_samples=args.num_samples, standardize=False,
