@@ -22,7 +22,8 @@ PARTS = ("", "_validation", "_test")  # of a Dataset's x and y
 NUMBERS = (5, 10, 20, 50, 100)  # of tasks that are tried, as long as held-out images get cheaper
 FEWEST_IMAGES = 20  # of a task, on average
 ROUNDS = 3  # of sorting anew, at most
-SHORT = 5  # a training that only finds tasks is so many times shorter than one that uses them
+# A training that only finds tasks is so many times shorter than one that uses them, but has so many steps.
+SHORT, FEWEST_STEPS = 5, 1_000
 RESTARTS = 4  # of k-means
 CODED_ALIKE = 5  # clusters nearest to an image's code: only these are asked what the image costs
 TASK_SEED = 0  # of what finds tasks: they belong to the data, and models of all seeds have the same
@@ -133,7 +134,8 @@ WAYS = tuple(found.way for found in (FoundTasks, AutoTasks, RandomTasks))
 
 def automatic(args, data, recipe):
     """The AutoTasks of the script's options on a Dataset, whose labels are not looked at."""
-    short = argparse.Namespace(**vars(args) | {"iterations": max(1, args.iterations // SHORT)})
+    steps = min(args.iterations, max(FEWEST_STEPS, args.iterations // SHORT))
+    short = argparse.Namespace(**vars(args) | {"iterations": steps})
     own = (settings_for(short, data, model, recipe, TASK_SEED) for model in ("vae", "hypervae"))
     numbers = tuple(number for number in NUMBERS if number * FEWEST_IMAGES <= len(data.x)) or NUMBERS[:1]
     return AutoTasks(*own, numbers)

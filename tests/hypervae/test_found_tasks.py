@@ -83,7 +83,9 @@ def test_as_many_numbers_are_tried_as_there_are_images_for():
     own = options.defaults(iterations=500)
     few, many = found_tasks.automatic(own, bars(), "ours"), found_tasks.automatic(own, repeated(), "ours")
     assert few.numbers == (5,) and many.numbers == (5, 10, 20)
-    assert (many.vae.iterations, many.hypervae.iterations) == (100, 100)
+    assert (many.vae.iterations, many.hypervae.iterations) == (500, 500)
+    of_steps = {n: found_tasks.automatic(options.defaults(iterations=n), bars(), "ours") for n in (2_000, 10_000)}
+    assert [found.hypervae.iterations for found in of_steps.values()] == [1_000, 2_000]
     assert (many.vae.model, many.hypervae.model) == ("vae", "hypervae")
 
 
