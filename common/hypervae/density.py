@@ -206,6 +206,8 @@ def evaluate(
     num_importance_samples=1024,
     num_nll_images=0,
     progress=iter,
+    draw_u=False,
 ):
     """Table 1's measures of a model, once; arguments and result as in `Evaluator`."""
-    return Evaluator(model, task_size, num_samples, num_importance_samples)(x, y, seed, num_nll_images, progress)
+    evaluator = Evaluator(model, task_size, num_samples, num_importance_samples, draw_u=draw_u)
+    return evaluator(x, y, seed, num_nll_images, progress)

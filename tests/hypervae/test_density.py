@@ -57,7 +57,7 @@ def log_joint(model, z):
 
 
 def log_weights(model, seed, num_samples):
-    draw = tf.function(density.log_importance_weights, jit_compile=True)
+    draw = tf.function(density.log_importance_weights, jit_compile=True, autograph=False)
     return draw(model.body, own_theta(model), X, tf.constant(seed), num_samples).numpy()
 
 

@@ -45,6 +45,9 @@ def test_density_and_training(tmp_path, monkeypatch, call, small_networks, uncom
     np.testing.assert_allclose(table["neg_elbo"], table["reconstruction"] + table["kl_z"] + table["kl_u"], rtol=1e-4)
     assert (table["nll_is"] < table["neg_elbo"]).all() and (table["nll_num_images"] == 30).all()
     assert ((table["kl_u"] > 0) == (table["model"] == "hypervae")).all()
+    drawn = table["neg_elbo_drawn_u"]
+    assert (drawn.notna() == (table["model"] == "hypervae")).all()
+    assert drawn.dropna().item() != table.query("model == 'hypervae'")["neg_elbo"].item()
     assert (table["neg_elbo"] < 44).all()  # training did something: 64 pixels at a coin's cost each are 44.4 nats
     assert set(table["trained_at"]) == set(table["evaluated_at"]) == {storage.commit()}
     assert len(results.read_rows(folder / "02_density" / "table2.csv")) == 4
@@ -69,9 +72,9 @@ def test_density_and_training(tmp_path, monkeypatch, call, small_networks, uncom
     assert files(folder, "checkpoints/**/*.npz") == trained and len(trained) == 4
     training = results.read_rows(folder / "01_train" / "training.csv")
     assert len(training) == 3 and set(training["run"]) < {path.parent.name[-12:] for path in trained}
-    drawn = list((folder / "01_train").glob("photos.npz-*"))
+    figures = list((folder / "01_train").glob("photos.npz-*"))
     expected = ["generated_vaes.png", "loss_curves.png", "reconstructions.png", "walk.png"]
-    assert sorted(map(pngs, drawn)) == [expected, ["loss_curves.png", "reconstructions.png"]]
+    assert sorted(map(pngs, figures)) == [expected, ["loss_curves.png", "reconstructions.png"]]
     assert not [path for path in folder.rglob(".*") if path.name != ".lock"]  # no temporary file is left behind
 
 

@@ -26,7 +26,7 @@ SMALL = dict(hidden_units=(8,), hyper_units=(4,), noise_dim=3, num_samples=2, ba
 # Most of scikit-learn's checks ask how an estimator behaves, not what it has learned: untrained ones will do.
 REGRESSOR = ImplicitHypernetRegressor(**SMALL, epochs=0)
 CLASSIFIER = ImplicitHypernetClassifier(**SMALL, epochs=0)
-LONG = dict(epochs=6, batch_size=32, learning_rate=0.1)
+LONG = dict(epochs=8, batch_size=100, learning_rate=0.1)
 ABOUT_SCORES = (
     "check_regressors_train",
     "check_regressors_int",
