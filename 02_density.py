@@ -21,6 +21,7 @@ SETTINGS = ["dataset", "model", "recipe", "summary", "seed"]
 TABLE1 = [*SETTINGS, "neg_elbo", "reconstruction", "kl_z", "kl_u", "nll_is", "num_importance_samples", "iterations"]
 TABLE1 += ["images_seen", "seconds", "nll_num_images", "generator", "tasks_per_step", "learning_rate", "schedule"]
 TABLE1 += ["kl_warmup", "latent_dim", "hyper_latent_dim", "binarize", "evaluate_on", "neg_elbo_drawn_u"]
+TABLE1 += ["likelihood", "bits_per_dim"]
 TABLE1_ORDER = ["dataset", "recipe", "model", "summary", "generator", "tasks_per_step", "learning_rate", "schedule"]
 TABLE1_ORDER += ["kl_warmup", "latent_dim", "hyper_latent_dim", "binarize", "iterations", "num_importance_samples"]
 TABLE1_ORDER += ["seed"]
@@ -54,6 +55,7 @@ def measure(job):
         if settings.model == "hypervae":  # what a receiver is sent is a draw (section 3.3)
             drawn = density.evaluate(run.model, *part, **how | {"num_importance_samples": 0, "draw_u": True})
             measures["neg_elbo_drawn_u"] = drawn["neg_elbo"]
+        measures["bits_per_dim"] = density.bits_per_dim(measures["neg_elbo"], data.image_shape)
         row = {measure: float(value) for measure, value in measures.items()}
         row |= {"nll_num_images": int(measures["nll_num_images"]), "seconds": round(run.seconds, 1)}
         row |= {"trained_at": run.trained_at, "evaluated_at": storage.commit()}
@@ -62,7 +64,7 @@ def measure(job):
     path = settings.folder(args.results_dir / "checkpoints") / f"density-{evaluation.digest}.json"
     row = {column: getattr(settings, column) for column in TABLE1 if hasattr(settings, column)}
     row |= {"images_seen": settings.iterations * settings.batch_size, "evaluate_on": args.evaluate_on}
-    row |= {"num_importance_samples": args.num_importance_samples, "run": evaluation}
+    row |= {"num_importance_samples": args.num_importance_samples, "run": evaluation, "likelihood": args.likelihood}
     return row | storage.stored(path, measured)
 
 
@@ -122,6 +124,7 @@ def write_tables_2_and_3(args, sets, tables):
 
 def main():
     parser = options.parser(__doc__, EXAMPLES)
+    options.add_likelihood(parser)
     samples = "draws of z for the likelihood; 0 leaves it out (1024)"
     parser.add_argument("--num-importance-samples", type=cli.whole_number, default=1024, help=samples)
     images = "test images whose likelihood is importance-sampled, spread over all tasks; 0 takes all (2000)"

@@ -54,9 +54,10 @@ def digits_8x8(tmp_path_factory):
 @pytest.fixture
 def small_networks(monkeypatch):
     """Networks of few units: what is tested is the same, and it takes a fraction of the time."""
-    from hypervae.toy import BODIES, SmallBody
+    from hypervae.toy import BODIES, SMALL_BODIES
 
-    monkeypatch.setitem(BODIES, "conv", SmallBody)
+    for name, body in SMALL_BODIES.items():
+        monkeypatch.setitem(BODIES, name, body)
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ class Dataset:
     class_names: tuple
     x_validation: np.ndarray
     y_validation: np.ndarray
-    body: str = "conv"  # the kind of networks that fit it, one of networks.BODIES
+    body: str = "conv"  # the kind of networks that fit it, one of bodies.BODIES
+    white: float = 1.0  # the largest value of a pixel: 255 where levels are not binarized
 
     def part(self, name):
         """Images and labels of the "test" or the "validation" part."""
@@ -77,7 +78,8 @@ def load(name, data_dir, binarize="bernoulli", size=None):
     rng = np.random.default_rng(BINARIZATION_SEED)
     x, x_test = _binarize(x, binarize, rng), _binarize(x_test, binarize, rng)
     x, y, x_validation, y_validation = stratified_split(x, y, VALIDATION_FRACTION)
-    return Dataset(raw.name, x, y, x_test, y_test, raw.class_names, x_validation, y_validation)
+    parts = (x, y, x_test, y_test, raw.class_names, x_validation, y_validation)
+    return Dataset(raw.name, *parts, white=255.0 if binarize == "none" else 1.0)
 
 
 def restrict(data, classes):
@@ -102,7 +104,8 @@ def restrict(data, classes):
     names = tuple(data.class_names[c] for c in classes) if data.class_names else ()
     chosen = ",".join(map(str, classes))
     name = f"{data.name}-{chosen if len(chosen) < 40 else f'{len(classes)}-classes'}"
-    return Dataset(name, x, y, *part(data.x_test, data.y_test), names, x_validation, y_validation, data.body)
+    parts = (*part(data.x_test, data.y_test), names, x_validation, y_validation)
+    return Dataset(name, x, y, *parts, data.body, data.white)
 
 
 def stratified_split(x, y, fraction):

@@ -11,6 +11,7 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from common.hypervae import likelihoods
 from common.layers.kernels import add_bias, apply_kernel, linear
 
 tfd = tfp.distributions
@@ -54,12 +55,13 @@ class Body:
     them.
 
     Args:
-        image_shape: (H, W, 1).
+        image_shape: (H, W, channels).
         latent_dim: dimensions of z.
         hidden: units of the dense layers; None means the paper's 100.
     """
 
     default_hidden = 100
+    white = 1.0  # the largest value of a pixel; the least is 0
 
     def __init__(self, image_shape, latent_dim, hidden=None):
         self.image_shape, self.latent_dim = tuple(image_shape), latent_dim
@@ -90,11 +92,14 @@ class Body:
 class ConvBody(Body):
     """Section 4.2: two 3x3 convolutions (32 and 64 filters, stride 2), dense 100, heads; and its mirror.
 
+    Pixels are 0 or 1.
+
     Image sides that are no multiple of 4 are padded with zeros inside and cropped again, so the
     public shapes are always the data's.
     """
 
     filters = (32, 64)
+    outputs_a_channel = 1  # parameters of p(x|z) for each channel of a pixel
 
     def __init__(self, image_shape, latent_dim, hidden=None):
         super().__init__(image_shape, latent_dim, hidden)
@@ -117,7 +122,7 @@ class ConvBody(Body):
 
     def decoder_shapes(self):
         first, second = self.filters
-        flat, channels = self._grid[0] * self._grid[1] * second, self.image_shape[-1]
+        flat, outputs = self._grid[0] * self._grid[1] * second, self.image_shape[-1] * self.outputs_a_channel
         return {
             "decoder/dense/kernel": (self.latent_dim, self.hidden),
             "decoder/dense/bias": (self.hidden,),
@@ -125,22 +130,22 @@ class ConvBody(Body):
             "decoder/unflatten/bias": (flat,),
             "decoder/conv1/kernel": (second, 9 * first),
             "decoder/conv1/bias": (first,),
-            "decoder/conv2/kernel": (first, 9 * channels),
-            "decoder/conv2/bias": (channels,),
+            "decoder/conv2/kernel": (first, 9 * outputs),
+            "decoder/conv2/bias": (outputs,),
         }
 
     def features(self, theta, x):
         """Images (..., H, W, 1) to the encoder's last hidden layer (..., 100)."""
         height, width, _ = self.image_shape
         pad = [[0, 0]] * (len(x.shape) - 3) + [[0, 4 * self._grid[0] - height], [0, 4 * self._grid[1] - width], [0, 0]]
-        x = tf.pad(x, pad)
+        x = tf.pad(x / self.white, pad)
         for name in ("encoder/conv1", "encoder/conv2"):
             x = tf.nn.relu(linear(theta, name, patches_3x3(x)))
         x = tf.reshape(x, tuple(x.shape[:-3]) + (-1,))
         return tf.nn.relu(linear(theta, "encoder/dense", x))
 
     def decode(self, theta, z):
-        """Codes (..., latent_dim) to Bernoulli logits (..., H, W, 1)."""
+        """Codes (..., latent_dim) to the parameters of p(x|z): Bernoulli logits (..., H, W, 1)."""
         x = tf.nn.relu(linear(theta, "decoder/dense", z))
         x = tf.nn.relu(linear(theta, "decoder/unflatten", x))
         x = tf.reshape(x, tuple(x.shape[:-1]) + self._grid + (self.filters[1],))
@@ -153,6 +158,26 @@ class ConvBody(Body):
     def likelihood(self, logits):
         """p(x|z): independent Bernoulli pixels over the last three axes."""
         return tfd.Independent(tfd.Bernoulli(logits=logits), 3)
+
+
+class GreyBody(ConvBody):
+    """The same networks for pixels of 256 levels, 0 to 255, of one channel or three.
+
+    p(x|z) of each is a mixture of `components` discretized logistics (Salimans et al. 2017, without their
+    autoregression between the channels).
+    """
+
+    white = float(likelihoods.WHITE)
+
+    def __init__(self, image_shape, latent_dim, hidden=None, components=1):
+        self.components = components
+        self.outputs_a_channel = likelihoods.PARAMETERS * components
+        super().__init__(image_shape, latent_dim, hidden)
+
+    def likelihood(self, parameters):
+        """p(x|z) over the last three axes, of levels (..., H, W, channels)."""
+        shape = (*self.image_shape, self.components * likelihoods.PARAMETERS)
+        return likelihoods.Levels(tf.reshape(parameters, tuple(parameters.shape[:-3]) + shape))
 
 
 class MatrixBody(Body):
@@ -245,6 +270,8 @@ class AtomCounts:
 
 BODIES = {
     "conv": ConvBody,
+    "conv_logistic": GreyBody,
+    "conv_logistic_mixture": lambda *args: GreyBody(*args, components=likelihoods.MIXED),
     "matrix": MatrixBody,
     "matrix_continuous_bernoulli": lambda *args: MatrixBody(*args, likelihood="continuous_bernoulli"),
 }

@@ -87,6 +87,11 @@ def importance_sampled_nll(log_weights):
     return math.log(log_weights.shape[0]) - tf.reduce_logsumexp(log_weights, 0)
 
 
+def bits_per_dim(nats, image_shape):
+    """Nats an image as bits for each channel of a pixel, of images (H, W, channels)."""
+    return nats / (math.prod(image_shape) * math.log(2))
+
+
 @dataclass(frozen=True)
 class Likelihood(Record):
     """How a likelihood is importance-sampled."""

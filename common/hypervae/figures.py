@@ -60,11 +60,11 @@ def reconstructions(runs, data, path, images_per_class=2, num_classes=6):
         names.append(NAMES[run.settings.model])
     for label in classes:
         task = data.x_test[data.y_test == label][:100].astype(np.float32)
-        rows[0] += list(task[:images_per_class])
+        rows[0] += list(task[:images_per_class] / data.white)
         for row, run in zip(rows[1:], runs):
             theta, _ = run.model.weights_for(task[None], np.array([label], np.int32))
             shown = task[None, :images_per_class]
-            row += list(run.model.decode(run.model.encode(shown, theta).mean(), theta).mean()[0])
+            row += list(run.model.pictures(run.model.encode(shown, theta).mean(), theta)[0])
     grid(rows, path, f"{data.name}: reconstructions at the posterior mean", grey(data.name), names)
 
 
@@ -109,8 +109,8 @@ def farthest_pairs(codes, number):
 def _beside_mean_theta(model, data, u, num_images):
     """Images (codes, num_images, H, W) of the VAEs of codes u from the same z, and theirs minus the mean theta's."""
     z = np.random.default_rng(SEED).standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
-    images = np.asarray(model.decode(np.repeat(z, len(u), 0), model.generate(u)).mean())[..., 0]
-    mean = np.asarray(model.average_vae(data.x_validation[:1000]).decode(z[0]).mean())[..., 0]
+    images = np.asarray(model.pictures(np.repeat(z, len(u), 0), model.generate(u)))[..., 0]
+    mean = np.asarray(model.average_vae(data.x_validation[:1000]).pictures(z[0]))[..., 0]
     return images, images - mean
 
 
@@ -142,7 +142,7 @@ def _images_and_differences(blocks, title, colours, path):
             axis.set_xticks([])
             axis.tick_params(length=0)
             axis.spines[:].set_visible(False)
-    figure.colorbar(shown, ax=axes[:, 1], shrink=0.6, label="difference in pixel probability")
+    figure.colorbar(shown, ax=axes[:, 1], shrink=0.6, label="difference in the pixels' means")
     figure.suptitle(
         f"{title}; columns share z ~ N(0, I)\nleft: images; right: their difference from the images of the mean theta, "
         f"{largest:.2g} at most",

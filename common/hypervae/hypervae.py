@@ -171,9 +171,10 @@ class HyperVAE(VAE):
         if array.ndim != 4 or array.shape[1:] != self.body.image_shape or not len(array):
             wanted = ", ".join(map(str, self.body.image_shape))
             raise InputError(f"a task's images have shape {array.shape}: (N, {wanted}) is needed, N at least 1")
-        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+        white = self.body.white
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > white:
             span = f"{array.min():g} to {array.max():g}"
-            raise InputError(f"a task's images reach from {span}: they must lie in [0, 1], as in training")
+            raise InputError(f"a task's images reach from {span}: they must lie in [0, {white:g}], as in training")
         return tf.cast(array, tf.float32)
 
     def mean_code(self, images, batch_size=500):

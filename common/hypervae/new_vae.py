@@ -10,7 +10,7 @@ from common.data.fingerprints import fingerprint
 from common.data.readers import check_size
 from common.errors import InputError
 from common.hypervae import outliers, pretrained, scoring
-from common.hypervae.options import load_with_tasks, settings_for, trained
+from common.hypervae.options import is_grey, load_with_tasks, settings_for, trained
 from common.hypervae.vae import VAE
 from common.runs import identity
 from common.runs.storage import write_atomically
@@ -30,7 +30,7 @@ class NewVAE:
     def samples(self, number):
         """Grey levels of images that it draws, (number, H, W, 1) in [0, 1]: p(x|z) of draws of z."""
         z = tf.random.stateless_normal((number, self.vae.body.latent_dim), (SAMPLING_SEED, 0))
-        return self.vae.decode(z).mean().numpy()
+        return self.vae.pictures(z).numpy()
 
     def export(self, path):
         """Write it as a .keras file, which keras.models.load_model reads after `import common.hypervae.vae`."""
@@ -58,7 +58,7 @@ def adapted(args, pile):
         shape, name, known = data.image_shape, data.name, settings.digest
     check_size(f"images to adapt to and those of {name}", pile.shape[1:], shape)
     model = pretrained.load_pretrained(name) if args.pretrained else trained(args, settings, data).model
-    x = scoring.binarized(pile, args.binarize)
+    x = pile if is_grey(args) else scoring.binarized(pile, args.binarize)
     steps = {"fit_steps": args.fit_steps, "tuning_steps": args.tuning_steps}
     vae = model.adapt(x, **steps)
     before, after = (_nats(own, x) for own in (model.vae_for(x), vae))

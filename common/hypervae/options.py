@@ -16,6 +16,13 @@ NAMES = {"vae": "VAE", "cvae": "class-told VAE", "metavae": "MetaVAE", "hypervae
 GENERATORS = ("layerwise", "block", "concatenation")
 GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
+# {--likelihood: the kind of networks whose p(x|z) it is, of bodies.BODIES}
+LIKELIHOODS = {
+    "bernoulli": "conv",
+    "discretized_logistic": "conv_logistic",
+    "logistic_mixture": "conv_logistic_mixture",
+}
+GREY = "-grey"  # ending of a data set's name: its pixels have 256 levels
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
 # Settings that some models have no use for: theirs hold a value that says so.
 OF_SOME_MODELS = ("tasks_per_step", "hyper_latent_dim", "summary", "generator", "generate", "rank", *SCALES)
@@ -95,7 +102,23 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     scale = "the same of biases and factors of outputs (as --change-scale)"
     train.add_argument("--vector-scale", type=positive_float, help=scale)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
+    p.set_defaults(likelihood="bernoulli")  # where a script has no --likelihood
     return p
+
+
+def add_likelihood(group):
+    """--likelihood: of binary pixels, or of grey levels as they are."""
+    words = "p(x|z) of binarized pixels (bernoulli, default), or of 256 grey levels: a discretized "
+    words += "logistic, or a mixture of five"
+    group.add_argument("--likelihood", choices=tuple(LIKELIHOODS), help=words)
+
+
+def is_grey(args):
+    """Whether --likelihood is of grey levels; ends on --binarize then."""
+    if args.likelihood == "bernoulli":
+        return False
+    cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
+    return True
 
 
 def add_tasks(group):
@@ -143,6 +166,8 @@ def settings_for(args, data, model, recipe, seed):
         raise InputError("--generate and --vector-scale are of the layerwise generator: leave --generator out")
     shared = {name: getattr(args, name) for name in own}
     shared |= {name: getattr(args, name) for name in SCALES if getattr(args, name) is not None}
+    if is_grey(args):
+        shared["binarize"] = "none"
     shared |= {"dataset": data.name, "fingerprint": data.fingerprint(), "body": data.body, "model": model, "seed": seed}
     # Told the class, a VAE learns best from batches of all classes (validation part, MNIST: 101.5 against 102.5).
     by_recipe = RECIPES[recipe] | ({"tasks_per_step": args.batch_size} if model == "cvae" else {})
@@ -163,7 +188,10 @@ def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
     if args.image_size and (name in image_sets.NAMES or not Path(name).is_dir()):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
-    return datasets.load(name, args.data_dir, args.binarize, args.image_size)
+    if not is_grey(args):
+        return datasets.load(name, args.data_dir, args.binarize, args.image_size)
+    data = datasets.load(name, args.data_dir, "none", args.image_size)
+    return dataclasses.replace(data, name=data.name + GREY, body=LIKELIHOODS[args.likelihood])
 
 
 def trained(args, settings, data):

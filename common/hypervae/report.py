@@ -4,7 +4,7 @@ import numpy as np
 
 from common.hypervae import compression_report, new_tasks_report, outlier_report
 from common.hypervae.mixtures import IMAGE_SETS
-from common.hypervae.options import NAMES
+from common.hypervae.options import GREY, NAMES
 from common.names import is_file_name
 from common.runs import identity
 from common.runs.results import read_records, read_rows
@@ -192,7 +192,7 @@ def _table2(rows, records, results_dir):
     settings = words_apart(rows, _by_experiment(rows, records), ["dataset", "model", "generator"])
     body = [
         [r.dataset, NAMES[r.model], r.generator, words, f"{r.inference:,}", f"{r.generative:,}", f"{r.total:,}"]
-        + list(("", "") if is_file_name(r.dataset) else PAPER_TABLE_2[r.model])
+        + list(("", "") if is_file_name(r.dataset) or r.dataset.endswith(GREY) else PAPER_TABLE_2[r.model])
         for r, words in zip(rows.itertuples(), settings)
     ]
     header = ["data", "model", "generator", "settings", "inference", "generative", "total"]

@@ -13,12 +13,12 @@ class VAE(keras.Model):
     """A plain VAE (section 2): its weights theta are its own, the same for every task.
 
     Args:
-        image_shape: (H, W, 1).
+        image_shape: (H, W, channels); pixels are 0 or 1, by some bodies 0 to 255.
         latent_dim: dimensions of z.
         seed: of the draws of z in training; step k of a run always draws the same.
         kl_warmup: iterations over which the weight of both KL terms in the gradient rises from 0 to 1 (Sonderby
             et al. 2016). Without it units of z and u die before the decoders have learned to use them.
-        body: the networks' kind, one of BODIES: "conv" for images, "matrix" for phase diagrams.
+        body: the networks' kind, one of BODIES: "conv" for binary images, "matrix" for phase diagrams.
         hidden: units of its dense layers (100).
     """
 
@@ -64,6 +64,10 @@ class VAE(keras.Model):
         """p(x|z, theta), a TFP distribution over (..., H, W, 1)."""
         return self.body.likelihood(self.body.decode(self._own(theta), z))
 
+    def pictures(self, z, theta=None):
+        """Means of p(x|z, theta) as grey levels in [0, 1], (..., H, W, channels), for codes z (..., latent_dim)."""
+        return self.decode(z, theta).mean() / self.body.white
+
     def _own(self, theta):
         return self.weights_for(tf.zeros((1, 1) + self.body.image_shape), None)[0] if theta is None else theta
 
@@ -75,7 +79,7 @@ class VAE(keras.Model):
         return vae
 
     def call(self, x):
-        """Reconstruction: pixel probabilities at the posterior mean of z."""
+        """Reconstruction: mean of the pixels at the posterior mean of z."""
         return self.decode(self.encode(x).mean()).mean()
 
     @tf.autograph.experimental.do_not_convert  # traced in half the time; nothing here branches on tensors

@@ -130,6 +130,27 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     assert len(both) == len(ours) == 14 and (both["auc"] == both["auc_beside"]).all()
 
 
+def test_grey_levels_stand_beside_binarized_ones(tmp_path, call, small_networks, uncompiled, write_npz):
+    """01 and 02 by --likelihood: a name, rows and networks of their own; what is shown is a picture."""
+    folder, path = tmp_path / "results", write_npz("photos.npz")
+    shared = ["--dataset", path, "--results-dir", folder, *SHORT]
+    grey = [*shared, "--likelihood", "logistic_mixture"]
+    density = ["--model", "vae", "--tables", 1, "--num-importance-samples", 8]
+    assert call("02_density.py", *shared, *density).returncode == 0
+    done = call("02_density.py", *grey, *density, "--model", "hypervae")
+    assert done.returncode == 0, done.stderr
+    table = results.read_rows(folder / "02_density" / "table1.csv")
+    assert table["dataset"].tolist() == ["photos.npz", "photos.npz-grey"]
+    assert table["likelihood"].tolist() == ["bernoulli", "logistic_mixture"] and table["binarize"][1] == "none"
+    np.testing.assert_allclose(table["bits_per_dim"], table["neg_elbo"] / (64 * np.log(2)), rtol=1e-4)
+    assert (table["bits_per_dim"] < [1, 8]).all() and (table["nll_is"] < table["neg_elbo"]).all()
+    done = call("01_train.py", *grey, "--model", "vae", "hypervae")
+    assert done.returncode == 0, done.stderr
+    assert len(list((folder / "01_train").glob("photos.npz-grey-*/walk.png"))) == 1
+    done = call("02_density.py", *grey, "--binarize", "threshold")
+    assert done.returncode == 2 and "--binarize" in done.stderr and "Traceback" not in done.stderr
+
+
 def normals(*arguments):
     return options.parser("", "", "--normal").parse_args([*map(str, arguments)])
 

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.datasets import Dataset
-from common.hypervae.bodies import BODIES, ConvBody
+from common.hypervae import likelihoods
+from common.hypervae.bodies import BODIES, ConvBody, GreyBody
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.training import Settings
 
@@ -16,6 +17,17 @@ class SmallBody(ConvBody):
 
     filters = (4, 6)
     default_hidden = 10
+
+
+class SmallGreyBody(SmallBody, GreyBody):
+    """That of grey levels."""
+
+
+SMALL_BODIES = {
+    "conv": SmallBody,
+    "conv_logistic": SmallGreyBody,
+    "conv_logistic_mixture": lambda *args: SmallGreyBody(*args, components=likelihoods.MIXED),
+}
 
 
 def plain_function(function=tf.function):
