@@ -2,9 +2,10 @@
 
     python examples/own_data.py mine/
 
-writes mine/sevens (twelve sevens), mine/good (500 zeros to fours), mine/pile (40 more of them, and 10 fives to nines),
-mine/digits (600, a folder a class), mine/new (30 other digits, and 10 patches of a photograph), mine/table.csv and
-mine/new.csv (diabetes patients), mine/scan.png (a noisy photograph), mine/scratched.png and mine/scratches.png.
+writes mine/sevens (twelve sevens), mine/good (500 zeros to fours), mine/pile (40 more of them, 5 fives to nines, and 5
+patches of a photograph), mine/digits (600, a folder a class), mine/new (30 other digits, and 10 patches), the tables
+mine/table.csv and mine/new.csv (diabetes patients), mine/scan.png (a noisy photograph), mine/scratched.png and
+mine/scratches.png.
 """
 
 import sys
@@ -48,13 +49,14 @@ def main():
 
     some([7], 12, "sevens/{i}.png")
     some(range(5), 40, "pile/{label}_{i}.png")
-    some(range(5, 10), 10, "pile/odd_{label}_{i}.png")
+    some(range(5, 10), 5, "pile/odd_{label}_{i}.png")
     some(range(10), 30, "new/{label}_{i}.png")
     some(range(5), 500, "good/{i}.png")
     camera = util.img_as_float(data.camera())
-    for i in range(10):
+    patches = [f"new/photograph_{i}.png" for i in range(10)] + [f"pile/photograph_{i}.png" for i in range(5)]
+    for name in patches:
         top, left = draws.integers(0, 512 - SIZE, 2)
-        write(folder / f"new/photograph_{i}.png", camera[top : top + SIZE, left : left + SIZE])
+        write(folder / name, camera[top : top + SIZE, left : left + SIZE])
     used = dict.fromkeys(range(10), 112)
     some(range(10), 600, "digits/{label}/{i}.png")
 
