@@ -85,7 +85,7 @@ class AutoTasks(_Found):
         trials, best = [], None
 
         def tried(labels, sorted_anew):
-            tasks = _relabelled(data, labels, f"{data.name}-auto-tasks")
+            tasks = _relabelled(data, labels, self.name_of(data))
             own = {"dataset": tasks.name, "fingerprint": tasks.fingerprint()}
             model = trained(args, dataclasses.replace(self.hypervae, **own), tasks).model
             mixture = task_mixture.of_dataset(model, tasks, self.images)
