@@ -102,7 +102,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     scale = "the same of biases and factors of outputs (as --change-scale)"
     train.add_argument("--vector-scale", type=positive_float, help=scale)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
-    p.set_defaults(likelihood="bernoulli")  # where a script has no --likelihood
+    p.set_defaults(likelihood="bernoulli", tasks=None)  # where a script has no such options
     return p
 
 
