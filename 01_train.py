@@ -30,16 +30,8 @@ SAMPLES_A_ROW = 16
 OF_NEW_TASKS = ["--pretrained", "--fit-steps", "--tuning-steps", "--export", "--sample"]
 OF_TRAININGS = ["--data-dir", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule"]
 OF_TRAININGS += ["--kl-warmup", "--tasks-per-step", "--latent-dim", "--hyper-latent-dim", "--summary", "--generator"]
-OF_TRAININGS += [
-    "--tasks",
-    "--likelihood",
-    "--generate",
-    "--rank",
-    "--change-scale",
-    "--vector-scale",
-    "--hidden",
-    "--tensorboard",
-]
+OF_TRAININGS += ["--generate", "--rank", "--change-scale", "--vector-scale", "--hidden", "--tensorboard"]
+OF_TRAININGS += ["--tasks", "--likelihood"]
 COLUMNS = [*SETTINGS, "images_seen", *MEASURES, "seconds"]
 
 

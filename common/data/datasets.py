@@ -33,7 +33,6 @@ class Dataset:
     x_validation: np.ndarray
     y_validation: np.ndarray
     body: str = "conv"  # the kind of networks that fit it, one of bodies.BODIES
-    white: float = 1.0  # the largest value of a pixel: 255 where levels are not binarized
 
     def part(self, name):
         """Images and labels of the "test" or the "validation" part."""
@@ -78,8 +77,7 @@ def load(name, data_dir, binarize="bernoulli", size=None):
     rng = np.random.default_rng(BINARIZATION_SEED)
     x, x_test = _binarize(x, binarize, rng), _binarize(x_test, binarize, rng)
     x, y, x_validation, y_validation = stratified_split(x, y, VALIDATION_FRACTION)
-    parts = (x, y, x_test, y_test, raw.class_names, x_validation, y_validation)
-    return Dataset(raw.name, *parts, white=255.0 if binarize == "none" else 1.0)
+    return Dataset(raw.name, x, y, x_test, y_test, raw.class_names, x_validation, y_validation)
 
 
 def restrict(data, classes):
@@ -104,8 +102,7 @@ def restrict(data, classes):
     names = tuple(data.class_names[c] for c in classes) if data.class_names else ()
     chosen = ",".join(map(str, classes))
     name = f"{data.name}-{chosen if len(chosen) < 40 else f'{len(classes)}-classes'}"
-    parts = (*part(data.x_test, data.y_test), names, x_validation, y_validation)
-    return Dataset(name, x, y, *parts, data.body, data.white)
+    return Dataset(name, x, y, *part(data.x_test, data.y_test), names, x_validation, y_validation, data.body)
 
 
 def stratified_split(x, y, fraction):

@@ -111,7 +111,8 @@ class _HyperVAE(KerasEstimator):
             folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory())
             args = options.defaults(**own, results_dir=Path(folder))
             if y is None:
-                data = found_tasks.asked_for(args, data, self.n_tasks)
+                found = found_tasks.asked_for(args, data, self.n_tasks, args.recipe[0])
+                data = found_tasks.with_found_tasks(args, found, data)
             settings = options.settings_for(args, data, "hypervae", "ours", self.random_state)
             self.settings_ = settings.stored()
             self.model_ = options.trained(args, settings, data).model

@@ -60,7 +60,7 @@ def reconstructions(runs, data, path, images_per_class=2, num_classes=6):
         names.append(NAMES[run.settings.model])
     for label in classes:
         task = data.x_test[data.y_test == label][:100].astype(np.float32)
-        rows[0] += list(task[:images_per_class] / data.white)
+        rows[0] += list(task[:images_per_class] / runs[0].model.body.white)
         for row, run in zip(rows[1:], runs):
             theta, _ = run.model.weights_for(task[None], np.array([label], np.int32))
             shown = task[None, :images_per_class]

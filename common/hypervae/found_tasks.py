@@ -6,6 +6,7 @@ image goes to the task whose VAE codes it shortest, and the next HyperVAE is tra
 
 import argparse
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,15 +31,12 @@ TASK_SEED = 0  # of what finds tasks: they belong to the data, and models of all
 
 
 class _Found(Record):
-    """How tasks were found; a subclass finds labels {"y": (N,), "y_validation": ..., "y_test": ...}."""
+    """How tasks were found by a `vae`; a subclass finds labels {"y": (N,), "y_validation": ..., "y_test": ...}."""
 
     def stored_labels(self, args, data):
         """The labels, kept beside the VAE that they come from, and whatever else was found on the way."""
         path = self.vae.folder(args.results_dir / "checkpoints") / f"tasks-{self.digest}.json"
         return storage.stored(path, lambda: self.find(args, data))
-
-    def name_of(self, data):
-        return f"{data.name}-{self.number}-clusters"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +49,21 @@ class FoundTasks(_Found):
 
     way = "clusters"
 
+    def name_of(self, data):
+        return f"{data.name}-{self.number}-clusters"
+
     def find(self, args, data):
         of_part = _codes_of_parts(args, self.vae, data)
         means = _clusters(of_part, self.number, self.restarts, self.vae.seed)
         return {f"y{part}": means.predict(own).tolist() for part, own in of_part.items()}
+
+
+class _Trial(NamedTuple):
+    """Tasks that were tried: nats an image of held-out images, {part: labels}, and the mixture that coded them."""
+
+    nats: float
+    labels: dict
+    mixture: task_mixture.TaskMixture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,35 +91,34 @@ class AutoTasks(_Found):
     def find(self, args, data):
         """Labels, and `trials`: [{number, round, held_out_nats}], all that was tried."""
         of_part = _codes_of_parts(args, self.vae, data)
-        trials, best = [], None
+        x, trials, best = spread(data.x_validation, self.held_out), [], None
 
         def tried(labels, sorted_anew):
             tasks = _relabelled(data, labels, self.name_of(data))
             own = {"dataset": tasks.name, "fingerprint": tasks.fingerprint()}
             model = trained(args, dataclasses.replace(self.hypervae, **own), tasks).model
             mixture = task_mixture.of_dataset(model, tasks, self.images)
-            x = spread(data.x_validation, self.held_out)
             nats = float(mixture.mixed(mixture.code_lengths(x, TASK_SEED)).mean())
             trials.append({"number": tasks.num_classes, "round": sorted_anew, "held_out_nats": nats})
             print(f"{data.name}: {tasks.num_classes} tasks, sorted anew {sorted_anew} times: {nats:.2f} nats held out")
-            return nats, labels, mixture
+            return _Trial(nats, labels, mixture)
 
         for number in self.numbers:
             means = _clusters(of_part, number, self.restarts, TASK_SEED)
             now = tried({part: means.predict(own) for part, own in of_part.items()}, 0)
-            if best and now[0] >= best[0]:
+            if best and now.nats >= best.nats:
                 break
             best = now
         for sorted_anew in range(1, self.rounds + 1):
-            now = tried(_sorted_anew(best[2], data, of_part, best[1][""], self.nearest), sorted_anew)
-            if now[0] >= best[0]:
+            now = tried(_sorted_anew(best.mixture, data, of_part, best.labels[""], self.nearest), sorted_anew)
+            if now.nats >= best.nats:
                 break
             best = now
-        return {f"y{part}": best[1][part].tolist() for part in PARTS} | {"trials": trials}
+        return {f"y{part}": best.labels[part].tolist() for part in PARTS} | {"trials": trials}
 
 
 @dataclasses.dataclass(frozen=True)
-class RandomTasks(_Found):
+class RandomTasks(Record):
     """Images shared out at random among so many tasks: what HyperVAE has of tasks that mean nothing."""
 
     fingerprint: str
@@ -141,23 +149,18 @@ def automatic(args, data, recipe):
     return AutoTasks(*own, numbers)
 
 
-def clusters(args, data, recipe, number):
-    """The FoundTasks of the script's options on a Dataset, whose labels are not looked at."""
-    return FoundTasks(settings_for(args, data, "vae", recipe, TASK_SEED), number)
+def asked_for(args, data, how, recipe):
+    """How tasks are to be found on a Dataset, whose labels are not looked at.
 
-
-def asked_for(args, data, how):
-    """The Dataset with the tasks that --tasks asks for: "auto", "random" (as many as classes) or a number of clusters.
-
-    Tasks belong to the data: they are found by the first recipe, from one seed.
+    Args:
+        how: as --tasks says it: "auto" (AutoTasks), "random" (RandomTasks, as many as classes), or a number of clusters
+            (FoundTasks).
     """
     if how == "auto":
-        found = automatic(args, data, args.recipe[0])
-    elif how == "random":
-        found = RandomTasks(data.fingerprint(), data.num_classes)
-    else:
-        found = clusters(args, data, args.recipe[0], how)
-    return with_found_tasks(args, found, data)
+        return automatic(args, data, recipe)
+    if how == "random":
+        return RandomTasks(data.fingerprint(), data.num_classes)
+    return FoundTasks(settings_for(args, data, "vae", recipe, TASK_SEED), how)
 
 
 def with_found_tasks(args, found, data):

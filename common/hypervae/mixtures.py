@@ -1,6 +1,5 @@
 """Mixtures of normal images and outliers (section 4.4): what is scored against what, and the records of it."""
 
-import argparse
 import functools
 from dataclasses import dataclass
 
@@ -126,9 +125,7 @@ def normal_of_pile(args, pile):
     refuse_unfollowed(args, [settings_for(args, data, models[0], args.recipe[0], args.seeds[0])])
     if models[0] == "vae":
         refuse_unused(args, ["--tasks"], "with --model vae")
-    elif args.tasks is None and data.num_classes == 1:
-        args = argparse.Namespace(**vars(args) | {"tasks": "auto"})
-    data = with_tasks(args, data)
+    data = with_tasks(args, data, "auto" if models[0] == "hypervae" and data.num_classes == 1 else "labels")
     return data, settings_for(args, data, models[0], args.recipe[0], args.seeds[0])
 
 

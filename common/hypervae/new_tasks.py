@@ -37,7 +37,7 @@ def check_settings(args, data, tables):
     """
     runs = [settings for table in tables for settings in trainings(args, data, table)]
     if "told" in tables:
-        as_peers = [ON_FOUND_TASKS[peer] for peer in args.peer or ON_FOUND_TASKS if peer in ON_FOUND_TASKS]
+        as_peers = [ON_FOUND_TASKS[peer][0] for peer in args.peer or ON_FOUND_TASKS if peer in ON_FOUND_TASKS]
         runs += [peer_settings(args, data, peer, args.recipe[0], args.seeds[0]) for peer in ["vae", *as_peers]]
     refuse_unfollowed(args, runs)
     for table in tables:
@@ -62,19 +62,12 @@ def found_tasks_jobs(args, loaded):
     jobs = []
     peers = [peer for peer in ON_FOUND_TASKS if peer in (args.peer or ON_FOUND_TASKS)]
     for (name, data), recipe, seed, peer in itertools.product(loaded.items(), args.recipe, args.seeds, peers):
-        found = _tasks_of(peer, args, data, recipe)
+        trained_as, how = ON_FOUND_TASKS[peer]
+        found = found_tasks.asked_for(args, data, how or args.clusters, recipe)
         tasks = found_tasks.with_found_tasks(args, found, data)
-        settings = peer_settings(args, tasks, ON_FOUND_TASKS[peer], recipe, seed)
+        settings = peer_settings(args, tasks, trained_as, recipe, seed)
         jobs.append((args, settings, name, told.plan(settings, args.evaluate_on, _likelihood(args), tasks=found)))
     return jobs
-
-
-def _tasks_of(peer, args, data, recipe):
-    if peer.endswith("_auto_tasks"):
-        return found_tasks.automatic(args, data, recipe)
-    if peer.endswith("_random_tasks"):
-        return found_tasks.RandomTasks(data.fingerprint(), data.num_classes)
-    return found_tasks.clusters(args, data, recipe, args.clusters)
 
 
 def _likelihood(args):

@@ -114,11 +114,8 @@ def add_likelihood(group):
 
 
 def is_grey(args):
-    """Whether --likelihood is of grey levels; ends on --binarize then."""
-    if args.likelihood == "bernoulli":
-        return False
-    cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
-    return True
+    """Whether --likelihood is of grey levels."""
+    return args.likelihood != "bernoulli"
 
 
 def add_tasks(group):
@@ -132,13 +129,17 @@ def _tasks(text):
     return text if text in ("labels", "auto", "random") else positive_int(text)
 
 
-def with_tasks(args, data):
-    """The Dataset with the tasks that --tasks asks for in place of its labels."""
-    if args.tasks in (None, "labels"):
+def with_tasks(args, data, default="labels"):
+    """The Dataset with the tasks that --tasks asks for in place of its labels; `default` where it is not given.
+
+    Tasks belong to the data: they are found by the first recipe.
+    """
+    how = args.tasks or default
+    if how == "labels":
         return data
     from common.hypervae import found_tasks
 
-    return found_tasks.asked_for(args, data, args.tasks)
+    return found_tasks.with_found_tasks(args, found_tasks.asked_for(args, data, how, args.recipe[0]), data)
 
 
 def load_with_tasks(args, name):
@@ -190,6 +191,7 @@ def load_data(args, name):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
     if not is_grey(args):
         return datasets.load(name, args.data_dir, args.binarize, args.image_size)
+    cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
     data = datasets.load(name, args.data_dir, "none", args.image_size)
     return dataclasses.replace(data, name=data.name + GREY, body=LIKELIHOODS[args.likelihood])
 

@@ -20,15 +20,16 @@ PEERS = {
     "hypervae": {"model": "hypervae"},  # as in Table 1
     "hypervae_tuned": {"model": "hypervae", "vector_scale": 10.0},
 }
-# Peers whose tasks are found, not labelled: {peer: as which one it is trained}; and one whose tasks mean nothing.
+# Peers whose tasks are found, not labelled, and one whose tasks mean nothing: {peer: (as which one it is trained, how
+# its tasks are found as --tasks of 01 says it, or None for --clusters)}.
 ON_FOUND_TASKS = {
-    "cvae_clusters": "cvae",
-    "hypervae_clusters": "hypervae",
-    "cvae_auto_tasks": "cvae",
-    "hypervae_auto_tasks": "hypervae",
-    "hypervae_random_tasks": "hypervae",
+    "cvae_clusters": ("cvae", None),
+    "hypervae_clusters": ("hypervae", None),
+    "cvae_auto_tasks": ("cvae", "auto"),
+    "hypervae_auto_tasks": ("hypervae", "auto"),
+    "hypervae_random_tasks": ("hypervae", "random"),
 }
-CLUSTERED = ("cvae_clusters", "hypervae_clusters")
+CLUSTERED = [peer for peer, (_, how) in ON_FOUND_TASKS.items() if how is None]
 TABLES = {  # of new tasks, and their peers
     "told": ("vae", "vae_wide", "cvae", "metavae", "hypervae", "hypervae_tuned", *ON_FOUND_TASKS),
     "generate": (

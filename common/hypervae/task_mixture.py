@@ -107,18 +107,19 @@ class TaskMixture:
         noise = self.coder.noise(len(x), seed, num_samples, alike)
         found = self.coder.code_lengths(self.theta, len(self.log_shares), x, noise[:FEW])
         if num_samples > FEW:
-            for task, near in self._near(found):
-                found[task, near] = self.coder.code_lengths(self._theta_of(task), 1, x[near], noise[:, near])
+            self._code(x, self._near(found), noise, found)
         return found
 
     def code_lengths_where(self, x, matters, seed=0, num_samples=FEW):
         """As `code_lengths`, where an image matters to a task, (K, N) bool; infinite elsewhere."""
-        noise = self.coder.noise(len(x), seed, num_samples)
         found = np.full(matters.shape, np.inf)
-        for task, own in enumerate(matters):
-            if own.any():
-                found[task, own] = self.coder.code_lengths(self._theta_of(task), 1, x[own], noise[:, own])[0]
+        self._code(x, _indices(matters), self.coder.noise(len(x), seed, num_samples), found)
         return found
+
+    def _code(self, x, pairs, noise, found):
+        """Write lengths into `found` (K, N): of each (task, indices of images) of `pairs`."""
+        for task, own in pairs:
+            found[task, own] = self.coder.code_lengths(self._theta_of(task), 1, x[own], noise[:, own])
 
     def neg_log_likelihoods(self, x, seed=0, num_importance_samples=100):
         """Importance-sampled -log p(x|theta_k), nats, (K, N), of images (N, H, W, 1); -ELBO where a task is far off."""
@@ -131,8 +132,7 @@ class TaskMixture:
     def _near(self, lengths):
         """[(task, indices of the images to which it matters)] by lengths (K, N)."""
         behind = lengths - self.log_shares[:, None]
-        near = behind <= behind.min(0) + FAR
-        return [(task, np.flatnonzero(own)) for task, own in enumerate(near) if own.any()]
+        return _indices(behind <= behind.min(0) + FAR)
 
     def _theta_of(self, task):
         shapes = self.coder.body.shapes()
@@ -146,6 +146,11 @@ class TaskMixture:
         which makes it too small (the variance of a length by few draws, some 0.1 nats at 4).
         """
         return -np.logaddexp.reduce(self.log_shares[:, None] - lengths, axis=0)
+
+
+def _indices(matters):
+    """[(task, indices of the images that matter to it)] of (K, N) bool."""
+    return [(task, np.flatnonzero(own)) for task, own in enumerate(matters) if own.any()]
 
 
 def of_classes(model, y, compiled=True):

@@ -361,12 +361,12 @@ def test_pack_unpack_check_info(tmp_path, call, images):
     done = call("10_compress.py", "info", file)
     assert "12 of 28 x 28" in done.stdout and "mnist hypervae" in done.stdout
     assert call("10_compress.py", "unpack", file, back).returncode == 0
-    with np.load(back) as arrays:
+    with np.load(back, allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["x"], x)
         assert arrays.files == ["x"]
     done = call("10_compress.py", "pack", images, file, "--dataset", "mnist", "--as-groups")
     assert done.returncode == 0 and call("10_compress.py", "unpack", file, back).returncode == 0
-    with np.load(back) as arrays:
+    with np.load(back, allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["x"], x[np.argsort(y, kind="stable")])
         np.testing.assert_array_equal(arrays["y"], np.sort(y))
     other = tmp_path / "other.npz"

@@ -69,7 +69,7 @@ def test_means_and_draws_are_levels(components):
 @pytest.mark.parametrize("model", ["vae", "metavae", "hypervae"])
 def test_models_of_grey_images_learn_and_their_means_are_pictures(model, small_networks, uncompiled, tmp_path):
     grey = {f"x{part}": grey_levels(getattr(bars(), f"x{part}")) for part in ("", "_test", "_validation")}
-    data = dataclasses.replace(bars(), **grey, body="conv_logistic_mixture", white=255.0)
+    data = dataclasses.replace(bars(), **grey, body="conv_logistic_mixture")
     own = {"body": data.body, "fingerprint": data.fingerprint(), "generator": "layerwise", "summary": "mean"}
     run = fit_or_load(settings(model=model, iterations=300, learning_rate=1e-2, **own), data, tmp_path)
     nats = density.evaluate(run.model, data.x_test, data.y_test, task_size=10, num_importance_samples=0)["neg_elbo"]

@@ -113,7 +113,7 @@ def test_a_saved_estimator_predicts_the_same_in_a_fresh_process(plain, diabetes,
 import numpy as np, tensorflow as tf
 tf.config.run_functions_eagerly(True)
 from common.implicit.estimators import {name}
-np.save("found.npy", {name}.load("own.npz").predict(np.load("x.npz")["x"]))
+np.save("found.npy", {name}.load("own.npz").predict(np.load("x.npz", allow_pickle=False)["x"]))
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
@@ -131,7 +131,7 @@ def test_a_file_that_is_no_such_estimator_is_refused(regressor, tmp_path):
         ImplicitHypernetRegressor.load(path)
     with pytest.raises(InputError, match="cannot be read"):
         ImplicitHypernetRegressor.load(tmp_path / "none.npz")
-    with np.load(io.BytesIO(whole)) as archive:
+    with np.load(io.BytesIO(whole), allow_pickle=False) as archive:
         arrays = dict(archive)
     about = json.loads(str(arrays["about"]))
     np.savez(path, **arrays | {"about": np.array(json.dumps(about | {"format": 99}))})
