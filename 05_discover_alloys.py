@@ -5,10 +5,11 @@ import itertools
 from pathlib import Path
 
 from common import cli, report
-from common.discovery import alloy_report, alloy_search, alloys, runs, search_report
+from common.discovery import alloy_report, alloy_search, alloys, calphad, design_report, designs, runs, search_report
 from common.discovery.alloy_options import REGRESSORS, add_alloy_options, check_alloys, check_use
 from common.discovery.options import add_search_options, check_search, search_settings
 from common.discovery.records import InverseMapTrial
+from common.discovery.specifications import read_specification
 from common.errors import InputError
 from common.hypervae.options import parser, refuse_unfollowed, settings_for, trained
 from common.runs import results, storage
@@ -19,12 +20,15 @@ EXAMPLES = """examples:
   python 05_discover_alloys.py --tdb FILE.tdb --jobs 2          the ten hardest classes; Table 5 with column B
   python 05_discover_alloys.py --make-data --alloys-per-class 500 --tdb FILE.tdb --jobs 2
   python 05_discover_alloys.py --alloys DATA/alloys/computed --tdb FILE.tdb --through-calphad --held-out 2219
+  python 05_discover_alloys.py --tdb FILE.tdb --spec examples/specifications/extrusion.toml    alloys within your limits
 
 --make-data computes phase diagrams with pycalphad into DATA/alloys/computed, one file a class; cut off, it goes on.
 For each held-out class a VAE and a HyperVAE train on the other classes; then every method searches their designs for
 that class's mean diagram. Writes RESULTS_DIR/05_discover_alloys/figure3b.csv (and .csv.gz), table5.csv, bounds.csv (the
 least distances that gradients found), summary.csv, paired.csv, inverse_map.csv, likelihoods.csv, figures, and
-RESULTS_DIR/README.md. The alloys were made from mc_al v2.032 (MatCalc, TU Wien), ODbL 1.0."""
+RESULTS_DIR/README.md. With --spec models of all classes look for alloys that keep limits on elements, melting and
+phases: alloys.csv has them ranked, each judged by CALPHAD, and designs.csv compares the searches. The alloys were made
+from mc_al v2.032 (MatCalc, TU Wien), ODbL 1.0."""
 
 
 def make_data(args):
@@ -96,25 +100,22 @@ def planned(args, loaded):
     return jobs
 
 
-def draw(protocol, discovered, loaded, folder):
-    """Figure 3b of one protocol, and the diagrams that this call found under it beside their targets."""
-    from common.discovery import figures
-
-    first = protocol.rows.iloc[0]
-    own = folder / "figures" / f"{first['dataset']}_{first['objective']}-{protocol.digest}"
-    seeds = protocol.rows["seed"].nunique()
-    what = "one seed" if seeds == 1 else f"median and quartiles over {seeds} seeds"
-    figures.discovery_curves(protocol, own / "figure3b.png", "alloy", what)
-    drawn = set()
-    for job, *found in discovered:
-        alloy, record = job.record.target.held_out, job.through_calphad or job.found
-        if alloy in drawn:  # the first seed's stand for the others
-            continue
-        drawn.add(alloy)
-        designs = alloy_search.shown_designs(*found)
-        data, title = loaded[job.source], f"alloy {alloy}, {protocol.title}, seed {job.record.search.seed}"
-        path = own / f"{alloy}-{record.digest}.png"
-        figures.phase_diagrams(designs, data.phases, data.temperatures, title, path)
+def answer_specifications(args, source, data, folder):
+    """Alloys that keep each specification, ranked, and how the searches for them compare."""
+    asked, jobs = [read_specification(path) for path in args.spec], []
+    calphad.phase_diagrams(args.tdb).check([wanted.present for wanted in asked])
+    whole = alloys.as_dataset(data, args.likelihood)
+    for wanted, seed in itertools.product(asked, args.seeds):
+        models = {model: settings_for(args, whole, model, args.recipe[0], seed) for model in ("vae", "hypervae")}
+        where = (functools.partial(trained, args), args.results_dir / "checkpoints")
+        jobs += designs.jobs_for(source, data, wanted, args.search_by, models, args, seed, *where)
+    refuse_unfollowed(args, [model for job in jobs for model in job.models])
+    found = runs.search_all(designs.search, jobs, args.jobs, args.scheduler)
+    rows = [design_report.table_row(*part) for part in found]
+    results.put_rows(folder / "designs.csv", rows, design_report.DESIGNS, order=["specification", "method", "seed"])
+    for wanted in asked:
+        own = [part for part in found if part[0].record.specification.digest == wanted.digest]
+        print(design_report.answer(own, data, args.tdb, folder))
 
 
 def main():
@@ -123,7 +124,7 @@ def main():
     )
     p = parser(__doc__, EXAMPLES, data_option="--alloys", data_help=data_help)
     p.set_defaults(dataset=[alloys.SHIPPED], iterations=1500, binarize="none")
-    add_alloy_options(p, add_search_options(p))
+    add_alloy_options(p, add_search_options(p, "300; with --spec 100"))
     args = p.parse_args()
     check_use(args)
     if args.make_data:
@@ -138,6 +139,11 @@ def main():
         print(comparison(args, loaded, folder).to_string())
         report.write_report(args.results_dir)
         return
+    if args.spec:
+        ((source, data),) = loaded.items()
+        answer_specifications(args, source, data, folder)
+        report.write_report(args.results_dir)
+        return
     for source, data in loaded.items():
         unknown = [name for name in args.held_out or [] if name not in data.names]
         if unknown:
@@ -149,7 +155,7 @@ def main():
     for protocol in protocols:
         own = [part for part in discovered if part[0].record.digest in set(protocol.bounds["run"])]
         if own:
-            draw(protocol, own, loaded, folder)
+            alloy_report.draw(protocol, own, loaded, folder)
             print(f"{protocol.title}\n{search_report.discovery_table(protocol.summary, 'alloy')}")
     print(alloy_report.table5(table5, results.read_records(folder / "table5.csv")))
     report.write_report(args.results_dir)

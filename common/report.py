@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.discovery import alloy_report, search_report
+from common.discovery import alloy_report, design_report, search_report
 from common.hypervae import report as hypervae
 from common.implicit import classification_report, regression_report
 from common.names import is_file_name
@@ -10,7 +10,7 @@ from common.runs.storage import write_atomically
 from common.runs.summaries import markdown_table
 from common.tvae import report as tvae
 
-REPORTS = (hypervae, search_report, alloy_report, regression_report, classification_report, tvae)
+REPORTS = (hypervae, search_report, alloy_report, design_report, regression_report, classification_report, tvae)
 OWN = "Your own data"
 HEADLINE = ["result", "measure", "ours", "strongest baseline", "paper"]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from common.cli import positive_int, refuse_several, refuse_unused
 from common.discovery.alloys import BODIES
 from common.discovery.calphad import ELEMENTS, phase_diagrams
+from common.discovery.designs import METHODS
 from common.errors import InputError
 
 REGRESSORS = ("ridge", "kernel_ridge", "extra_trees", "mlp")  # the keys of inverse_map's, without scikit-learn
@@ -15,6 +16,10 @@ OF_MAKING += ("--scheduler", "--pack")
 OF_REGRESSORS = ("--compare", "--alloys", "--data-dir", "--results-dir", "--seed", "--jobs", "--scheduler")
 OF_SEARCHES = ("--evaluations", "--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective")
 OF_SEARCHES += ("--likelihood", "--regressor", "--tdb", "--through-calphad", "--calphad-evaluations")
+# What searches by specification do not use.
+OF_TARGETS = ("--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective", "--through-calphad")
+OF_TARGETS += ("--calphad-evaluations", "--compare", "--make-data")
+SPEC_EVALUATIONS = 100  # of each search by specification, which take seconds each
 
 
 def add_alloy_options(p, search):
@@ -45,6 +50,13 @@ def add_alloy_options(p, search):
     search.add_argument(
         "--compare", choices=("regressors", "likelihoods"), help="compare these on known alloys instead"
     )
+    wanted = p.add_argument_group("alloys by specification")
+    wanted.add_argument(
+        "--spec", type=Path, nargs="+", metavar="FILE", help="what an alloy must keep, .toml: its limits are the target"
+    )
+    wanted.add_argument(
+        "--search-by", choices=tuple(METHODS), nargs="+", default=list(METHODS), help="which searches with --spec (all)"
+    )
     compute = p.add_argument_group("computing alloys")
     compute.add_argument("--make-data", action="store_true", help="compute phase diagrams instead")
     compute.add_argument("--alloys-per-class", type=positive_int, default=100, help="(100)")
@@ -56,12 +68,21 @@ def check_use(args):
     """End on options that what is asked for, a computation, a comparison or searches, has no use for.
 
     Raises:
-        InputError: there is one, or more than one seed to compute alloys by.
+        InputError: there is one, or several of what takes one, or --spec without a database.
     """
     if args.make_data:
         refuse_unused(args, set(args.given) - set(OF_MAKING), "with --make-data")
         refuse_several("--make-data", seed=args.seeds)
         return
+    if args.spec:
+        refuse_unused(args, OF_TARGETS, "with --spec")
+        refuse_several("--spec", recipe=args.recipe, alloys=args.dataset)
+        if not args.tdb:
+            raise InputError("--spec needs a thermodynamic database: name it with --tdb")
+        if "--evaluations" not in args.given:
+            args.evaluations = SPEC_EVALUATIONS
+    else:
+        refuse_unused(args, ("--search-by",), "without --spec")
     refuse_unused(args, ("--alloys-per-class", "--limits", "--pack"), "without --make-data")
     if args.compare == "regressors":
         refuse_unused(args, set(args.given) - set(OF_REGRESSORS), "with --compare regressors")
@@ -83,7 +104,7 @@ def check_alloys(args):
         raise InputError("phase matrices are no pictures: leave --image-size out")
     if args.through_calphad and not args.tdb:
         raise InputError("--through-calphad needs a thermodynamic database: name it with --tdb")
-    if args.tdb:
+    if args.tdb and not args.spec:  # a specification names its elements
         phase_diagrams(args.tdb).check([ELEMENTS])
-    elif not args.compare:
+    elif not args.compare and not args.spec:
         print("no --tdb: Table 5's column B (do the phases that CALPHAD finds agree?) stays empty")

@@ -1,5 +1,6 @@
 """Sections of results/README.md on alloys: what was found as compositions (Table 5), the inverse map, likelihoods."""
 
+import numpy as np
 import pandas as pd
 
 from common.discovery.records import IN_CLASS, with_protocol
@@ -141,3 +142,34 @@ def headline(results_dir):
             baseline = f"VAE + BO {within[RIVAL]}"
             rows.append([f"Table 5: {words[protocol]}", measure, within[CLOSEST], baseline, "4 of 8"])
     return rows
+
+
+def _shown_designs(searches, errors, through):
+    """{method: (diagram, cosine distance)} for a figure, the target first, of what `discover` gave for a job."""
+    shown = {"target": (np.array(searches["designs"]["target"]["designs"][0]), 0.0)}
+    for part in (errors, through or {"rows": []}):
+        shown |= {
+            row["method"]: (np.array(part["designs"][row["method"]]), row["cosine_distance"]) for row in part["rows"]
+        }
+    return shown
+
+
+def draw(protocol, discovered, loaded, folder):
+    """Figure 3b of one protocol, and the diagrams that this call found under it beside their targets."""
+    from common.discovery import figures
+
+    first = protocol.rows.iloc[0]
+    own = folder / "figures" / f"{first['dataset']}_{first['objective']}-{protocol.digest}"
+    seeds = protocol.rows["seed"].nunique()
+    what = "one seed" if seeds == 1 else f"median and quartiles over {seeds} seeds"
+    figures.discovery_curves(protocol, own / "figure3b.png", "alloy", what)
+    drawn = set()
+    for job, *found in discovered:
+        alloy, record = job.record.target.held_out, job.through_calphad or job.found
+        if alloy in drawn:  # the first seed's stand for the others
+            continue
+        drawn.add(alloy)
+        designs = _shown_designs(*found)
+        data, title = loaded[job.source], f"alloy {alloy}, {protocol.title}, seed {job.record.search.seed}"
+        path = own / f"{alloy}-{record.digest}.png"
+        figures.phase_diagrams(figures.panels_of(designs), data.phases, data.temperatures, title, path)

@@ -232,16 +232,6 @@ def write_tables(folder, curves, bounds, table5):
     return search_report.write_summaries(folder, curves, bounds, "alloy"), table5
 
 
-def shown_designs(searches, errors, through):
-    """{method: (diagram, cosine distance)} for a figure, the target first, of what `discover` gave for a job."""
-    shown = {"target": (np.array(searches["designs"]["target"]["designs"][0]), 0.0)}
-    for part in (errors, through or {"rows": []}):
-        shown |= {
-            row["method"]: (np.array(part["designs"][row["method"]]), row["cosine_distance"]) for row in part["rows"]
-        }
-    return shown
-
-
 def decoding_errors(model, data):
     """How far decoded diagrams of test alloys are from theirs, and their columns' sums from 1, on average.
 

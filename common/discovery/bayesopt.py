@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
+from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
+from common.discovery.limits import best_first, ranks
 from common.errors import InputError
 from common.runs.storage import read_json, write_json
 
@@ -48,13 +50,24 @@ class BayesianOptimizer:
             halves after as many failures as there are dimensions, at least five (TuRBO, Eriksson et al. 2019): where
             300 evaluations are few for the number of dimensions.
         history: file that holds every evaluation; a run that was cut off goes on from it.
+        num_limits: how many limits a point must keep; the acquisition is then the expected feasible improvement
+            (Gardner et al. 2014), and until a point keeps all of them the probability that it does.
 
     Raises:
         InputError: a history that is damaged or of another problem.
     """
 
     def __init__(
-        self, bounds, seed=0, acquisition="EI", num_initial=5, first=(), known=None, trust_region=False, history=None
+        self,
+        bounds,
+        seed=0,
+        acquisition="EI",
+        num_initial=5,
+        first=(),
+        known=None,
+        trust_region=False,
+        history=None,
+        num_limits=0,
     ):
         self.bounds = np.asarray(bounds, np.float64)
         self.seed, self.acquisition, self.trust_region = seed, acquisition, trust_region
@@ -63,6 +76,7 @@ class BayesianOptimizer:
         self.known = known or (np.empty((0, len(low))), np.empty(0))
         self.design = np.concatenate([np.reshape(first, (-1, len(low))), uniform])
         self.x, self.y, self.seconds = np.empty((0, len(low))), np.empty(0), np.empty(0)
+        self.excess = np.empty((0, num_limits))
         self.asked = time.perf_counter()
         self.kernel = None  # [variance, length scale] of the last fit, where the next one starts
         self.history = None if history is None else Path(history)
@@ -71,8 +85,8 @@ class BayesianOptimizer:
 
     @property
     def best(self):
-        """(x, y) of the lowest value so far."""
-        at = int(np.argmin(self.y))
+        """(x, y) of the lowest value so far among points that keep every limit; if none does, of the least excess."""
+        at = int(best_first(self.y, self.excess)[0])
         return self.x[at], float(self.y[at])
 
     def ask(self):
@@ -84,7 +98,8 @@ class BayesianOptimizer:
         known_x, known_y = self.known
         unit, y = (np.concatenate([known_x, self.x]) - low) / (high - low), np.concatenate([known_y, self.y])[:, None]
         # Threads cost more than they bring on matrices of a few hundred rows.
-        with threadpool_limits(1), _own_random_state(self.seed, number) as rng:
+        with threadpool_limits(1), _own_random_state(self.seed, number) as rng, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "overflow", RuntimeWarning)  # of paramz, on the way to the optimum
             space = GPyOpt.Design_space(
                 [{"name": "x", "type": "continuous", "domain": (0, 1), "dimensionality": len(low)}]
             )
@@ -95,31 +110,46 @@ class BayesianOptimizer:
 
                 variance, length_scale = self.kernel
                 model.kernel = GPy.kern.Matern52(len(low), variance=variance, lengthscale=length_scale)
-            optimizer = _StartsAlsoFromTheBest(space, unit, y[:, 0], self._side(), rng)
-            acquisition = ACQUISITIONS[self.acquisition](model, space, optimizer)
+            order = best_first(y[:, 0], self.excess) if self.excess.size else np.argsort(y[:, 0], kind="stable")
+            optimizer = _StartsAlsoFromTheBest(space, unit, unit[order[:5]], self._side(), rng)
+            if self.excess.size:
+                acquisition = _ExpectedFeasibleImprovement(model, space, optimizer, unit, self.excess)
+            else:
+                acquisition = ACQUISITIONS[self.acquisition](model, space, optimizer)
             evaluator = GPyOpt.core.evaluators.Sequential(acquisition)
             loop = GPyOpt.methods.ModularBayesianOptimization(model, space, None, acquisition, evaluator, unit, y)
             chosen = loop.suggest_next_locations()[0]
             self.kernel = [float(model.model.kern.variance[0]), float(model.model.kern.lengthscale[0])]
         return np.clip(chosen, 0, 1) * (high - low) + low
 
-    def tell(self, x, y):
-        """Record the value y of the point x (dimensions,).
+    def tell(self, x, y, excess=()):
+        """Record the value y of the point x (dimensions,), and by how much it exceeds each limit, if there are any.
+
+        Args:
+            excess: (num_limits,), at most 0 where a limit is kept; of size 1 where much is missing.
 
         Raises:
-            InputError: y is not a finite number; the history keeps what was told before.
+            InputError: y or an excess is not a finite number; the history keeps what was told before.
         """
         if np.ndim(np.squeeze(y)) or not np.isfinite(np.squeeze(y)):
             raise InputError(f"the objective gave {y} at {_shown(x)}: it must be one finite number")
+        if np.shape(excess) != self.excess.shape[1:] or not np.all(np.isfinite(excess)):
+            raise InputError(f"the limits gave {excess} at {_shown(x)}: {self.excess.shape[1]} finite numbers are due")
+        self.excess = np.vstack([self.excess, np.reshape(excess, (1, -1))])
         self.x, self.y = np.vstack([self.x, x]), np.append(self.y, float(np.squeeze(y)))
         self.seconds = np.append(self.seconds, time.perf_counter() - self.asked)
         if self.history is not None:
             record = {"bounds": self.bounds.tolist(), "x": self.x.tolist(), "y": self.y.tolist(), "kernel": self.kernel}
             record["seconds"] = self.seconds.tolist()
+            if self.excess.size:
+                record["excess"] = self.excess.tolist()
             write_json(self.history, record)
 
     def run(self, objective, budget):
         """Ask, evaluate and tell until `budget` evaluations are in the history; returns `best`.
+
+        Args:
+            objective: objective(x) gives y, or with limits (y, excess), see `tell`.
 
         Raises:
             InputError: the objective raised, or gave no finite number; names the point.
@@ -130,7 +160,7 @@ class BayesianOptimizer:
                 y = objective(x)
             except Exception as error:  # whatever a black box raises; the cause stays chained
                 raise InputError(f"the objective failed at {_shown(x)} ({type(error).__name__}: {error})") from error
-            self.tell(x, y)
+            self.tell(x, *(y if self.excess.shape[1] else (y,)))
         return self.best
 
     def _side(self):
@@ -139,9 +169,12 @@ class BayesianOptimizer:
             return None
         start, patience = 0.4, max(5, len(self.bounds))
         side, gains, failures = start, 0, 0
-        for number in range(len(self.design), len(self.y)):
-            best = min(self.y[:number].min(initial=np.inf), self.known[1].min(initial=np.inf))
-            gained = self.y[number] < best - 1e-3 * abs(best)
+        best = (self.excess.shape[1] > 0, self.known[1].min(initial=np.inf))
+        for number, value in enumerate(ranks(self.y, self.excess)):
+            before, best = best, min(best, value)
+            if number < len(self.design):
+                continue
+            gained = value[0] < before[0] or value[0] == before[0] and value[1] < before[1] - 1e-3 * abs(before[1])
             gains, failures = (gains + 1, 0) if gained else (0, failures + 1)
             if gains == 2:
                 side, gains = min(2 * side, 1.0), 0
@@ -160,25 +193,83 @@ class BayesianOptimizer:
             seconds = np.asarray(record["seconds"], np.float64)
             fits = x.shape == (len(y), len(bounds)) and np.all(np.isfinite(x)) and np.all(np.isfinite(y))
             fits = fits and seconds.shape == y.shape
+            excess = np.asarray(record.get("excess", [[]] * len(y)), np.float64)
+            fits = fits and excess.shape == (len(y), self.excess.shape[1]) and np.all(np.isfinite(excess))
             self.kernel = record["kernel"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.history} is damaged: {remedy}") from error
         if not fits or not np.array_equal(bounds, self.bounds):
             raise InputError(f"{self.history} is the history of another search: {remedy}")
-        self.x, self.y, self.seconds = x, y, seconds
+        self.x, self.y, self.seconds, self.excess = x, y, seconds, excess
+
+
+class _ExpectedFeasibleImprovement(GPyOpt.acquisitions.base.AcquisitionBase):
+    """Logarithm of the expected improvement times the probability that every limit is kept (Gardner et al. 2014).
+
+    Each limit has a Gaussian process of its own. While no point keeps all limits, the probability alone. Logarithms,
+    since products of many small factors underflow.
+    """
+
+    analytical_gradient_prediction = True
+
+    def __init__(self, model, space, optimizer, x, excess):
+        super().__init__(model, space, optimizer)
+        self.kept = np.all(excess <= 0, 1)
+        self.limits = []
+        for own in np.arcsinh(excess.T):  # what misses by far says no more than that
+            mean, deviation = own.mean(), own.std()
+            if deviation > 0:  # else the limit tells no two points apart
+                process = GPyOpt.models.GPModel(exact_feval=True, optimize_restarts=1, verbose=False)
+                process.updateModel(x, (own[:, None] - mean) / deviation, None, None)
+                self.limits.append((process, -mean / deviation))
+
+    def _compute_acq(self, x):
+        return self._compute_acq_withGradients(x)[0]
+
+    def _compute_acq_withGradients(self, x):
+        x = np.atleast_2d(x)
+        value, gradient = np.zeros((len(x), 1)), np.zeros_like(x)
+        if self.kept.any():
+            best = self.model.model.Y[self.kept].min()
+            mean, deviation, by_mean, by_deviation = self.model.predict_withGradients(x)
+            u = (best - mean) / deviation
+            improvement, slope = _log_improvement(u)
+            value += np.log(deviation) + improvement
+            gradient += by_deviation / deviation - slope * (by_mean + u * by_deviation) / deviation
+        for process, threshold in self.limits:
+            mean, deviation, by_mean, by_deviation = process.predict_withGradients(x)
+            u = (threshold - mean) / deviation
+            log_probability = norm.logcdf(u)
+            value += log_probability
+            slope = np.exp(norm.logpdf(u) - log_probability)
+            gradient -= slope * (by_mean + u * by_deviation) / deviation
+        return value, gradient
+
+
+def _log_improvement(u):
+    """log(phi(u) + u Phi(u)) and its derivative, for any u; far below 0 by the first terms of Mills' ratio."""
+    far = np.minimum(u, -10.0)
+    near = np.maximum(u, -10.0)
+    direct = norm.pdf(near) + near * norm.cdf(near)
+    value = np.where(u < -10, norm.logpdf(far) - 2 * np.log(-far) + np.log1p(-3 / far**2), np.log(direct))
+    return value, np.where(u < -10, -far, norm.cdf(near) / direct)
 
 
 class _StartsAlsoFromTheBest(AcquisitionOptimizer):
     """Maximises the acquisition from uniform points and from perturbations of the best five evaluated points.
 
-    It never returns an evaluated point. `side` is that of the trust region round the best point, as a fraction of the
-    box; None means the whole box.
+    It never returns an evaluated point.
+
+    Args:
+        known: all evaluated points (n, dimensions).
+        best: the best five of them.
+        side: of the trust region round the best point, as a fraction of the box; None means the whole box.
     """
 
-    def __init__(self, space, x, y, side, rng):
+    def __init__(self, space, known, best, side, rng):
         super().__init__(space)
-        self.known, self.best, self.rng = x, x[np.argsort(y, kind="stable")[:5]], rng
-        self.low, self.high = np.zeros(x.shape[1]), np.ones(x.shape[1])
+        self.known, self.best, self.rng = known, best, rng
+        self.low, self.high = np.zeros(known.shape[1]), np.ones(known.shape[1])
         if side is not None:
             self.low, self.high = np.clip(self.best[0] - side / 2, 0, 1), np.clip(self.best[0] + side / 2, 0, 1)
 

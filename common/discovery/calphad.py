@@ -36,6 +36,10 @@ TEXTBOOK = {  # liquidus, solidus in K; solidus homogenised where the as-cast on
     "2024": (911, 812), "2219": (916, 816), "6061": (925, 855), "6063": (928, 888),
     "7075": (908, 805), "3003": (927, 916), "5083": (911, 864), "4032": (844, 805),
 }  # fmt: skip
+HOTTER = np.arange(1000.0, 1301.0, 50.0)  # K; where the liquidus is looked for beyond TEMPERATURES
+MOSTLY_SOLID = 690.0  # K; few aluminium alloys hold any liquid below
+MOLTEN, LAST_LIQUID = 0.99, 1e-6  # fraction of liquid at the liquidus, and at the solidus
+MARGIN_OF_MELT = 20.0  # K above the liquidus at which solidification begins
 TRACE = 1e-5  # mole fraction below which an element that is present makes the solver fail
 
 
@@ -102,10 +106,10 @@ def draw_compositions(designation, limits, number, seed):
     return compositions
 
 
-def mole_fractions(composition, every_element=False):
+def mole_fractions(composition, present=()):
     """{element: mole fraction} of a composition in wt% (len(ELEMENTS),); Al comes first.
 
-    Elements of zero wt% are left out, unless `every_element`; present ones have at least TRACE.
+    Elements of zero wt% are left out, unless they are among `present`; what is there has at least TRACE.
 
     Raises:
         InputError: negative or not finite wt%, or no aluminium left.
@@ -118,7 +122,7 @@ def mole_fractions(composition, every_element=False):
             f"the composition holds {composition.sum():.1f} wt% of alloying elements: nothing is left for aluminium"
         )
     moles = {"AL": (100 - composition.sum()) / MASSES["AL"]}
-    moles |= {e: wt / MASSES[e] for e, wt in zip(ELEMENTS, composition) if wt > 0 or every_element}
+    moles |= {e: wt / MASSES[e] for e, wt in zip(ELEMENTS, composition) if wt > 0 or e in present}
     total = sum(moles.values())
     return {element: max(value / total, TRACE) for element, value in moles.items()}
 
@@ -154,7 +158,7 @@ class PhaseDiagrams:
         self.path = tdb
         # One set of elements takes some 500 MB.
         self.system = functools.lru_cache(maxsize=2)(self._system)
-        self.sample = functools.lru_cache(maxsize=2)(self._sample)
+        self.sample = functools.lru_cache(maxsize=3)(self._sample)
 
     def check(self, element_sets):
         """Raise InputError if the database lacks an element of any of these sets."""
@@ -187,20 +191,21 @@ class PhaseDiagrams:
             to_xarray=False, pdens=20, T=list(temperatures), P=101325, N=1,
         )  # fmt: skip
 
-    def matrix(self, composition, temperatures=TEMPERATURES, every_element=False):
+    def matrix(self, composition, temperatures=TEMPERATURES, present=()):
         """Mole fractions of PHASES (len(PHASES), temperatures) of a composition in wt% (len(ELEMENTS),).
 
-        Elements of zero wt% are left out, or with `every_element` present in traces. A column whose equilibrium was
-        not found is NaN.
+        Elements of zero wt% are left out, or there in traces if they are among `present`. A column whose equilibrium
+        was not found is NaN.
         """
         from pycalphad import variables as v
         from pycalphad.core.eqsolver import _solve_eq_at_conditions
         from pycalphad.core.starting_point import starting_point
 
-        x = mole_fractions(composition, every_element)
+        x = mole_fractions(composition, present)
         elements = tuple(x)
         records = self.system(elements)[0]
-        sample = self.sample(elements, tuple(map(float, temperatures)))
+        # One temperature is soon sampled, and seldom asked for twice.
+        sample = (self.sample if len(temperatures) > 1 else self._sample)(elements, tuple(map(float, temperatures)))
         conditions = {v.T: np.asarray(temperatures, float), v.P: [101325.0], v.N: [1.0]}
         conditions |= {v.X(element): [value] for element, value in x.items() if element != "AL"}
         conditions = OrderedDict(sorted(conditions.items(), key=lambda item: str(item[0])))
@@ -229,25 +234,70 @@ class PhaseDiagrams:
         """
         if np.sum(composition) >= 100:
             return np.zeros((len(phases), len(TEMPERATURES)))
-        return np.nan_to_num(self.matrix(composition, every_element=True)[[PHASES.index(phase) for phase in phases]])
+        return np.nan_to_num(self.matrix(composition, present=ELEMENTS)[[PHASES.index(phase) for phase in phases]])
 
-    def melting_range(self, composition, tolerance=0.5):
+    def melting_range(self, composition, tolerance=0.5, present=()):
         """(liquidus, solidus) in K by bisection: where one hundredth is solid, and where the last liquid is gone.
 
         One hundredth, because traces of titanium form a little AL3TI well above the temperature that handbooks give.
+        NaN stands for an end below TEMPERATURES or above HOTTER.
+
+        Args:
+            tolerance: of the bisection, in K.
+            present: see `matrix`.
         """
-        liquid = PHASES.index("LIQUID")
-        fractions = self.matrix(composition)[liquid]
+
+        def fractions(temperatures):
+            return self.matrix(composition, temperatures, present)[PHASES.index("LIQUID")]
+
+        cold, temperatures = np.split(TEMPERATURES, [np.searchsorted(TEMPERATURES, MOSTLY_SOLID)])
+        known = fractions(temperatures)
+        if not known[0] < LAST_LIQUID:
+            temperatures, known = np.append(cold, temperatures), np.append(fractions(cold), known)
+        if not known[-1] >= MOLTEN:
+            temperatures, known = np.append(temperatures, HOTTER), np.append(known, fractions(HOTTER))
         ends = []
-        for least in (0.99, 1e-6):
-            at = int(np.argmax(fractions >= least))
-            low, high = TEMPERATURES[at - 1], TEMPERATURES[at]
+        for least in (MOLTEN, LAST_LIQUID):
+            enough = np.flatnonzero(known >= least)
+            too_cold = np.flatnonzero(known[: enough[0]] < least) if len(enough) else enough
+            if not len(too_cold):
+                ends.append(np.nan)
+                continue
+            low, high = temperatures[too_cold[-1]], temperatures[enough[0]]
             while high - low > tolerance:
                 middle = (low + high) / 2
-                enough = self.matrix(composition, [middle])[liquid, 0] >= least
-                low, high = (low, middle) if enough else (middle, high)
-            ends.append((low + high) / 2)
+                low, high = (low, middle) if fractions([middle])[0] >= least else (middle, high)
+            ends.append(float(low + high) / 2)
         return tuple(ends)
+
+    def as_cast(self, composition, step=2.0):
+        """(liquidus, temperatures, fractions solid) of solidification by Scheil and Gulliver, in K from the melt down.
+
+        Equilibrium at the front, no diffusion in the solid: the last liquid freezes far below the solidus, as in a
+        casting. By the `scheil` package; minutes for an alloy of many elements.
+
+        Args:
+            step: in K.
+
+        Raises:
+            InputError: the alloy is not liquid at the hottest temperature.
+        """
+        from pycalphad import variables as v
+        from scheil import simulate_scheil_solidification
+
+        liquidus = self.melting_range(composition)[0]
+        if not np.isfinite(liquidus):
+            raise InputError(f"no liquidus up to {HOTTER[-1]:g} K: nothing to solidify")
+        x = mole_fractions(composition)
+        phases = [phase for phase in PHASES if phase in self.database.phases]
+        amounts = {v.X(element): value for element, value in x.items() if element != "AL"}
+        start = np.ceil(liquidus + MARGIN_OF_MELT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own deprecations, and of small fractions
+            found = simulate_scheil_solidification(
+                self.database, [*x, "VA"], phases, amounts, start, step_temperature=step, verbose=False
+            )
+        return liquidus, np.array(found.temperatures, float), np.array(found.fraction_solid, float)
 
 
 @functools.lru_cache(maxsize=1)

@@ -144,24 +144,37 @@ def discovered_designs(by_class, title, name, path):
     save(figure, path)
 
 
-def phase_diagrams(diagrams, phases, temperatures, title, path, least=0.01):
+def panels_of(diagrams):
+    """{title: diagram (phases, temperatures)} of {method: (diagram (phases, temperatures, 1), cosine distance)}.
+
+    Only the methods of DIAGRAMS are among them.
+    """
+    panels = {}
+    for name in DIAGRAMS:
+        if name in diagrams:
+            distance = "" if name == "target" else f"\ndistance {diagrams[name][1]:.2g}"
+            title = METHOD_NAMES.get(name, name).replace(" + BO, ", " + BO,\n") + distance
+            panels[title] = np.asarray(diagrams[name][0])[..., 0]
+    return panels
+
+
+def phase_diagrams(panels, phases, temperatures, title, path, least=0.01):
     """Stacked areas of phase fractions over temperature: above the whole diagram, below it the same from 0.8 up.
 
     Args:
-        diagrams: {method: (diagram (phases, temperatures, 1), cosine distance)}; those of DIAGRAMS are drawn.
+        panels: {title: diagram (phases, temperatures)}.
         least: phases that hold as much nowhere are drawn together with those that have no colour of their own.
     """
-    arrays = {name: np.asarray(diagrams[name][0])[..., 0] for name in DIAGRAMS if name in diagrams}
-    largest = dict(zip(phases, np.max([array.max(1) for array in arrays.values()], 0)))
+    largest = dict(zip(phases, np.max([array.max(1) for array in panels.values()], 0)))
     # Liquid on top of the solids, so that their boundary lines are not lifted by it.
     order = [phase for phase in PHASE_COLOURS if phase != "LIQUID" and largest.get(phase, 0) >= least] + ["LIQUID"]
     shown = [phases.index(phase) for phase in order if phase in phases]
     names = [phases[i] for i in shown]
     colours = [PHASE_COLOURS[name] for name in names]
     figure, axes = plt.subplots(
-        2, len(arrays), figsize=(2.6 * len(arrays), 6.2), sharex=True, sharey="row", squeeze=False, layout="constrained"
+        2, len(panels), figsize=(2.6 * len(panels), 6.2), sharex=True, sharey="row", squeeze=False, layout="constrained"
     )
-    for column, (name, array) in enumerate(arrays.items()):
+    for column, (name, array) in enumerate(panels.items()):
         rest = np.delete(array, shown, 0).sum(0)
         solids, liquid = array[shown[:-1]], array[shown[-1]]
         for axis in axes[:, column]:
@@ -173,8 +186,7 @@ def phase_diagrams(diagrams, phases, temperatures, title, path, least=0.01):
                 labels=[*names[:-1], "others", "LIQUID"],
             )
             axis.set_xlim(temperatures[0], temperatures[-1])
-        distance = "" if name == "target" else f"\ndistance {diagrams[name][1]:.2g}"
-        axes[0, column].set_title(METHOD_NAMES.get(name, name).replace(" + BO, ", " + BO,\n") + distance, fontsize=8)
+        axes[0, column].set_title(name, fontsize=8)
         axes[1, column].set_xlabel("temperature, K")
     axes[0, 0].set(ylim=(0, 1), ylabel="mole fraction of phases")
     axes[1, 0].set(ylim=(0.8, 1), ylabel="the same from 0.8 up")

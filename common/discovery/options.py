@@ -5,10 +5,12 @@ from common.discovery.records import SearchSettings
 from common.errors import InputError
 
 
-def add_search_options(p):
-    """The options of the scripts that search for designs; returns their group."""
+def add_search_options(p, evaluations="300"):
+    """The options of scripts that search for designs; returns their group. `evaluations`: their default, in words."""
     search = p.add_argument_group("search")
-    search.add_argument("--evaluations", type=positive_int, default=300, help="designs compared with a target (300)")
+    search.add_argument(
+        "--evaluations", type=positive_int, default=300, help=f"designs a search judges ({evaluations})"
+    )
     search.add_argument(
         "--budget",
         choices=("total", "per-step"),

@@ -26,12 +26,17 @@ class Job:
     def folder(self):
         return self.record.folder(self.checkpoints)
 
+    @property
+    def models(self):
+        """Settings of the trainings that it needs."""
+        return [self.record.vae, self.record.hypervae]
+
 
 def trainings(jobs):
     """The distinct trainings that jobs need, for `train_missing`: [(train, settings, load)]."""
     needed = {}
     for job in jobs:
-        for settings in (job.record.vae, job.record.hypervae):
+        for settings in job.models:
             needed.setdefault(settings.digest, (job.train, settings, job.load))
     return list(needed.values())
 

@@ -30,7 +30,7 @@ TEXT = {
     "setting",
 }
 TEXT |= {"binarize", "summary", "generator", "schedule", "architecture", "ood_dataset", "regressor", "likelihood"}
-TEXT |= {"objective", "told", "mode"}
+TEXT |= {"objective", "told", "mode", "specification"}
 NUMBER_FORMAT = "%.6g"
 
 

@@ -8,8 +8,16 @@ import warnings
 import numpy as np
 import pytest
 from conftest import ROOT
+from scipy.integrate import quad
+from scipy.stats import norm
 
-from common.discovery.bayesopt import ACQUISITIONS, BayesianOptimizer
+from common.discovery.bayesopt import (
+    ACQUISITIONS,
+    BayesianOptimizer,
+    GPyOpt,
+    _ExpectedFeasibleImprovement,
+    _log_improvement,
+)
 from common.errors import InputError
 
 BOX = [(-5, 5)] * 4
@@ -89,6 +97,79 @@ def test_a_point_is_never_asked_for_twice(acquisition, trust_region):
     optimizer = BayesianOptimizer([(0, 1)], seed=1, acquisition=acquisition, trust_region=trust_region)
     assert optimizer.run(slope, 25)[1] < -1.1
     assert len(np.unique(optimizer.x.round(6), axis=0)) == 25
+
+
+def ring(x):
+    """A slope, and how far a point is outside a ring that its lowest points are not on: the best has x[0] = -2."""
+    radius = np.sqrt(x[0] ** 2 + x[1] ** 2)
+    return x[0] + 0.1 * x[2] ** 2, [radius - 2, 1.5 - radius]
+
+
+def test_limits_are_kept_where_the_lowest_value_is_elsewhere():
+    optimizer = BayesianOptimizer([(-3, 3)] * 3, seed=1, num_limits=2, trust_region=True)
+    optimizer.run(ring, 22)
+    x, y = optimizer.best
+    assert y == pytest.approx(-2, abs=0.1) and max(ring(x)[1]) <= 0
+    assert (optimizer.y < y).any()  # points that keep no limits are lower, and do not count
+
+
+def test_until_a_point_keeps_all_limits_the_least_excess_leads():
+    optimizer = BayesianOptimizer([(-5, 5)] * 3, num_initial=0, num_limits=2)
+    for x, y, excess in ((0, -9.0, [3, -1]), (1, 9.0, [0.5, 0.4]), (2, 0.0, [2, -5])):
+        optimizer.tell(np.full(3, x), y, excess)
+    assert optimizer.best[1] == 9.0
+    optimizer.tell(np.full(3, 3.0), 20.0, [0.0, -1])
+    assert optimizer.best[1] == 20.0
+
+
+def test_a_resumed_run_with_limits_asks_for_the_same_points(tmp_path):
+    options = {"seed": 2, "trust_region": True, "num_limits": 2}
+    whole = BayesianOptimizer([(-5, 5)] * 3, **options)
+    whole.run(ring, 10)
+    for stop in (3, 7, 10):
+        part = BayesianOptimizer([(-5, 5)] * 3, **options, history=tmp_path / "history.json")
+        part.run(ring, stop)
+    np.testing.assert_array_equal(part.x, whole.x)
+    np.testing.assert_array_equal(part.excess, whole.excess)
+    with pytest.raises(InputError, match="another search"):
+        BayesianOptimizer([(-5, 5)] * 3, **(options | {"num_limits": 1}), history=tmp_path / "history.json")
+
+
+@pytest.mark.parametrize("excess", [[1.0], [np.nan, 0], [np.inf, 0], 1.0])
+def test_what_is_no_excess_is_refused(excess):
+    optimizer = BayesianOptimizer([(-5, 5)] * 3, num_limits=2)
+    with pytest.raises(InputError, match="2 finite numbers are due"):
+        optimizer.tell(optimizer.ask(), 1.0, excess)
+
+
+def test_the_logarithm_of_the_expected_improvement_and_its_slope():
+    u = np.array([-38.0, -10.001, -9.999, -3.0, 0.0, 4.0])
+
+    def moment(v, power):
+        return quad(lambda t: t**power * np.exp(v * t - t**2 / 2), 0, np.inf, epsabs=0)[0]
+
+    # phi(u) + u Phi(u) is phi(u) times the first moment, and its derivative Phi(u) that times the zeroth one.
+    exact = [norm.logpdf(v) + np.log(moment(v, 1)) for v in u]
+    value, derivative = _log_improvement(u)
+    np.testing.assert_allclose(value, exact, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(derivative, [moment(v, 0) / moment(v, 1) for v in u], rtol=0.03)
+
+
+def test_the_acquisitions_gradient_is_that_of_its_values():
+    rng = np.random.default_rng(0)
+    x = rng.random((12, 3))
+    model = GPyOpt.models.GPModel(exact_feval=True, optimize_restarts=1, verbose=False)
+    model.updateModel(x, rng.standard_normal((12, 1)), None, None)
+    space = GPyOpt.Design_space([{"name": "x", "type": "continuous", "domain": (0, 1), "dimensionality": 3}])
+    for excess in (rng.standard_normal((12, 2)), 1 + rng.random((12, 2))):  # with points that keep both, and without
+        acquisition = _ExpectedFeasibleImprovement(model, space, None, x, excess)
+        for at in rng.random((4, 3)):
+            steps = 1e-5 * np.eye(3)
+            numeric = [
+                (acquisition._compute_acq(at + step) - acquisition._compute_acq(at - step)).item() / 2e-5
+                for step in steps
+            ]
+            np.testing.assert_allclose(acquisition._compute_acq_withGradients(at)[1][0], numeric, rtol=1e-3, atol=1e-4)
 
 
 def test_stays_in_the_box():

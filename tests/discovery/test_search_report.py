@@ -160,7 +160,7 @@ def test_a_phase_has_one_colour_in_every_figure_and_liquid_is_seen(tmp_path, dra
     other[2], other[1] = 0, diagram[1] + diagram[2]
     for name, target in (("a", diagram), ("b", other)):
         shown = {"target": (target, 0.0), "vae": (diagram, 0.0123)}
-        figures.phase_diagrams(shown, phases, temperatures, "an alloy", tmp_path / f"{name}.png")
+        figures.phase_diagrams(figures.panels_of(shown), phases, temperatures, "an alloy", tmp_path / f"{name}.png")
     colours = [
         {part.get_label(): tuple(part.get_facecolor()[0]) for part in figure.axes[0].collections} for figure in drawn
     ]

@@ -1,0 +1,18 @@
+"""Which of some points is the best where limits must be kept."""
+
+import numpy as np
+
+
+def best_first(y, excess):
+    """Numbers of points, best first: those that keep every limit by their y (n,), then the others by their excess.
+
+    Args:
+        excess: (n, limits), see `BayesianOptimizer.tell`; without limits (n, 0).
+    """
+    return np.array(sorted(range(len(y)), key=ranks(y, excess).__getitem__), int)
+
+
+def ranks(y, excess):
+    """[(whether a limit is not kept, y or by how much all in all)] of points; less is better."""
+    over = np.maximum(excess, 0).sum(1)
+    return [(True, float(much)) if much > 0 else (False, float(value)) for value, much in zip(y, over)]
