@@ -8,9 +8,8 @@ from common import cli, report
 from common.discovery import alloy_report, alloy_search, alloys, calphad, design_report, designs, runs, search_report
 from common.discovery.alloy_options import REGRESSORS, add_alloy_options, check_alloys, check_use
 from common.discovery.options import add_search_options, check_search, search_settings
-from common.discovery.records import InverseMapTrial
+from common.discovery.records import InverseMapTrial, file_fingerprint
 from common.discovery.specifications import read_specification
-from common.errors import InputError
 from common.hypervae.options import parser, refuse_unfollowed, settings_for, trained
 from common.runs import results, storage
 from common.runs.jobs import run_jobs
@@ -63,14 +62,17 @@ def try_likelihood(job):
 
 def compare_regressors(args, loaded, folder):
     """Write inverse_map.csv, on rows and on whole classes not seen."""
-    jobs = [
-        (source, InverseMapTrial(data.name, data.fingerprint(), kind, seed))
-        for source, data in loaded.items()
-        for kind, seed in itertools.product(REGRESSORS, args.seeds)
-    ]
+    jobs = []
+    for (source, data), seed in itertools.product(loaded.items(), args.seeds):
+        of = (data.name, data.fingerprint())
+        jobs += [(source, InverseMapTrial(*of, kind, seed), None) for kind in REGRESSORS]
+        if args.refine:
+            jobs.append(
+                (source, InverseMapTrial(*of, args.regressor, seed, args.refine, file_fingerprint(args.tdb)), args.tdb)
+            )
     found = run_jobs(alloy_search.try_regressor, jobs, args.jobs, args.scheduler)
     rows = [row for part in found for row in part]
-    return results.put_rows(folder / "inverse_map.csv", rows, alloy_search.INVERSE_MAP, ["held_out"])
+    return results.put_rows(folder / "inverse_map.csv", rows, alloy_search.INVERSE_MAP, ["held_out", "refinements"])
 
 
 def compare_likelihoods(args, loaded, folder):
@@ -89,7 +91,7 @@ def planned(args, loaded):
     """The jobs that the options ask for."""
     jobs = []
     for source, data in loaded.items():
-        for designation in args.held_out or alloys.hardest_classes(data):
+        for designation in alloys.asked_for(args.held_out, data):
             rest = alloys.rest_as_dataset(data, designation, args.likelihood)
             for recipe, seed in itertools.product(args.recipe, args.seeds):
                 models = {model: settings_for(args, rest, model, recipe, seed) for model in ("vae", "hypervae")}
@@ -144,12 +146,6 @@ def main():
         answer_specifications(args, source, data, folder)
         report.write_report(args.results_dir)
         return
-    for source, data in loaded.items():
-        unknown = [name for name in args.held_out or [] if name not in data.names]
-        if unknown:
-            raise InputError(
-                f"{source} has no alloy class {unknown[0]}: choose --held-out among {', '.join(data.names)}"
-            )
     discovered = runs.search_all(alloy_search.discover, planned(args, loaded), args.jobs, args.scheduler)
     protocols, table5 = alloy_search.write_tables(folder, *alloy_search.table_rows(discovered))
     for protocol in protocols:

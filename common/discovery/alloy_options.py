@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.cli import positive_int, refuse_several, refuse_unused
+from common.cli import positive_int, refuse_several, refuse_unused, whole_number
 from common.discovery.alloys import BODIES
 from common.discovery.calphad import ELEMENTS, phase_diagrams
 from common.discovery.designs import METHODS
@@ -14,18 +14,23 @@ REGRESSORS = ("ridge", "kernel_ridge", "extra_trees", "mlp")  # the keys of inve
 OF_MAKING = ("--make-data", "--tdb", "--limits", "--data-dir", "--held-out", "--alloys-per-class", "--seed", "--jobs")
 OF_MAKING += ("--scheduler", "--pack")
 OF_REGRESSORS = ("--compare", "--alloys", "--data-dir", "--results-dir", "--seed", "--jobs", "--scheduler")
+OF_REGRESSORS += ("--refine", "--regressor", "--tdb")
 OF_SEARCHES = ("--evaluations", "--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective")
-OF_SEARCHES += ("--likelihood", "--regressor", "--tdb", "--through-calphad", "--calphad-evaluations")
+OF_SEARCHES += ("--likelihood", "--regressor", "--tdb", "--through-calphad", "--calphad-evaluations", "--refine")
+OF_SEARCHES += ("--start", "--realise")
 # What searches by specification do not use.
 OF_TARGETS = ("--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective", "--through-calphad")
-OF_TARGETS += ("--calphad-evaluations", "--compare", "--make-data")
+OF_TARGETS += ("--calphad-evaluations", "--compare", "--make-data", "--refine", "--start", "--realise")
 SPEC_EVALUATIONS = 100  # of each search by specification, which take seconds each
 
 
 def add_alloy_options(p, search):
     """The options of searches for alloys, into the group `search`, and of computing alloys."""
     search.add_argument(
-        "--held-out", nargs="+", metavar="ALLOY", help="classes held out, one at a time (the ten hardest)"
+        "--held-out",
+        nargs="+",
+        metavar="ALLOY",
+        help="classes held out, one at a time; paper: its nine (the ten hardest)",
     )
     search.add_argument(
         "--target", choices=("mean", "sample"), default="mean", help="a class's mean diagram (default) or one alloy's"
@@ -40,9 +45,28 @@ def add_alloy_options(p, search):
         "--likelihood", choices=tuple(BODIES), default="multinomial", help="of phase matrices (multinomial)"
     )
     search.add_argument("--regressor", choices=REGRESSORS, default="ridge", help="phase matrix to composition (ridge)")
+    search.add_argument(
+        "--refine",
+        type=whole_number,
+        default=0,
+        metavar="STEPS",
+        help="correct a composition that was read off a design by its real diagram, that often (0); needs --tdb",
+    )
+    search.add_argument(
+        "--start",
+        choices=("classes", "nothing", "alloy"),
+        default="classes",
+        help="codes with which searches begin: the known classes' (default), u = 0 and draws of z, or one class's, the "
+        "nearest",
+    )
     search.add_argument("--tdb", type=Path, help="thermodynamic database (mc_al); without it Table 5 has no column B")
     search.add_argument(
         "--through-calphad", action="store_true", help="also search with the real diagrams of the alloys as objective"
+    )
+    search.add_argument(
+        "--realise",
+        action="store_true",
+        help="judge every design of every search by the real diagram of the alloy that it would be; a second each",
     )
     search.add_argument(
         "--calphad-evaluations", type=positive_int, default=100, help="of each such search, seconds each (100)"
@@ -86,6 +110,8 @@ def check_use(args):
     refuse_unused(args, ("--alloys-per-class", "--limits", "--pack"), "without --make-data")
     if args.compare == "regressors":
         refuse_unused(args, set(args.given) - set(OF_REGRESSORS), "with --compare regressors")
+        if not args.refine:
+            refuse_unused(args, ("--regressor", "--tdb"), "with --compare regressors and no --refine")
     elif args.compare:
         refuse_unused(args, OF_SEARCHES, "with --compare likelihoods")
     if not args.through_calphad:
@@ -102,8 +128,10 @@ def check_alloys(args):
         raise InputError("phase matrices are not binarized: leave --binarize out")
     if args.image_size:
         raise InputError("phase matrices are no pictures: leave --image-size out")
-    if args.through_calphad and not args.tdb:
-        raise InputError("--through-calphad needs a thermodynamic database: name it with --tdb")
+    for option in ("through_calphad", "refine", "realise"):
+        if getattr(args, option) and not args.tdb:
+            name = option.replace("_", "-")
+            raise InputError(f"--{name} needs a thermodynamic database: name it with --tdb")
     if args.tdb and not args.spec:  # a specification names its elements
         phase_diagrams(args.tdb).check([ELEMENTS])
     elif not args.compare and not args.spec:

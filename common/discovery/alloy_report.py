@@ -114,7 +114,9 @@ def _compared(rows, records, labels, measures):
 def _inverse_maps(rows, records):
     return (
         "On rows and on whole classes not seen: R2, and the main elements' relative error in percent; means.\n\n"
-        + _compared(rows, records, ["dataset", "regressor", "held_out"], {"r2": ".3f", "element_error": ".1f"})
+        + _compared(
+            rows, records, ["dataset", "regressor", "held_out", "refinements"], {"r2": ".3f", "element_error": ".1f"}
+        )
     )
 
 

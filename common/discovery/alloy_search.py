@@ -8,6 +8,7 @@ import numpy as np
 
 from common.data.fingerprints import fingerprint
 from common.discovery import alloys, calphad, runs, search_report
+from common.discovery.distances import cosine_distance
 from common.discovery.records import (
     IN_CLASS,
     SHOWN,
@@ -28,7 +29,7 @@ BOUNDS = [*LABELS, "cosine_distance", *PROTOCOL]
 TABLE5 = [*LABELS, "element_error", "phase_error", "in_class", "cosine_distance", *calphad.ELEMENTS, *PROTOCOL]
 TABLE5 += ["regressor", "calphad_evaluations"]
 ORDER = ["dataset", "objective", *LABELS]
-INVERSE_MAP = ["dataset", "regressor", "held_out", "seed", "r2", "element_error", "num_alloys"]
+INVERSE_MAP = ["dataset", "regressor", "held_out", "refinements", "seed", "r2", "element_error", "num_alloys"]
 LIKELIHOODS = ["dataset", "likelihood", "model", "neg_elbo", "absolute_error", "column_sum_error"]
 LIKELIHOODS += ["seed", "iterations", "recipe"]
 # Searches whose best codes the searches through CALPHAD begin with, by family.
@@ -77,14 +78,16 @@ def job_for(source, data, designation, models, search, train, checkpoints, optio
         models: {"vae", "hypervae": the training's record}.
         search: SearchSettings.
         train: see `runs.Job`.
-        options: with target ("mean" or "sample"), objective, likelihood, regressor, tdb, and calphad_evaluations,
-            which count where through_calphad is true.
+        options: with target ("mean" or "sample"), objective, likelihood, regressor, refine, tdb, realise, start, and
+            calphad_evaluations, which count where through_calphad is true.
     """
     image, _, which = target_of(data, designation, options.target, search.seed)
     target = Target(designation, which, fingerprint(image))
     fixed = dict(target=target, target_kind=options.target, objective=options.objective, known_tasks=True)
+    tdb = file_fingerprint(options.tdb)
+    fixed |= {"realised": tdb if options.realise else "", "start": options.start}
     record = Discovery(data.name, data.fingerprint(), **models, **fixed, search=search)
-    found = FoundAlloys(record, options.regressor, file_fingerprint(options.tdb))
+    found = FoundAlloys(record, options.regressor, tdb, options.refine)
     through = ThroughCalphad(found, options.calphad_evaluations) if options.through_calphad else None
     load = functools.partial(load_rest, source, options.likelihood, designation)
     return AlloyJob(record, image, load, train, checkpoints, source, options.tdb, found, through)
@@ -122,16 +125,36 @@ class _Bench:
     @functools.cached_property
     def hunt_and_commits(self):
         known = [self.rest.matrices[self.rest.y == label][..., None] for label in np.unique(self.rest.y)]
-        scaled = self.job.record.objective == "scaled_cosine"
-        return runs.hunt(self.job, known, scale=alloys.phase_scale(self.rest.matrices) if scaled else 1.0)
+        record = self.job.record
+        scale = alloys.phase_scale(self.rest.matrices) if record.objective == "scaled_cosine" else 1.0
+        start = record.start
+        if start == "alloy":  # the known class whose mean is the nearest
+            means = np.stack([images.mean(0) for images in known])
+            start = int(np.argmin(cosine_distance(means * scale, self.job.image * scale)))
+        return runs.hunt(self.job, known, start, scale=scale, realise=self.realise if record.realised else None)
 
     def composition_of(self, design):
-        """wt% of a diagram (phases, temperatures, 1) by the inverse map."""
-        return self.inverse(design[None, ..., 0])[0]
+        """wt% of a decoded diagram (phases, temperatures, 1) by the inverse map, refined as far as was asked for."""
+        if not self.job.found.refinements:
+            return self.inverse(design[None, ..., 0])[0]
+        return self.inverse.refined(design[..., 0], self.real_diagram, self.job.found.refinements)
+
+    def real_diagram(self, composition):
+        """The diagram (phases, temperatures) of an alloy by CALPHAD."""
+        return self.diagrams.matrix_of(composition, self.data.phases)
 
     def realise(self, design):
-        """The diagram of the alloy that a decoded one would be."""
-        return self.diagrams.matrix_of(self.composition_of(design), self.data.phases)[..., None]
+        """The diagram of the alloy that a decoded one would be, by the inverse map as it is: one equilibrium."""
+        return self.real_diagram(self.inverse(design[None, ..., 0])[0])[..., None]
+
+    def best_of(self, search, realised=False):
+        """(diagram, composition) of the best design of a Search; the diagram as the search saw it, decoded or real."""
+        families = self.hunt_and_commits[0].families
+        u, z = search.codes[int(np.argmin(search.distance))]
+        decoded = families["hypervae" if len(u) else "vae"].decode(u[None], z[None])[0]
+        if realised or self.job.record.realised:
+            return search.designs[-1], self.inverse(decoded[None, ..., 0])[0]
+        return search.designs[-1], self.composition_of(decoded)
 
 
 def discover(job):
@@ -157,8 +180,7 @@ def _found_alloys(bench):
     found = {}
     for method in METHODS:
         if not method.startswith("random"):
-            design = hunt.search(method).designs[-1]
-            found[method] = design, bench.composition_of(design)
+            found[method] = bench.best_of(hunt.search(method))
     own = data.y == data.names.index(bench.designation)
     found["nearest_known"] = by_distance(hunt, rest.matrices, rest.compositions, 0)
     found["own_alloy"] = by_distance(hunt, data.matrices[own], data.compositions[own], own.sum() // 2)
@@ -176,9 +198,7 @@ def _found_through_calphad(bench):
     found = {}
     for member, starts in CALPHAD_STARTS.items():
         search = real.refined(f"{member}_calphad", member, [hunt.search(method) for method in starts])
-        u, z = search.codes[int(np.argmin(search.distance))]
-        decoded = hunt.families[member].decode(u[None], z[None])[0]
-        found[f"{member}_calphad"] = search.designs[-1], bench.composition_of(decoded)
+        found[f"{member}_calphad"] = bench.best_of(search, realised=True)
     return found
 
 
@@ -244,11 +264,19 @@ def decoding_errors(model, data):
 
 
 def try_regressor(job):
-    """Rows of inverse_map.csv of (source of the alloys, InverseMapTrial)."""
-    from common.discovery.inverse_map import try_inverse_map
+    """Rows of inverse_map.csv of (source of the alloys, InverseMapTrial, database of its refinements or None)."""
+    from common.discovery.inverse_map import try_inverse_map, try_refinement
 
-    source, trial = job
+    source, trial, tdb = job
     data = alloys.load(source)
     cells = {"run": trial, "dataset": trial.dataset, "regressor": trial.regressor, "seed": trial.seed}
-    cells |= {"num_alloys": len(data.y), "trained_at": commit(), "evaluated_at": commit()}
-    return [cells | row for row in try_inverse_map(trial.regressor, data, trial.seed)]
+    cells |= {"trained_at": commit(), "evaluated_at": commit()}
+    if not trial.refinements:
+        return [cells | row for row in try_inverse_map(trial.regressor, data, trial.seed)]
+    diagrams = calphad.phase_diagrams(tdb)
+
+    def realise(composition):
+        return diagrams.matrix_of(composition, data.phases)
+
+    rows = try_refinement(trial.regressor, data, realise, trial.refinements, trial.seed)
+    return [cells | row for row in rows]

@@ -29,6 +29,8 @@ SHIPPED = Path(__file__).resolve().parents[2] / "alloys" / "main30_100.npz"
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
 LEAST_SHARE = 1e-3  # mole fraction below which a phase is none
 SAVE_EVERY = 20  # alloys
+PAPER = "paper"  # stands for these:
+PAPERS = ("6053", "2219", "6951", "2024", "2014", "2025", "7076", "2618", "6463")  # Table 5, and one of its text
 FRACTION_ERROR = 0.01  # of a decoded phase fraction; where a phase is present, root mean square (known alloys: 0.008)
 BODIES = {"multinomial": "matrix", "continuous_bernoulli": "matrix_continuous_bernoulli"}  # by likelihood
 NOTICE = "Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0."
@@ -236,6 +238,20 @@ def hardest_classes(data, number=10):
     apart = np.stack([cosine_distance(means, mean) for mean in means])
     np.fill_diagonal(apart, np.inf)
     return [data.names[label] for label in np.argsort(apart.min(1), kind="stable")[::-1][:number]]
+
+
+def asked_for(designations, data):
+    """The classes that --held-out asks for: PAPER stands for the paper's nine, nothing for the ten hardest.
+
+    Raises:
+        InputError: the data set has no such class.
+    """
+    asked = designations or hardest_classes(data)
+    asked = list(dict.fromkeys(name for given in asked for name in (PAPERS if given == PAPER else [given])))
+    for name in asked:
+        if name not in data.names:
+            raise InputError(f"{data.name} has no alloy class {name}: choose --held-out among {', '.join(data.names)}")
+    return asked
 
 
 def main_elements(composition):

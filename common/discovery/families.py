@@ -16,32 +16,43 @@ class Family:
     """The designs of a trained VAE or HyperVAE.
 
     KL(u) weighs little, one share for each image of a task, so codes of tasks may lie far from the prior. Given the
-    known tasks, the box covers their codes, and searches begin with them.
+    known tasks, the box covers their codes.
 
     Args:
         known: images of the tasks that the model was trained on, a list of (n, H, W, 1); or None, and the prior is
             believed.
+        start: what a search begins with where tasks are known: "classes", the mean image of each; "nothing", u = 0 and
+            draws of z from the prior; or the number of one task, images of it.
 
     Attributes:
-        first_u: u (u_dim,) with which a search begins, the known tasks' mean, or where none is known that of an empty
-            image.
+        first_u: u (u_dim,) with which a search begins: the mean of the tasks that it begins with, 0, or where no task
+            is known that of an empty image.
+        starts: images (n, H, W, 1) that a search encodes to begin with, and u (n, u_dim) of each one's task; or None.
     """
 
-    def __init__(self, model, known=None):
+    def __init__(self, model, known=None, start="classes"):
         self.model = model
         self.u_dim, self.z_dim = getattr(model, "hyper_latent_dim", 0), model.body.latent_dim
         self.u_box = np.tile([-BOX_U, BOX_U], (self.u_dim, 1))
         self.z_box = np.tile([-BOX_Z, BOX_Z], (self.z_dim, 1))
-        self.known_u, self.known_means = None, None
+        self.known_u, self.starts = None, None
         if known is None:
             self.first_u = self.infer_u(np.zeros(model.body.image_shape))
             return
-        self.known_means = [images.mean(0) for images in known]
         codes = [self._codes(tf.cast(images, tf.float32)[None]) for images in known]
         z = np.concatenate([z for _, z in codes])
         self.z_box = _widened(self.z_box, z)
         self.known_u = np.stack([u for u, _ in codes]).astype(np.float64)
-        self.u_box, self.first_u = _widened(self.u_box, self.known_u), self.known_u.mean(0)
+        self.u_box = _widened(self.u_box, self.known_u)
+        if start == "nothing":
+            self.first_u = np.zeros(self.u_dim)
+            return
+        if start == "classes":
+            self.starts = np.stack([images.mean(0) for images in known]), self.known_u
+        else:
+            images = known[start][:NUM_INITIAL]
+            self.starts = images, np.tile(self.known_u[start], (len(images), 1))
+        self.first_u = self.starts[1].mean(0)
 
     def _codes(self, images):
         """Posterior means u (u_dim,) of a task's images (1, n, H, W, 1), and z (n, z_dim) of each under theta(u)."""
@@ -49,20 +60,18 @@ class Family:
         return u[0].numpy(), self.model.encode(images, self.theta(u)).mean()[0].numpy()
 
     def first_z(self, u, seed, budget):
-        """Codes z (n, z_dim) with which a search under theta(u) begins: known tasks' mean images, or draws of N(0, I).
+        """Codes z (n, z_dim) with which a search under theta(u) begins: those of `starts`, or draws of N(0, I).
 
         The corners of the box decode to nothing like an image.
         """
-        if self.known_means is not None:
-            return np.stack([self.encode(u, image) for image in self.known_means[:budget]])
+        if self.starts is not None:
+            return np.stack([self.encode(u, image) for image in self.starts[0][:budget]])
         draws = np.random.default_rng(seed).standard_normal((min(NUM_INITIAL, budget), self.z_dim))
         return draws.clip(*self.z_box.T)
 
-    def known_codes(self):
-        """(u, z) of the known tasks' mean images, each under its task's theta, (tasks, u_dim + z_dim)."""
-        return np.stack(
-            [np.concatenate([u, self.encode(u, image)]) for u, image in zip(self.known_u, self.known_means)]
-        )
+    def first_codes(self):
+        """(u, z) of the images of `starts`, each under its task's theta, (n, u_dim + z_dim)."""
+        return np.stack([np.concatenate([u, self.encode(u, image)]) for image, u in zip(*self.starts)])
 
     def draw_u(self, random, number):
         """u (number, u_dim) from the prior, or of known tasks."""

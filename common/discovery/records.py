@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from common.runs.identity import SEED, Record, digest, label, settings_of
+from common.runs.identity import SEED, Record, added, digest, label, settings_of
 
 IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class (section 4.5)
 # Searches, and alloys to compare with, in the order of tables and figures.
@@ -68,6 +68,8 @@ class Discovery(Record):
         bool  # whether the box covers the codes of known tasks and the searches begin with them, or with the prior's
     )
     search: SearchSettings
+    realised: str = added("")  # fingerprint of the database by which every design is judged; "": designs as decoded
+    start: str = added("classes")  # with which codes searches begin: the known "classes", "nothing" or an "alloy"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class FoundAlloys(Record):
     discovery: Discovery
     regressor: str  # of phase matrix to composition
     tdb: str  # fingerprint of the thermodynamic database that column B asks; "" without
+    refinements: int = added(0)  # steps in which a composition is corrected by its real diagram
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class InverseMapTrial(Record):
     data: str
     regressor: str
     seed: int
+    refinements: int = added(0)  # at most
+    tdb: str = added("")  # fingerprint of the database that refinements ask
 
 
 def file_fingerprint(path):

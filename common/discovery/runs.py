@@ -65,12 +65,12 @@ def search_all(discover, jobs, processes, scheduler=None):
     return sorted(found, key=lambda part: order[part[0].record.digest])
 
 
-def hunt(job, known=None, **options):
+def hunt(job, known=None, start="classes", **options):
     """(Hunt, trained_at) of a job's models.
 
     Args:
-        known: images of the known tasks, see `families.Family`.
-        options: `scale` of `search.Hunt`.
+        known, start: images of the known tasks and what searches begin with, see `families.Family`.
+        options: `scale` and `realise` of `search.Hunt`.
     """
     from common.discovery.families import Family
     from common.discovery.search import Hunt
@@ -78,7 +78,7 @@ def hunt(job, known=None, **options):
     data, families, commits = job.load(), {}, set()
     for name in ("vae", "hypervae"):
         run = job.train(getattr(job.record, name), data)
-        families[name] = Family(run.model, known)
+        families[name] = Family(run.model, known, start)
         commits |= set(run.trained_at.split("+"))
     return Hunt(families, job.image, job.record.search, job.folder, **options), "+".join(sorted(commits))
 

@@ -110,15 +110,15 @@ class Hunt:
         return progress.search()
 
     def joint(self, method):
-        """BO over (u, z), in the whole space at once where tasks are known: their codes come first.
+        """BO over (u, z), in the whole space at once where it begins with known tasks: their codes come first.
 
-        Where none is, a sixth of the evaluations goes to the slice u = 0, the prior's mean. In the slice, of half as
+        Where it does not, a sixth of the evaluations goes to the slice u = 0, the prior's mean. In it, of half as
         many dimensions, a good design is found soon; its points are also the first data of the whole space.
         """
         progress, family = _Progress(), self.families["hypervae"]
         evaluations = self.settings.evaluations
-        if family.known_means is not None:
-            first = family.known_codes()[:evaluations]
+        if family.starts is not None:
+            first = family.first_codes()[:evaluations]
             progress.add(*self._optimize(f"{method}-0", family, evaluations, first))
             return progress.search()
         budget, u = -(-evaluations // 6), np.zeros(family.u_dim)
@@ -147,14 +147,11 @@ class Hunt:
 
     def random(self, method, member):
         """Control: z uniform in the box, theta of `first_u`."""
-        family = self.families[member]
+        progress, family = _Progress(), self.families[member]
         shape = (self.settings.evaluations, family.z_dim)
         z = np.random.default_rng(self.settings.seed).uniform(*family.z_box.T, shape)
-        u = np.tile(family.first_u, (len(z), 1))
-        designs = family.decode(u, z)
-        distance = self.distance(designs)
-        step, seconds = np.zeros(len(z), int), np.zeros(len(z))
-        return Search(distance, step, seconds, [designs[np.argmin(distance)]], list(zip(u, z)))
+        progress.add(*self._optimize(f"{method}-0", family, len(z), z, family.first_u))
+        return progress.search()
 
     def _optimize(self, name, family, budget, first, u=None, known=None):
         """BO over z at one u, or over (u, z); returns the finished optimizer, what decodes its points, and their codes.

@@ -120,6 +120,35 @@ def test_the_box_covers_the_codes_of_known_tasks(families, monkeypatch):
     assert Family(families["vae"].model, known).first_u.shape == (0,)
 
 
+def test_what_a_search_begins_with(families):
+    """With nothing no code of a known task plays a part; with one task, that task's alone. The box is the same."""
+    model = families["hypervae"].model
+    known = [np.random.default_rng(i).random((n, 8, 8, 1)) * (i + 1) for i, n in enumerate((4, 12, 3))]
+    classes, nothing, one = (Family(model, known, start) for start in ("classes", "nothing", 1))
+    assert np.array_equal(nothing.u_box, classes.u_box) and np.array_equal(nothing.z_box, classes.z_box)
+    np.testing.assert_array_equal(nothing.first_u, np.zeros(2))
+    draws = np.random.default_rng(7).standard_normal((10, 2))
+    np.testing.assert_array_equal(nothing.first_z(nothing.first_u, 7, 100), draws.clip(*nothing.z_box.T))
+    np.testing.assert_allclose(one.first_u, one.known_u[1])
+    codes = one.first_codes()
+    assert codes.shape == (10, 4) and (codes[:, :2] == one.known_u[1]).all()
+    np.testing.assert_array_equal(codes[3, 2:], one.encode(one.known_u[1], known[1][3]))
+    np.testing.assert_array_equal(one.first_z(one.first_u, 7, 4), codes[:4, 2:])
+    means = [images.mean(0) for images in known]
+    np.testing.assert_array_equal(classes.first_codes()[2, 2:], classes.encode(classes.known_u[2], means[2]))
+
+
+def test_random_designs_are_drawn_from_the_box_and_resumed(families, tmp_path):
+    whole = hunt(families, tmp_path).search("random_vae")
+    z = np.random.default_rng(0).uniform(*families["vae"].z_box.T, (21, 2))
+    images = families["vae"].decode(np.zeros((21, 0)), z)
+    np.testing.assert_allclose(whole.distance, cosine_distance(images, TARGET), rtol=1e-6)
+    realised = []
+    seen = hunt(families, tmp_path / "real", realise=lambda design: realised.append(1) or design**2)
+    np.testing.assert_allclose(seen.search("random_vae").distance, cosine_distance(images**2, TARGET), rtol=1e-6)
+    assert len(realised) >= 21
+
+
 def test_every_method_spends_the_same_evaluations(families, tmp_path):
     found = {method: hunt(families, tmp_path).search(method) for method in discovery.METHODS}
     for search in found.values():

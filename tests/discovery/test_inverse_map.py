@@ -1,8 +1,10 @@
 """From phases to composition, of a class that the map has not seen."""
 
+import dataclasses
+
 import numpy as np
 
-from common.discovery import alloy_options, alloys
+from common.discovery import alloy_options, alloys, inverse_map
 from common.discovery.inverse_map import REGRESSORS, InverseMap
 
 
@@ -22,6 +24,48 @@ def test_compositions_of_a_class_that_the_map_has_not_seen():
     plain, trace = diagrams[[label]].copy(), diagrams[[label]].copy()
     plain[:, unseen], trace[:, unseen] = 0, 0.005
     np.testing.assert_allclose(inverse(trace), inverse(plain), atol=0.5)
+
+
+def test_a_refined_composition_is_that_of_the_diagram():
+    """Diagrams that bend with composition, which a linear map cannot follow; its own are known, so it can be told."""
+    rng = np.random.default_rng(0)
+    mix = rng.standard_normal((3, 12))
+
+    def realise(composition):
+        return np.abs(composition @ mix + 0.05 * (composition**2) @ mix[::-1]).reshape(4, 3)
+
+    known = rng.uniform(0, 1, (200, 3))
+    inverse = InverseMap("ridge", np.stack([realise(own) for own in known]), known)
+    true = np.array([1.4, 1.2, 1.3])  # outside of what the map has seen
+    off = [
+        np.abs(inverse.refined(realise(true), realise, steps) - true).max() if steps else
+        np.abs(inverse(realise(true)[None])[0] - true).max()
+        for steps in (0, 1, 8)
+    ]  # fmt: skip
+    assert off[0] > 0.02 and off[1] < off[0] and off[2] < 0.003
+    calls = []
+    inverse.refined(realise(true), lambda own: calls.append(1) or realise(own), 3)
+    assert len(calls) == 4
+
+
+def test_refinements_are_tried_on_classes_that_the_map_has_not_seen(monkeypatch):
+    data = alloys.load(alloys.SHIPPED)
+    few = np.flatnonzero(np.isin(data.y, [3, 8, 14]))
+    names = tuple(data.names[label] for label in (3, 8, 14))
+    labels = np.searchsorted([3, 8, 14], data.y[few])
+    data = dataclasses.replace(
+        data, matrices=data.matrices[few], compositions=data.compositions[few], y=labels, names=names
+    )
+    real = {own.tobytes(): matrix for own, matrix in zip(data.compositions, data.matrices)}
+    asked = []
+
+    def realise(composition):
+        asked.append(composition)
+        return real.get(composition.tobytes(), data.matrices[0])
+
+    rows = inverse_map.try_refinement("ridge", data, realise, 2)
+    assert [row["refinements"] for row in rows] == [0, 1, 2] and all(row["num_alloys"] == 3 for row in rows)
+    assert len(asked) == 3 * (2 + 3)
 
 
 def test_the_options_know_every_regressor():

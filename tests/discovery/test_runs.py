@@ -21,7 +21,7 @@ IMAGE = (np.arange(16).reshape(4, 4, 1) % 3 > 0).astype(float)
 class Line:
     """Stands for families.Family: designs on a line between two images; nothing to train."""
 
-    u_dim, z_dim, known_means, first_u = 0, 1, None, np.zeros(0)
+    u_dim, z_dim, starts, first_u = 0, 1, None, np.zeros(0)
     u_box, z_box = np.zeros((0, 2)), np.array([[-1.0, 1.0]])
 
     def decode(self, u, z):

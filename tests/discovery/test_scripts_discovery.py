@@ -175,6 +175,22 @@ def test_searches_through_calphad_find_real_diagrams(few_alloys, call, monkeypat
     assert table.loc["nearest_known", "cosine_distance"] == pytest.approx(nearest_known(data, scale), rel=1e-3)
 
 
+def test_every_design_is_judged_by_its_real_diagram(few_alloys, call, monkeypatch, tmp_path):
+    monkeypatch.setattr(calphad, "phase_diagrams", lambda tdb: MadeUpDiagrams())
+    monkeypatch.setattr(alloy_options, "phase_diagrams", calphad.phase_diagrams)
+    (tmp_path / "made_up.tdb").write_text("a database")
+    results_dir = few_alloys.parent / "results"  # with the models of the tests above, if they have run
+    options = ["--alloys", few_alloys, "--results-dir", results_dir, "--held-out", "2024", "--evaluations", 4]
+    call("05_discover_alloys.py", *options, "--tdb", tmp_path / "made_up.tdb", "--realise", "--start", "nothing")
+    records = results.read_records(results_dir / "05_discover_alloys" / "table5.csv")
+    realised = [run for run, record in records.items() if record.get("discovery", {}).get("realised")]
+    table = results.read_rows(results_dir / "05_discover_alloys" / "table5.csv")
+    table = table[table["run"].isin(realised)].set_index("method")
+    searches = [name for name in table.index if name not in ("nearest_known", "own_alloy")]
+    assert len(searches) == 5 and (table.loc[searches, "phase_error"] < 1e-6).all()
+    assert "start nothing" in (results_dir / "README.md").read_text()  # other protocols than the tests' above
+
+
 def test_regressors_and_likelihoods_are_compared(few_alloys, call, monkeypatch):
     monkeypatch.setattr(density, "Evaluator", functools.partial(density.Evaluator, compiled=False))
     results_dir = few_alloys.parent / "compared"
@@ -207,7 +223,10 @@ HEADER = "designation,element,min_wt,max_wt,set\n"
     ("options", "message"),
     [
         (["--held-out", "9999"], "no alloy class 9999: choose"),
-        (["--through-calphad"], "name it with --tdb"),
+        (["--held-out", "paper"], "no alloy class 6053: choose"),
+        (["--through-calphad"], "--through-calphad needs a thermodynamic database"),
+        (["--refine", "2"], "--refine needs a thermodynamic database"),
+        (["--realise"], "--realise needs a thermodynamic database"),
         (["--binarize", "threshold"], "leave --binarize out"),
         (["--tdb", "none.tdb"], "none.tdb is missing"),
         (["--tdb", "small.tdb"], "no element CR"),
