@@ -411,9 +411,9 @@ def test_killed_while_it_writes(tmp_path, images):
     assert done.stdout.split() == ["-9"] and file.read_bytes() == b"of before", done.stderr[-1000:]
 
 
-def test_the_table_and_its_report(tmp_path, call, small_networks, uncompiled, write_npz):
+def test_the_table_and_its_report(tmp_path, call, small_networks, uncompiled, untraced_trainings, write_npz):
     folder = tmp_path / "results"
-    options = ["--dataset", write_npz("own.npz"), "--iterations", 40, "--batch-size", 40, "--results-dir", folder]
+    options = ["--dataset", write_npz("own.npz"), "--iterations", 4, "--batch-size", 40, "--results-dir", folder]
     done = call("10_compress.py", "table", *options)
     assert done.returncode == 0, done.stderr[-2000:]
     from common.runs import results
