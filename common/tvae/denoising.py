@@ -20,7 +20,7 @@ from common.tvae.training import Recipe, still_rising, train
 
 KEYS = ["epoch"]
 ORDER = ["image", "sigma", "method", "setting", "seed"]
-COLUMNS = [*ORDER, "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds"]
+COLUMNS = [*ORDER, "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds", "psnr_averaged"]
 RESTORED = "restored"
 PATCH = 6  # side of a patch, where nothing is said
 KNOWN = {"3712de687a6f": "house", "46bd4465192e": "barbara"}  # pictures by the fingerprint of their pixels
@@ -224,7 +224,12 @@ def fit(run, image, checkpoints=None, missing=None):
     patched = PatchedImage(*observe(run, image, missing), run.patch, run.stride)
 
     def measure(model):
-        return {} if run.sigma is None else quality(patched.assemble(model.reconstruct()), image)
+        if run.sigma is None:
+            return {}
+        found = quality(patched.assemble(model.reconstruct()), image)
+        if model.num_averaged > 0:
+            found["psnr_averaged"] = patches.psnr(patched.assemble(model.averaged.numpy()), image)
+        return found
 
     def start_warm(model):
         coarse, before, there = fit(run.coarse(), image, checkpoints, missing)

@@ -92,6 +92,8 @@ class BinaryVAE(keras.Model):
             initializer=lambda shape, dtype=None: tf.broadcast_to(states, shape),
         )  # fmt: skip
         self.estimate = self.add_weight(shape=(num_data, data_dim), initializer="zeros", name="estimate", **fixed)
+        self.averaged = self.add_weight(shape=(num_data, data_dim), initializer="zeros", name="averaged", **fixed)
+        self.num_averaged = self.add_weight(shape=(), initializer="zeros", name="num_averaged", **fixed)
         self.ones = self.add_weight(shape=(latent_dim,), initializer="zeros", name="ones", **fixed)
         self.squares = self.add_weight(shape=(), initializer="zeros", name="squares", **fixed)
         self.observed = self.add_weight(shape=(), initializer="zeros", name="observed", **fixed)
@@ -255,3 +257,8 @@ class BinaryVAE(keras.Model):
     def reconstruct(self):
         """E_q[mu(z)] (N, D) of the training data, as collected during the last epoch."""
         return self.estimate.numpy()
+
+    def average_in(self):
+        """Let the last epoch's estimate count in `averaged`, the mean of those that were averaged in."""
+        self.num_averaged.assign_add(1.0)
+        self.averaged.assign_add((self.estimate - self.averaged) / self.num_averaged)

@@ -143,6 +143,8 @@ def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=
     model.fit(data, 0, **options)  # makes the optimizer, whose state is loaded too
 
     def row(model, epoch, logs):
+        if epoch % (2 * recipe.half_cycle) == 0 and 2 * epoch > recipe.epochs:
+            model.average_in()  # in the second half, where estimates are best
         if epoch % recipe.half_cycle and epoch != recipe.epochs:
             return None
         learned = {"free_energy": float(logs["free_energy"]), "learned_sigma": float(model.variance.numpy()) ** 0.5}

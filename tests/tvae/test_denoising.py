@@ -14,6 +14,7 @@ from common.errors import InputError
 from common.names import name_of_file
 from common.runs.results import put_rows, read_records, read_rows
 from common.tvae import bars, budget, denoising, figures, patches, report, rivals, training, zero_shot_noise2noise
+from common.tvae.model import BinaryVAE
 from common.tvae.training import Recipe
 
 RECIPE = Recipe(latent_dim=6, hidden=(6,), states=8, parents=2, children=2, epochs=4, batch_size=16, half_cycle=2)
@@ -245,6 +246,33 @@ def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):
     again = restored(tmp_path, scan)  # loaded
     assert again.rows[:2] == longer.rows[:2] and (rows["method"] != "tvae").sum() == len(rivals.installed(RUN)) == 7
     np.testing.assert_array_equal(again.pictures["tvae"], longer.pictures["tvae"])
+
+
+def test_estimates_of_the_second_half_are_averaged_at_the_ends_of_cycles(eager, tmp_path, scan, monkeypatch):
+    """Cut off in the middle of it, too."""
+    recipe = dataclasses.replace(RECIPE, epochs=8, half_cycle=1)
+    picture, _ = denoising.load(scan)
+    run = dataclasses.replace(RUN, recipe=recipe, warm_stride=0)
+    seen, average_in = [], BinaryVAE.average_in
+    monkeypatch.setattr(BinaryVAE, "average_in", lambda model: seen.append(model.reconstruct()) or average_in(model))
+    model, progress, patched = denoising.fit(run, picture.pixels)
+    assert len(seen) == 2 and int(model.num_averaged) == 2  # epochs 6 and 8
+    np.testing.assert_allclose(model.averaged, np.mean(seen, 0), rtol=1e-5)
+    expected = patches.psnr(patched.assemble(np.mean(seen, 0)), picture.pixels)
+    assert progress["rows"][-1]["psnr_averaged"] == pytest.approx(expected, abs=1e-3)
+    assert ["psnr_averaged" in row for row in progress["rows"]] == [epoch >= 6 for epoch in range(1, 9)]
+
+    def killed(model):
+        average_in(model)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BinaryVAE, "average_in", average_in)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(BinaryVAE, "average_in", killed)
+        denoising.fit(run, picture.pixels, tmp_path)
+    resumed, again, _ = denoising.fit(run, picture.pixels, tmp_path)
+    np.testing.assert_array_equal(resumed.averaged, model.averaged)
+    assert [row["psnr_averaged"] for row in again["rows"][5:]] == [row["psnr_averaged"] for row in progress["rows"][5:]]
 
 
 @pytest.mark.parametrize("changes", [{"sigma": None}, {"sigma": 0.0}, {"sigma": 0.0, "inpaint": 0.5}])
