@@ -72,7 +72,7 @@ def compare_regressors(args, loaded, folder):
             )
     found = run_jobs(alloy_search.try_regressor, jobs, args.jobs, args.scheduler)
     rows = [row for part in found for row in part]
-    return results.put_rows(folder / "inverse_map.csv", rows, alloy_search.INVERSE_MAP, ["held_out", "refinements"])
+    return results.put_rows(folder / "inverse_map.csv", rows, alloy_search.INVERSE_MAP, ["held_out"])
 
 
 def compare_likelihoods(args, loaded, folder):
@@ -98,19 +98,21 @@ def planned(args, loaded):
                 where = (functools.partial(trained, args), args.results_dir / "checkpoints", args)
                 search = search_settings(args, seed)
                 jobs.append(alloy_search.job_for(source, data, designation, models, search, *where))
-    refuse_unfollowed(args, [model for job in jobs for model in (job.record.vae, job.record.hypervae)])
+    refuse_unfollowed(args, [model for job in jobs for model in job.models])
     return jobs
 
 
 def answer_specifications(args, source, data, folder):
     """Alloys that keep each specification, ranked, and how the searches for them compare."""
-    asked, jobs = [read_specification(path) for path in args.spec], []
-    calphad.phase_diagrams(args.tdb).check([wanted.present for wanted in asked])
+    asked = list({wanted.digest: wanted for wanted in map(read_specification, args.spec)}.values())
+    for wanted in asked:
+        calphad.phase_diagrams(args.tdb).check([wanted.present], wanted.phases)
+    jobs = []
     whole = alloys.as_dataset(data, args.likelihood)
-    for wanted, seed in itertools.product(asked, args.seeds):
+    for wanted, seed in itertools.product(asked, dict.fromkeys(args.seeds)):
         models = {model: settings_for(args, whole, model, args.recipe[0], seed) for model in ("vae", "hypervae")}
         where = (functools.partial(trained, args), args.results_dir / "checkpoints")
-        jobs += designs.jobs_for(source, data, wanted, args.search_by, models, args, seed, *where)
+        jobs += designs.jobs_for(source, data, wanted, dict.fromkeys(args.search_by), models, args, seed, *where)
     refuse_unfollowed(args, [model for job in jobs for model in job.models])
     found = runs.search_all(designs.search, jobs, args.jobs, args.scheduler)
     rows = [design_report.table_row(*part) for part in found]

@@ -21,6 +21,8 @@ OF_SEARCHES += ("--start", "--realise")
 # What searches by specification do not use.
 OF_TARGETS = ("--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective", "--through-calphad")
 OF_TARGETS += ("--calphad-evaluations", "--compare", "--make-data", "--refine", "--start", "--realise")
+OF_MODELS = ("--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup", "--regressor")
+OF_MODELS += ("--likelihood", "--latent-dim", "--hidden", "--tensorboard", "--model")
 SPEC_EVALUATIONS = 100  # of each search by specification, which take seconds each
 
 
@@ -105,6 +107,8 @@ def check_use(args):
             raise InputError("--spec needs a thermodynamic database: name it with --tdb")
         if "--evaluations" not in args.given:
             args.evaluations = SPEC_EVALUATIONS
+        if not {"vae", "hypervae"} & set(args.search_by):
+            refuse_unused(args, OF_MODELS, "in searches without a model")
     else:
         refuse_unused(args, ("--search-by",), "without --spec")
     refuse_unused(args, ("--alloys-per-class", "--limits", "--pack"), "without --make-data")
@@ -132,6 +136,8 @@ def check_alloys(args):
         if getattr(args, option) and not args.tdb:
             name = option.replace("_", "-")
             raise InputError(f"--{name} needs a thermodynamic database: name it with --tdb")
+    if args.realise and args.refine:
+        raise InputError("with --realise every design is judged as the inverse map reads it: leave --refine out")
     if args.tdb and not args.spec:  # a specification names its elements
         phase_diagrams(args.tdb).check([ELEMENTS])
     elif not args.compare and not args.spec:

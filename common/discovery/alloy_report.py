@@ -3,17 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from common.discovery.alloys import NOTICE, PAPER_TABLE_5
 from common.discovery.records import IN_CLASS, with_protocol
 from common.discovery.search_report import ALLOYS, COMPARED, RIVAL, in_order, titles
 from common.runs.results import of_own_data, read_records, read_rows
 from common.runs.summaries import markdown_table, settings_in_words
 
 CLOSEST = "hypervae_closest"
-PAPER_TABLE_5 = {  # percent: (element error, phase error) of the alloys that the paper's HyperVAE found
-    "6053": (11.3, 3.0), "2219": (26.6, 3.0), "6951": (20.0, 0.4), "2024": (31.5, 3.5),
-    "2014": (18.5, 1.4), "2025": (4.4, 2.9), "7076": (31.8, 2.5), "2618": (23.9, 3.6),
-}  # fmt: skip
-NOTICE = "Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0."
 
 
 def sections(results_dir, own=False):
@@ -114,9 +110,7 @@ def _compared(rows, records, labels, measures):
 def _inverse_maps(rows, records):
     return (
         "On rows and on whole classes not seen: R2, and the main elements' relative error in percent; means.\n\n"
-        + _compared(
-            rows, records, ["dataset", "regressor", "held_out", "refinements"], {"r2": ".3f", "element_error": ".1f"}
-        )
+        + _compared(rows, records, ["dataset", "regressor", "held_out"], {"r2": ".3f", "element_error": ".1f"})
     )
 
 

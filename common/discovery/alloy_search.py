@@ -29,7 +29,7 @@ BOUNDS = [*LABELS, "cosine_distance", *PROTOCOL]
 TABLE5 = [*LABELS, "element_error", "phase_error", "in_class", "cosine_distance", *calphad.ELEMENTS, *PROTOCOL]
 TABLE5 += ["regressor", "calphad_evaluations"]
 ORDER = ["dataset", "objective", *LABELS]
-INVERSE_MAP = ["dataset", "regressor", "held_out", "refinements", "seed", "r2", "element_error", "num_alloys"]
+INVERSE_MAP = ["dataset", "regressor", "held_out", "seed", "r2", "element_error", "num_alloys"]
 LIKELIHOODS = ["dataset", "likelihood", "model", "neg_elbo", "absolute_error", "column_sum_error"]
 LIKELIHOODS += ["seed", "iterations", "recipe"]
 # Searches whose best codes the searches through CALPHAD begin with, by family.
@@ -85,7 +85,7 @@ def job_for(source, data, designation, models, search, train, checkpoints, optio
     target = Target(designation, which, fingerprint(image))
     fixed = dict(target=target, target_kind=options.target, objective=options.objective, known_tasks=True)
     tdb = file_fingerprint(options.tdb)
-    fixed |= {"realised": tdb if options.realise else "", "start": options.start}
+    fixed |= {"realised": f"{options.regressor} {tdb}" if options.realise else "", "start": options.start}
     record = Discovery(data.name, data.fingerprint(), **models, **fixed, search=search)
     found = FoundAlloys(record, options.regressor, tdb, options.refine)
     through = ThroughCalphad(found, options.calphad_evaluations) if options.through_calphad else None

@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
-from common.discovery.limits import best_first, ranks
+from common.discovery.limits import best_first, kept, ranks
 from common.errors import InputError
 from common.runs.storage import read_json, write_json
 
@@ -169,7 +169,7 @@ class BayesianOptimizer:
             return None
         start, patience = 0.4, max(5, len(self.bounds))
         side, gains, failures = start, 0, 0
-        best = (self.excess.shape[1] > 0, self.known[1].min(initial=np.inf))
+        best = (self.excess.shape[1] > 0, float(self.known[1].min(initial=np.inf)))
         for number, value in enumerate(ranks(self.y, self.excess)):
             before, best = best, min(best, value)
             if number < len(self.design):
@@ -214,11 +214,11 @@ class _ExpectedFeasibleImprovement(GPyOpt.acquisitions.base.AcquisitionBase):
 
     def __init__(self, model, space, optimizer, x, excess):
         super().__init__(model, space, optimizer)
-        self.kept = np.all(excess <= 0, 1)
+        self.kept = kept(excess)
         self.limits = []
         for own in np.arcsinh(excess.T):  # what misses by far says no more than that
             mean, deviation = own.mean(), own.std()
-            if deviation > 0:  # else the limit tells no two points apart
+            if np.ptp(own) > 1e-6 * max(1.0, np.abs(own).max()):  # else the limit tells no two points apart
                 process = GPyOpt.models.GPModel(exact_feval=True, optimize_restarts=1, verbose=False)
                 process.updateModel(x, (own[:, None] - mean) / deviation, None, None)
                 self.limits.append((process, -mean / deviation))
@@ -241,7 +241,8 @@ class _ExpectedFeasibleImprovement(GPyOpt.acquisitions.base.AcquisitionBase):
             u = (threshold - mean) / deviation
             log_probability = norm.logcdf(u)
             value += log_probability
-            slope = np.exp(norm.logpdf(u) - log_probability)
+            far = np.minimum(u, -10.0)  # where the ratio of two tiny numbers is that of Mills
+            slope = np.where(u < -10, -far - 1 / far, np.exp(norm.logpdf(u) - norm.logcdf(np.maximum(u, -10.0))))
             gradient -= slope * (by_mean + u * by_deviation) / deviation
         return value, gradient
 
@@ -252,7 +253,7 @@ def _log_improvement(u):
     near = np.maximum(u, -10.0)
     direct = norm.pdf(near) + near * norm.cdf(near)
     value = np.where(u < -10, norm.logpdf(far) - 2 * np.log(-far) + np.log1p(-3 / far**2), np.log(direct))
-    return value, np.where(u < -10, -far, norm.cdf(near) / direct)
+    return value, np.where(u < -10, -far - 2 / far + 6 / far**3, norm.cdf(near) / direct)
 
 
 class _StartsAlsoFromTheBest(AcquisitionOptimizer):

@@ -40,6 +40,7 @@ HOTTER = np.arange(1000.0, 1301.0, 50.0)  # K; where the liquidus is looked for 
 MOSTLY_SOLID = 690.0  # K; few aluminium alloys hold any liquid below
 MOLTEN, LAST_LIQUID = 0.99, 1e-6  # fraction of liquid at the liquidus, and at the solidus
 MARGIN_OF_MELT = 20.0  # K above the liquidus at which solidification begins
+MATRIX = ("LIQUID", "FCC_A1")  # what every diagram has
 TRACE = 1e-5  # mole fraction below which an element that is present makes the solver fail
 
 
@@ -160,13 +161,16 @@ class PhaseDiagrams:
         self.system = functools.lru_cache(maxsize=2)(self._system)
         self.sample = functools.lru_cache(maxsize=3)(self._sample)
 
-    def check(self, element_sets):
-        """Raise InputError if the database lacks an element of any of these sets."""
+    def check(self, element_sets, phases=()):
+        """Raise InputError if the database lacks an element of any of these sets, or one of these phases."""
         missing = sorted(set().union(*element_sets, ["AL"]) - set(self.database.elements))
         if missing:
             raise InputError(
                 f"{self.path} has no element {missing[0]}: use a database with all of AL, {', '.join(ELEMENTS)}"
             )
+        for phase in (*MATRIX, *sorted(phases)):
+            if phase not in self.database.phases:
+                raise InputError(f"{self.path} has no phase {phase}: use mc_al, whose phase names are known here")
 
     def _system(self, elements):
         """(phase records, models, components, phases) of a tuple of elements."""
@@ -175,8 +179,6 @@ class PhaseDiagrams:
 
         self.check([elements])
         phases = [phase for phase in PHASES if phase in self.database.phases]
-        if "FCC_A1" not in phases or "LIQUID" not in phases:
-            raise InputError(f"{self.path} lacks FCC_A1 or LIQUID: use mc_al, whose phase names are known here")
         components = [*elements, "VA"]
         conditions = {v.T: 600, v.P: 101325, v.N: 1} | {v.X(e): 0.01 for e in elements if e != "AL"}
         workspace = Workspace(self.database, components, phases, conditions)
@@ -240,7 +242,7 @@ class PhaseDiagrams:
         """(liquidus, solidus) in K by bisection: where one hundredth is solid, and where the last liquid is gone.
 
         One hundredth, because traces of titanium form a little AL3TI well above the temperature that handbooks give.
-        NaN stands for an end below TEMPERATURES or above HOTTER.
+        NaN stands for an end below TEMPERATURES or above HOTTER, or that is not found.
 
         Args:
             tolerance: of the bisection, in K.
@@ -266,7 +268,10 @@ class PhaseDiagrams:
             low, high = temperatures[too_cold[-1]], temperatures[enough[0]]
             while high - low > tolerance:
                 middle = (low + high) / 2
-                low, high = (low, middle) if fractions([middle])[0] >= least else (middle, high)
+                own = fractions([middle])[0]
+                if np.isnan(own):  # no equilibrium was found: nothing is known of what lies between
+                    low = high = np.nan
+                low, high = (low, middle) if own >= least else (middle, high)
             ends.append(float(low + high) / 2)
         return tuple(ends)
 
@@ -274,30 +279,51 @@ class PhaseDiagrams:
         """(liquidus, temperatures, fractions solid) of solidification by Scheil and Gulliver, in K from the melt down.
 
         Equilibrium at the front, no diffusion in the solid: the last liquid freezes far below the solidus, as in a
-        casting. By the `scheil` package; minutes for an alloy of many elements.
+        casting. By the `scheil` package; minutes for an alloy of many elements. Where there is no liquidus, or no
+        equilibrium is found, the fractions end before 1, or are empty.
 
         Args:
             step: in K.
-
-        Raises:
-            InputError: the alloy is not liquid at the hottest temperature.
         """
         from pycalphad import variables as v
         from scheil import simulate_scheil_solidification
 
         liquidus = self.melting_range(composition)[0]
         if not np.isfinite(liquidus):
-            raise InputError(f"no liquidus up to {HOTTER[-1]:g} K: nothing to solidify")
+            return liquidus, np.empty(0), np.empty(0)
         x = mole_fractions(composition)
         phases = [phase for phase in PHASES if phase in self.database.phases]
         amounts = {v.X(element): value for element, value in x.items() if element != "AL"}
         start = np.ceil(liquidus + MARGIN_OF_MELT)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own deprecations, and of small fractions
-            found = simulate_scheil_solidification(
-                self.database, [*x, "VA"], phases, amounts, start, step_temperature=step, verbose=False
-            )
-        return liquidus, np.array(found.temperatures, float), np.array(found.fraction_solid, float)
+            try:
+                found = simulate_scheil_solidification(
+                    self.database, [*x, "VA"], phases, amounts, start, step_temperature=step, verbose=False
+                )
+            except ValueError:  # no calculation converged
+                return liquidus, np.empty(0), np.empty(0)
+        temperatures, solid = np.array(found.temperatures, float), np.array(found.fraction_solid, float)
+        if not found.converged and not self._freezes(found.phase_compositions["LIQUID"], temperatures[-1]):
+            temperatures, solid = temperatures[:-1], solid[:-1]
+        return liquidus, temperatures, solid
+
+    def _freezes(self, liquid, temperature):
+        """Whether the last liquid {element: mole fractions, step by step} is solid at a temperature.
+
+        `scheil` says that it is wherever it finds no equilibrium any more, be it an invariant reaction or a failure.
+        """
+        rows = np.array([liquid[element] for element in MASSES if element in liquid], float)
+        known = rows[:, np.isfinite(rows).all(0)]
+        if not known.size:
+            return False
+        last = known[:, -1]
+        grams = last * [MASSES[element] for element in MASSES if element in liquid]
+        composition = np.zeros(len(ELEMENTS))
+        for element, share in zip([element for element in MASSES if element in liquid], grams / grams.sum()):
+            if element != "AL":
+                composition[ELEMENTS.index(element)] = 100 * share
+        return self.matrix(composition, [temperature])[PHASES.index("LIQUID"), 0] < 1 - MOLTEN
 
 
 @functools.lru_cache(maxsize=1)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common.discovery import calphad
+from common.discovery import calphad, limits
+from common.discovery.alloys import NOTICE
 from common.discovery.calphad import ELEMENTS, MOLTEN, PHASES, TEMPERATURES
 from common.discovery.designs import METHODS, known_alloy
-from common.discovery.limits import best_first
 from common.discovery.search_report import ALLOYS
 from common.runs.identity import digest
 from common.runs.results import read_records, read_rows, write_table
@@ -33,9 +33,10 @@ def ranked(found, data):
     wanted = found[0][0].record.specification
     compositions, excess = (np.concatenate([part[key] for _, part in found]) for key in ("compositions", "excess"))
     y = np.concatenate([part["objective"] for _, part in found])
-    order = best_first(y, excess)
-    kept = np.all(excess <= 0, 1)
-    table = pd.DataFrame({"keeps all limits": np.where(kept, "yes", "no"), "Al [wt%]": 100 - compositions.sum(1)})
+    order = limits.best_first(y, excess)
+    table = pd.DataFrame(
+        {"keeps all limits": np.where(limits.kept(excess), "yes", "no"), "Al [wt%]": 100 - compositions.sum(1)}
+    )
     table[list(WT.values())] = compositions
     for limit, own in zip(wanted.limits, excess.T):
         values = np.array([limit.value(each) for each in own])
@@ -85,7 +86,8 @@ def solidified(wanted, tdb, compositions, path):
         for own in tqdm(compositions, "solidification (Scheil)"):
             liquidus, temperatures, solid = diagrams.as_cast(own)
             reached = np.flatnonzero(solid >= MOLTEN)
-            ends.append((liquidus, float(temperatures[reached[0]]) if len(reached) else None))
+            solid_at = float(temperatures[reached[0]]) if len(reached) else None
+            ends.append((liquidus if np.isfinite(liquidus) else None, solid_at))
         return {"diagrams": np.round(np.nan_to_num(matrices), 6).tolist(), "as_cast": ends}
 
     return stored(path, made)
@@ -94,7 +96,7 @@ def solidified(wanted, tdb, compositions, path):
 def with_casting(table, chosen, made):
     """`ranked` with two more columns for the finalists: where a casting is solid, and how far below the liquidus."""
     table = table.copy()
-    liquidus, solid = np.array(made["as_cast"], float).T
+    liquidus, solid = np.array(made["as_cast"], float).T  # None becomes NaN
     table.loc[chosen.index, "solid as cast (Scheil) [K]"] = solid
     table.loc[chosen.index, "freezing range as cast (Scheil) [K]"] = liquidus - solid
     return table
@@ -130,8 +132,7 @@ def in_words(table, wanted):
 def table_row(job, found):
     """The row of designs.csv of one search."""
     excess, y = np.array(found["excess"]), np.array(found["objective"])
-    kept = np.flatnonzero(np.all(excess <= 0, 1))
-    over = np.maximum(excess, 0).sum(1)
+    kept = np.flatnonzero(limits.kept(excess))
     record = job.record
     cells = {"specification": record.specification.name, "parameters": found["parameters"], "dataset": record.dataset}
     cells |= {name: getattr(record, name) for name in ("method", "seed", "evaluations", "regressor")}
@@ -142,7 +143,7 @@ def table_row(job, found):
         "num_kept": len(kept),
         "first_kept": kept[0] + 1 if len(kept) else np.nan,
         "best_objective": y[kept].min() if len(kept) else np.nan,
-        "least_excess": over.min(),
+        "least_excess": limits.total(excess).min(),
         "seconds": sum(found["seconds"]),
         "trained_at": found["trained_at"],
         "evaluated_at": found["evaluated_at"],
@@ -176,8 +177,8 @@ def compared(rows, records):
     return (
         "Every composition is judged by CALPHAD. All searches are told the excess over each limit and the objective "
         "(cost, or without costs the largest excess) of each alloy that they ask about; those by BO begin with the "
-        "same ten known alloys. Means over seeds; the excess is in units of 10 K or a hundredth of a mole, 0 where "
-        "all limits are kept.\n\n" + markdown_table(header, body)
+        "same known alloys, ten at most. Means over seeds; the excess is in units of 10 K or a hundredth of a mole, 0 "
+        f"where all limits are kept. {NOTICE}\n\n" + markdown_table(header, body)
     )
 
 
@@ -193,7 +194,8 @@ def answer(found, data, tdb, folder):
         the answer in words.
     """
     wanted, jobs = found[0][0].record.specification, [job.record for job, _ in found]
-    own = folder / f"{re.sub(r'[^A-Za-z0-9]+', '_', wanted.name)[:30]}-{digest([job.digest for job in jobs])}"
+    name = re.sub(r"\W+", "_", wanted.name)[:30]
+    own = folder / f"{jobs[0].dataset}_{name}-{digest(sorted(job.digest for job in jobs))}"
     table = ranked(found, data)
     chosen = finalists(table)
     write_settings(own / "settings.json", {job.digest: job.stored() for job in jobs})

@@ -98,7 +98,8 @@ def _search(job):
 
         optimizer.run(judge, record.evaluations)
     found = {"excess": optimizer.excess, "objective": optimizer.y, "seconds": optimizer.seconds}
-    found = {"compositions": space.compositions(optimizer.x)} | found
+    # One by one, as they were judged: a decoder's last digits depend on the size of a batch.
+    found = {"compositions": np.concatenate([space.compositions(point[None]) for point in optimizer.x])} | found
     return {name: values.tolist() for name, values in found.items()} | made
 
 

@@ -13,6 +13,15 @@ def best_first(y, excess):
 
 
 def ranks(y, excess):
-    """[(whether a limit is not kept, y or by how much all in all)] of points; less is better."""
-    over = np.maximum(excess, 0).sum(1)
-    return [(True, float(much)) if much > 0 else (False, float(value)) for value, much in zip(y, over)]
+    """[(whether a limit is not kept, y or the excess all in all)] of points; less is better."""
+    return [(True, float(much)) if much > 0 else (False, float(value)) for value, much in zip(y, total(excess))]
+
+
+def total(excess):
+    """Excess over all limits that are not kept, (n,); 0 where all are."""
+    return np.maximum(excess, 0).sum(1)
+
+
+def kept(excess):
+    """Which points (n,) keep every limit."""
+    return np.all(excess <= 0, 1)

@@ -30,7 +30,7 @@ def check_search(args):
     Raises:
         InputError: too few evaluations to share, or one model only.
     """
-    if args.evaluations < max(2, args.steps):
+    if not getattr(args, "spec", None) and args.evaluations < max(2, args.steps):
         raise InputError(f"{args.evaluations} evaluations are too few for {args.steps} steps: raise --evaluations")
     if args.model != ["all"]:
         raise InputError("the searches compare the VAE with the HyperVAE and need both: leave --model out")

@@ -68,7 +68,7 @@ class Discovery(Record):
         bool  # whether the box covers the codes of known tasks and the searches begin with them, or with the prior's
     )
     search: SearchSettings
-    realised: str = added("")  # fingerprint of the database by which every design is judged; "": designs as decoded
+    realised: str = added("")  # regressor and database by which every design is judged; "": designs as decoded
     start: str = added("classes")  # with which codes searches begin: the known "classes", "nothing" or an "alloy"
 
 

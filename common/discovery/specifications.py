@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from common.discovery.calphad import ELEMENTS, HOTTER, LAST_LIQUID, MOLTEN, PHASES, TEMPERATURES
+from common.discovery.calphad import ELEMENTS, HOTTER, LAST_LIQUID, MATRIX, MOLTEN, PHASES, TEMPERATURES
 from common.errors import InputError
+from common.names import name_of_file
 from common.runs.identity import Record, label
 
 SIZES = {"K": 10.0, "mole fraction": 0.01}  # by how much of a unit counts as an excess of 1
 NOT_FOUND = 1000.0  # excess of an alloy whose property was not found
 MELTING = ("solidus", "liquidus", "freezing_range")
-PRECIPITATES = "precipitates"  # stands for all phases but these:
-MATRIX = ("LIQUID", "FCC_A1")
+PRECIPITATES = "precipitates"  # stands for all phases but MATRIX
 OUTSIDE_WT = 0.1  # wt% outside an element's range that counts as an excess of 1, among known alloys
 
 
@@ -74,6 +74,11 @@ class Specification(Record):
         return tuple(element for element, _, most in self.elements if most > 0)
 
     @property
+    def phases(self):
+        """The phases that limits name."""
+        return {phase for limit in self.limits for phase in limit.phases} - {PRECIPITATES}
+
+    @property
     def box(self):
         """Least and most wt% (len(ELEMENTS), 2) of each element."""
         box = np.zeros((len(ELEMENTS), 2))
@@ -86,9 +91,12 @@ class Specification(Record):
         return np.clip(compositions, *self.box.T)
 
     def objective(self, composition, excess):
-        """What is minimised among alloys that keep all limits: the cost, or without costs the largest excess."""
+        """What is minimised among alloys that keep all limits: the cost, or without costs the largest excess.
+
+        The latter as its arcsinh, so that an alloy that is far off does not make the others look alike.
+        """
         if not self.cost:
-            return float(np.max(excess))
+            return float(np.arcsinh(np.max(excess)))
         return float(sum(weight * composition[ELEMENTS.index(element)] for element, weight in self.cost))
 
     def excess(self, diagrams, composition):
@@ -110,8 +118,8 @@ class Specification(Record):
             data: AlloyData.
         """
         outside = np.abs(data.compositions - self.kept(data.compositions)).sum(1) / OUTSIDE_WT
-        liquid, melt = data.phases.index("LIQUID"), [limit.temperature for limit in self.limits]
-        temperatures = np.union1d(data.temperatures, [each for each in melt if each is not None])
+        liquid, own = data.phases.index("LIQUID"), [limit.temperature for limit in self.limits]
+        temperatures = np.union1d(data.temperatures, [each for each in own if each is not None])
         found = np.empty(len(data.matrices))
         for number, matrix in enumerate(data.matrices):
             ends = [_crossing(data.temperatures, matrix[liquid], least) for least in (MOLTEN, LAST_LIQUID)]
@@ -152,8 +160,8 @@ def read_specification(path):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: name a specification, such as one of examples/specifications/") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} cannot be read as TOML ({error}): correct it") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as TOML ({str(error)[:200]}): correct it") from error
     return _Reader(path).specification(content)
 
 
@@ -170,9 +178,8 @@ class _Reader:
         """`given` is one of the names, or refused with the nearest one."""
         if given not in names:
             near = difflib.get_close_matches(str(given), names, 1)
-            self.refuse(
-                f"{given} is no {what}: {'did you mean ' + near[0] if near else 'there are ' + ', '.join(names)}?"
-            )
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            self.refuse(f"{str(given)[:40]!r} is no {what}: {hint}")
         return given
 
     def table(self, content, name, keys=None):
@@ -184,10 +191,9 @@ class _Reader:
             self.known(key, keys, f"key of [{name}]")
         return found
 
-    def number(self, value, what, least=0.0, most=np.inf):
+    def number(self, value, what, least=0.0, most=1e6):
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            limits = f"from {least:g}" + (f" to {most:g}" if np.isfinite(most) else " up")
-            self.refuse(f"{what} is {value!r}, not a number {limits}")
+            self.refuse(f"{what} is {str(value)[:40]}, not a number from {least:g} to {most:g}")
         return float(value)
 
     def element(self, name):
@@ -218,9 +224,11 @@ class _Reader:
         cost = tuple((self.element(name), self.number(weight, f"cost of {name}")) for name, weight in cost.items())
         for element, _ in cost:
             self.known(element, names, "element of [elements]")
-        title = content.get("name", self.path.stem)
-        if not isinstance(title, str) or not title.strip():
-            self.refuse("name must be a text")
+        if len(dict(cost)) < len(cost):
+            self.refuse("an element of [cost] stands there twice: leave one out")
+        title = content.get("name", name_of_file(self.path))
+        if not isinstance(title, str) or not title.strip() or not title.isprintable() or "$" in title:
+            self.refuse("name must be a line of text, without $")
         return Specification(title, tuple(sorted(elements)), tuple(limits), tuple(sorted(cost)))
 
     def bounds(self, table, what, most):

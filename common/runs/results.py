@@ -111,8 +111,9 @@ def read_summary(path, key, text=()):
 def _typed(rows, more=frozenset()):
     """Rows of text with numbers as numbers; an empty cell of a text column, or one of `more`, stays an empty text."""
     texts = [name for name in rows if name in TEXT | more]
-    typed = pd.read_csv(io.StringIO(rows.to_csv(index=False)), dtype=dict.fromkeys(texts, str))
-    return typed.fillna(dict.fromkeys(texts, ""))
+    missing = {name: [""] for name in rows if name not in texts}  # in texts NA and None are words like others
+    text = io.StringIO(rows.to_csv(index=False))
+    return pd.read_csv(text, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=missing)
 
 
 def with_experiment(rows, records, where=""):

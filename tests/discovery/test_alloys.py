@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import ALLOYS, ROOT, TDB, needs_tdb
 
-from common.discovery import alloy_report, alloys, calphad
+from common.discovery import alloys, calphad
 from common.discovery.calphad import ELEMENTS, PHASES, TEMPERATURES
 from common.errors import InputError
 
@@ -97,7 +97,7 @@ def test_bad_limits_are_one_line(tmp_path, text, message):
 def test_the_papers_classes_are_asked_for_by_one_word():
     data = alloys.load(SHIPPED)
     asked = alloys.asked_for(["paper", "2024", "1100"], data)
-    assert len(asked) == 10 and asked[-1] == "1100" and set(alloy_report.PAPER_TABLE_5) | {"6463"} == set(asked[:9])
+    assert len(asked) == 10 and asked[-1] == "1100" and set(alloys.PAPER_TABLE_5) | {"6463"} == set(asked[:9])
     assert alloys.asked_for(None, data) == alloys.hardest_classes(data)
 
 

@@ -135,6 +135,18 @@ def test_a_resumed_run_with_limits_asks_for_the_same_points(tmp_path):
         BayesianOptimizer([(-5, 5)] * 3, **(options | {"num_limits": 1}), history=tmp_path / "history.json")
 
 
+@pytest.mark.parametrize("constant", [0.5, 1.2, 1000.0, -0.1])
+def test_a_limit_that_tells_no_points_apart_drowns_no_other(constant):
+    """Every point has the same excess over it, as of a phase that no alloy so far has."""
+    optimizer = BayesianOptimizer([(-3, 3)] * 2, seed=1, num_initial=10, num_limits=2, trust_region=True)
+    optimizer.run(lambda x: (0.0, [x[0] ** 2 + x[1] ** 2 - 0.5, constant]), 16)
+    assert (optimizer.excess[10:, 0] <= 0).sum() >= 4
+    alone = BayesianOptimizer([(-3, 3)] * 2, seed=1, num_initial=10, num_limits=1, trust_region=True)
+    alone.run(lambda x: (0.0, [x[0] ** 2 + x[1] ** 2 - 0.5]), 11)
+    if constant > 0:  # no point keeps all limits: the other's probability is all that there is
+        np.testing.assert_allclose(optimizer.x[10], alone.x[10], atol=0.5)
+
+
 @pytest.mark.parametrize("excess", [[1.0], [np.nan, 0], [np.inf, 0], 1.0])
 def test_what_is_no_excess_is_refused(excess):
     optimizer = BayesianOptimizer([(-5, 5)] * 3, num_limits=2)
@@ -152,7 +164,7 @@ def test_the_logarithm_of_the_expected_improvement_and_its_slope():
     exact = [norm.logpdf(v) + np.log(moment(v, 1)) for v in u]
     value, derivative = _log_improvement(u)
     np.testing.assert_allclose(value, exact, rtol=1e-4, atol=1e-9)
-    np.testing.assert_allclose(derivative, [moment(v, 0) / moment(v, 1) for v in u], rtol=0.03)
+    np.testing.assert_allclose(derivative, [moment(v, 0) / moment(v, 1) for v in u], rtol=1e-3)
 
 
 def test_the_acquisitions_gradient_is_that_of_its_values():

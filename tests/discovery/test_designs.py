@@ -137,7 +137,7 @@ def test_alloys_by_specification(tmp_path, toy, call, uncompiled_searches, untra
     options = ["--search-by", *methods, "--evaluations", 12, *SMALL]
     done = specify(call, toy, folder, *options)
     assert done.returncode == 0 and re.search(r"a toy: \d+ of \d+ alloys keep all limits", done.stdout)
-    (own,) = (folder / "05_discover_alloys").glob("a_toy-*")
+    (own,) = (folder / "05_discover_alloys").glob("main30_100_a_toy-*")
     assert sorted(p.name for p in own.iterdir()) == ["alloys.csv", "diagrams.png", "finalists.json", "settings.json"]
     table = pd.read_csv(own / "alloys.csv")
     assert table["rank"].tolist() == list(range(1, len(table) + 1)) and 12 <= len(table) <= 24
@@ -159,6 +159,34 @@ def test_alloys_by_specification(tmp_path, toy, call, uncompiled_searches, untra
     assert {path: path.read_bytes() for path in own.iterdir()} == before
 
 
+def test_the_same_specification_twice_is_one(tmp_path, toy, call, coarse_castings):
+    """By another name, too; and the answer's folder does not depend on the order of what was asked."""
+    (tmp_path / "other.toml").write_text(SPECIFICATION.replace('"a toy"', '"NA"'))
+    folder = tmp_path / "results"
+    other = (toy[0], tmp_path / "other.toml")
+    options = ["--evaluations", 3, "--search-by"]
+    twice = ["--spec", other[1], toy[1], "--tdb", toy[0], "--results-dir", folder]
+    done = call("05_discover_alloys.py", *twice, *options, "random", "composition")
+    assert done.returncode == 0 and done.stdout.count("NA: ") == 1 and "a toy" not in done.stdout
+    specify(call, other, folder, *options, "composition", "random", "random")
+    assert len(list((folder / "05_discover_alloys").glob("main30_100_NA-*"))) == 1
+    rows = results.read_rows(folder / "05_discover_alloys" / "designs.csv")
+    assert len(rows) == 2 and set(rows["specification"]) == {"NA"} and "| NA |" in (folder / "README.md").read_text()
+
+
+def test_an_alloy_that_cannot_be_cast_has_no_such_value(tmp_path, toy, monkeypatch):
+    wanted = read_specification(toy[1])
+    ends = {1.0: (900.0, np.array([920.0, 880.0]), np.array([0.0, 0.995])), 2.0: (np.nan, np.empty(0), np.empty(0))}
+    monkeypatch.setattr(calphad.PhaseDiagrams, "as_cast", lambda self, own: ends[own[ELEMENTS.index("CU")]])
+    compositions = np.zeros((2, len(ELEMENTS)))
+    compositions[:, ELEMENTS.index("CU")] = 1, 2
+    made = design_report.solidified(wanted, toy[0], compositions, tmp_path / "made.json")
+    assert made["as_cast"] == [[900.0, 880.0], [None, None]] or made["as_cast"] == [(900.0, 880.0), (None, None)]
+    table = pd.DataFrame({"rank": [1, 2]})
+    cast = design_report.with_casting(table, table, made)
+    assert cast.iloc[0, 1:].tolist() == [880, 20] and cast.iloc[1, 1:].isna().all()
+
+
 def test_what_cannot_be_kept_gets_the_nearest_miss(tmp_path, toy, call, coarse_castings):
     toy[1].write_text(SPECIFICATION.replace("max = 0.03", "max = 0.0"))
     done = specify(call, toy, tmp_path / "results", "--search-by", "composition", "--evaluations", 11)
@@ -175,6 +203,7 @@ def test_what_cannot_be_kept_gets_the_nearest_miss(tmp_path, toy, call, coarse_c
         (["--held-out", "2024"], "--held-out changes nothing with --spec"),
         (["--recipe", "ours", "paper"], "--spec takes one --recipe"),
         (["--search-by", "random", "--rank", "3"], "--rank changes nothing"),
+        (["--search-by", "random", "--regressor", "mlp"], "--regressor changes nothing in searches without a model"),
         (["--compare", "regressors"], "--compare changes nothing with --spec"),
     ],
 )
@@ -188,6 +217,9 @@ def test_a_database_without_an_element_is_refused_before_any_training(tmp_path, 
     toy[1].write_text(SPECIFICATION.replace("Mg = [0.0", "Zn = [0.0").replace("Mg = 2", "Zn = 2"))
     done = specify(call, toy, tmp_path / "results")
     assert done.returncode == 2 and "has no element ZN" in done.stderr and not (tmp_path / "results").exists()
+    toy[1].write_text(SPECIFICATION.replace("THETA_AL2CU", "S_PHASE"))
+    done = specify(call, toy, tmp_path / "results")
+    assert done.returncode == 2 and "has no phase S_PHASE" in done.stderr and not (tmp_path / "results").exists()
     done = call("05_discover_alloys.py", "--spec", toy[1], "--results-dir", tmp_path / "results")
     assert done.returncode == 2 and "--spec needs a thermodynamic database" in done.stderr
 

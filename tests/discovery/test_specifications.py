@@ -97,7 +97,7 @@ def test_excess_by_hand(wanted):
 
 def test_without_costs_the_widest_margin_is_wanted(tmp_path):
     (tmp_path / "an.toml").write_text(TEXT[: TEXT.index("[cost]")])
-    assert read_specification(tmp_path / "an.toml").objective(composition(), np.array([-3.0, -0.5])) == -0.5
+    assert read_specification(tmp_path / "an.toml").objective(composition(), np.array([-3.0, -0.5])) == np.arcsinh(-0.5)
 
 
 @pytest.mark.parametrize("at_least", [True, False])
@@ -127,7 +127,7 @@ def test_known_alloys_are_judged_by_their_diagrams(wanted):
     [
         ("[melting]", "[meltin]", "did you mean melting"),
         ("solidus", "solidos", "did you mean solidus"),
-        ("Mg = [", "Xx = [", "XX is no element"),
+        ("Mg = [", "Xx = [", "'XX' is no element"),
         ("[0.4, 1.2]", "0.4", "must be a range in wt%"),
         ("[0.4, 1.2]", "[1.2, 0.4]", "exchange the numbers"),
         ("[0.4, 1.2]", "[0.4, nan]", "not a number from 0 to 100"),
@@ -146,7 +146,14 @@ def test_known_alloys_are_judged_by_their_diagrams(wanted):
         ("[[phases]]\nof = [", "[phases]\nof = [", "cannot be read as TOML"),
         ("[cost]\nMg", "[cost]\nZn", "element of [elements]"),
         ("Mg = 2", "Mg = -2", "not a number from 0"),
-        ('name = "an alloy"', "name = 3", "name must be a text"),
+        ("[cost]\nMg", "[cost]\nMG = 3\nMg", "[cost] stands there twice"),
+        ("Mg = 2", "Mg = inf", "not a number from 0"),
+        ("Mg = 2", f"Mg = {'9' * 400}", "not a number from 0"),
+        ("Mg = 2", f"Mg = {'[' * 3000}{']' * 3000}", "cannot be read as TOML"),
+        ("Mg = [", '"a\\nb" = [', "is no element"),
+        ('name = "an alloy"', "name = 3", "name must be a line of text"),
+        ('name = "an alloy"', 'name = "a\\nb"', "name must be a line of text"),
+        ('name = "an alloy"', 'name = "a $^$"', "name must be a line of text"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(tmp_path, old, new, message):
