@@ -104,7 +104,8 @@ def planned(args, loaded):
 
 def answer_specifications(args, source, data, folder):
     """Alloys that keep each specification, ranked, and how the searches for them compare."""
-    asked = list({wanted.digest: wanted for wanted in map(read_specification, args.spec)}.values())
+    # Of two files with the same limits the first.
+    asked = list({own.digest: own for own in map(read_specification, args.spec[::-1])}.values())[::-1]
     for wanted in asked:
         calphad.phase_diagrams(args.tdb).check([wanted.present], wanted.phases)
     jobs = []

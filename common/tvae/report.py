@@ -47,6 +47,7 @@ def last_epochs(folder, own=False):
         return pd.DataFrame()
     records = read_records(folder / "psnr.csv")
     rows = read_rows(folder / "psnr.csv", own).sort_values("epoch", kind="stable").groupby("run", sort=False).tail(1)
+    rows = rows.reindex(columns=dict.fromkeys([*rows, *MEASURES]))  # a table of before may have fewer
     told = [ESTIMATED if records[run].get("estimated") else "" for run in rows["run"]]
     rows = rows.assign(inpaint=[_missing(records[run]) for run in rows["run"]], settings=told)
     for _, own in rows[rows["method"] == "tvae"].groupby("image"):
