@@ -203,7 +203,13 @@ def answer(found, data, tdb, folder):
     made = solidified(wanted, tdb, compositions_of(chosen), own / "finalists.json")
     write_table(own / "alloys.csv", with_casting(table, chosen, made))
     draw(chosen, made, wanted, own / "diagrams.png")
-    return f"{in_words(table, wanted)}\nall of them, and the best diagrams: {own}"
+    failed = [str(rank) for rank, (_, solid) in zip(chosen["rank"], made["as_cast"]) if solid is None]
+    note = (
+        f"\nsolidification was not computed to its end for rank {', '.join(failed)}: its cells are empty"
+        if failed
+        else ""
+    )
+    return f"{in_words(table, wanted)}{note}\nall of them, and the best diagrams: {own}"
 
 
 def headline(results_dir):
