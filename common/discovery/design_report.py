@@ -169,16 +169,17 @@ def compared(rows, records):
             first, best = ("-", "-") if kept.empty else (
                 f"{kept['first_kept'].mean():.0f}", f"{kept['best_objective'].mean():.3g}"
             )  # fmt: skip
-            line = [name, METHODS[method], words[experiment], alike["parameters"].iloc[0], alike["evaluations"].iloc[0]]
+            line = [name, METHODS[method], words[experiment], f"{alike['parameters'].iloc[0]:,}"]
+            line.append(alike["evaluations"].iloc[0])
             line += [f"{len(kept)} of {len(alike)}", f"{alike['num_kept'].mean():.1f}", first, best]
             body.append([*line, f"{alike['least_excess'].mean():.2f}", f"{alike['seconds'].mean():.0f}"])
     header = ["specification", "search", "settings", "parameters", "evaluations", "seeds that found one"]
     header += ["alloys that keep all", "first after", "best objective", "least excess", "seconds"]
     return (
         "Every composition is judged by CALPHAD. All searches are told the excess over each limit and the objective "
-        "(cost, or without costs the largest excess) of each alloy that they ask about; those by BO begin with the "
-        "same known alloys, ten at most. Means over seeds; the excess is in units of 10 K or a hundredth of a mole, 0 "
-        f"where all limits are kept. {NOTICE}\n\n" + markdown_table(header, body)
+        "(cost, or without costs arcsinh of the largest excess) of each alloy that they ask about; those by BO begin "
+        "with the same known alloys, ten at most. Means over seeds; the excess is in units of 10 K or a "
+        f"hundredth of a mole, 0 where all limits are kept. {NOTICE}\n\n" + markdown_table(header, body)
     )
 
 
