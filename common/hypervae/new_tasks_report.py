@@ -12,7 +12,8 @@ LEVEL = 0.95
 TOLD = """\
 The same images with more and with less told. Both lengths are nats an image and hold KL(u)/n where u is inferred from
 test images. A mixture is p(x) = sum_k p_k p(x|theta_k) over the tasks of training: it is told nothing, and pays for no
-u. `vae_wide` has 190 hidden units, and so, on images of 28 x 28, HyperVAE's number of parameters.
+u. `vae_wide` has 190 hidden units, and so, on images of 28 x 28, HyperVAE's number of parameters. Rand is the adjusted
+Rand index of found tasks with the labels.
 """
 GENERATE = """\
 What of theta u may change, by the protocol of Table 1 (up to 100 test images of one class). The rank is that of H, and
@@ -62,22 +63,39 @@ def sections(results_dir, own=False):
 def _apart(rows, records, by):
     """{experiment: the settings that tell it from those that are alike in the columns `by`, in words}."""
     words = {}
-    for _, part in rows.groupby(by, sort=False):
+    for _, part in rows.groupby(by, sort=False, dropna=False):
         words |= settings_in_words(part, records)
     return words
 
 
 def _told(rows, records):
     measures = ["neg_elbo", "nll_is"]
-    table, words = over_seeds(rows, measures), _apart(rows, records, ["dataset", "part", "method"])
-    table = table.sort_values(["dataset", "part", "neg_elbo_mean"], kind="stable")
-    body = [
-        [row["dataset"], row["part"], row["method"], row["told"], f"{row['parameters']:,.0f}", row["num_seeds"]]
-        + [plus_minus(row[f"{name}_mean"], row[f"{name}_std"]) for name in measures]
-        + [f"{row['num_images']:,.0f}", words[row["experiment"]]]
-        for _, row in table.iterrows()
+    table = over_seeds(rows, measures)
+    words = _apart(rows, records, ["dataset", "part", "method", "iterations"])
+    by_length = {"iterations": -table["iterations"]}  # longer trainings first, each by itself
+    table = table.assign(**by_length).sort_values(["dataset", "part", "iterations", "neg_elbo_mean"], kind="stable")
+    body = []
+    for _, row in table.iterrows():
+        line = [row["dataset"], row["part"], f"{-row['iterations']:,.0f}", row["method"], row["told"]]
+        line += [f"{row['parameters']:,.0f}", row["num_seeds"]]
+        line += [plus_minus(row[f"{name}_mean"], row[f"{name}_std"]) for name in measures]
+        found = (
+            f"{row['num_tasks']:.0f} tasks found, Rand {row['rand_index']:.2f}" if row.get("num_tasks", 0) > 0 else ""
+        )
+        body.append([*line, f"{row['num_images']:,.0f}", ", ".join(filter(None, [found, words[row["experiment"]]]))])
+    header = [
+        "data",
+        "part",
+        "steps",
+        "method",
+        "told",
+        "parameters",
+        "seeds",
+        "-ELBO",
+        "NLL (IS)",
+        "images",
+        "settings",
     ]
-    header = ["data", "part", "method", "told", "parameters", "seeds", "-ELBO", "NLL (IS)", "images", "settings"]
     return TOLD + "\n" + markdown_table(header, body)
 
 

@@ -217,10 +217,10 @@ def test_a_renamed_file_is_the_same_data_and_two_rivals_are_none(tmp_path):
     for seed, name in ((0, "photos.npz"), (1, "renamed.npz")):
         (record,) = told.plan(settings(model="vae", seed=seed), "test", FEW)
         row = {"run": record, "dataset": name, "method": "vae", "told": "nothing", "part": "test", "seed": seed}
-        rows.append(row | {"parameters": 7, "neg_elbo": 10.0 + seed, "nll_is": 9.0, "num_images": 5})
+        rows.append(row | {"parameters": 7, "neg_elbo": 10.0 + seed, "nll_is": 9.0, "num_images": 5, "iterations": 40})
     results.put_rows(path, [row | {"trained_at": "a", "evaluated_at": "b"} for row in rows], told.COLUMNS)
     ((_, text),) = new_tasks_report.sections(tmp_path, own=True)
-    assert "| renamed.npz | test | vae | nothing | 7 | 2 | 10.5 +- 0.7 |" in text
+    assert "| renamed.npz | test | 40 | vae | nothing | 7 | 2 | 10.5 +- 0.7 |" in text
     own = pd.DataFrame({"method": ["vae_wide", "vae_wide", "hypervae"], "variant": ["a", "b", "c"], "num_context": 0})
     own = own.assign(**{"class": 3, "neg_elbo": [5.0, 15.0, 1.0]})
     assert new_tasks_report._cell(own[2:], own, 0, "vae_wide") == "1.0"
