@@ -76,7 +76,7 @@ def planned(args):
                 for index, image in images.items():
                     search = search_settings(args, seed)
                     record = digits.record(data, digit, index, image, args.target_pixels, models, search)
-                    jobs.append(runs.Job(record, image, **where))
+                    jobs.append(runs.Job(record, image=image, **where))
     refuse_unfollowed(args, [model for job in jobs for model in (job.record.vae, job.record.hypervae)])
     return jobs
 

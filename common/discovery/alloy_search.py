@@ -90,7 +90,7 @@ def job_for(source, data, designation, models, search, train, checkpoints, optio
     found = FoundAlloys(record, options.regressor, tdb, options.refine)
     through = ThroughCalphad(found, options.calphad_evaluations) if options.through_calphad else None
     load = functools.partial(load_rest, source, options.likelihood, designation)
-    return AlloyJob(record, image, load, train, checkpoints, source, options.tdb, found, through)
+    return AlloyJob(record, load, train, checkpoints, image, source, options.tdb, found, through)
 
 
 class _Bench:

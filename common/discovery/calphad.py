@@ -313,14 +313,14 @@ class PhaseDiagrams:
 
         `scheil` says that it is wherever it finds no equilibrium any more, be it an invariant reaction or a failure.
         """
-        rows = np.array([liquid[element] for element in MASSES if element in liquid], float)
+        elements = [element for element in MASSES if element in liquid]
+        rows = np.array([liquid[element] for element in elements], float)
         known = rows[:, np.isfinite(rows).all(0)]
         if not known.size:
             return False
-        last = known[:, -1]
-        grams = last * [MASSES[element] for element in MASSES if element in liquid]
+        grams = known[:, -1] * [MASSES[element] for element in elements]
         composition = np.zeros(len(ELEMENTS))
-        for element, share in zip([element for element in MASSES if element in liquid], grams / grams.sum()):
+        for element, share in zip(elements, grams / grams.sum()):
             if element != "AL":
                 composition[ELEMENTS.index(element)] = 100 * share
         return self.matrix(composition, [temperature])[PHASES.index("LIQUID"), 0] < 1 - MOLTEN

@@ -5,7 +5,6 @@ All searches see the same: of each composition that they ask about, by how much 
 """
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,19 +42,12 @@ class Design(Record):
 
 
 @dataclass(frozen=True)
-class DesignJob:
-    """A search, and how a worker gets at what its record names."""
+class DesignJob(runs.Work):
+    """A search for alloys that keep a specification."""
 
     record: Design
     source: Path  # of the known alloys
     tdb: Path
-    load: Callable  # load() gives the Dataset that the model trains on
-    train: Callable  # train(settings, data) gives a model's Run; where it was trained before, it is loaded
-    checkpoints: Path
-
-    @property
-    def folder(self):
-        return self.record.folder(self.checkpoints)
 
     @property
     def models(self):
@@ -173,7 +165,7 @@ def jobs_for(source, data, wanted, methods, models, options, seed, train, checkp
         regressor = options.regressor if training else ""
         of = (wanted, method, training, regressor, file_fingerprint(options.tdb), options.evaluations, seed)
         record = Design(data.name, data.fingerprint(), *of)
-        yield DesignJob(record, source, options.tdb, load, train, checkpoints)
+        yield DesignJob(record, load, train, checkpoints, source, options.tdb)
 
 
 def _load(source, likelihood):

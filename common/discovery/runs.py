@@ -8,23 +8,31 @@ import numpy as np
 from tqdm import tqdm
 
 from common.discovery.records import Discovery
+from common.runs.identity import Record
 from common.runs.jobs import run_jobs
 from common.runs.storage import commit, locked, stored, write_settings
 
 
 @dataclass(frozen=True)
-class Job:
-    """The searches for one target, and how a worker gets at what their record names."""
+class Work:
+    """What a worker searches, and how it gets at what its record names; `models` are the trainings that it needs."""
 
-    record: Discovery
-    image: np.ndarray  # the target (H, W, 1) in [0, 1]
-    load: Callable  # load() gives the Dataset that the models train on, the held-out class left out
+    record: Record
+    load: Callable  # load() gives the Dataset that the models train on
     train: Callable  # train(settings, data) gives a model's Run; where it was trained before, it is loaded
     checkpoints: Path
 
     @property
     def folder(self):
         return self.record.folder(self.checkpoints)
+
+
+@dataclass(frozen=True)
+class Job(Work):
+    """The searches for one target; the held-out class is left out of what the models train on."""
+
+    record: Discovery
+    image: np.ndarray  # the target (H, W, 1) in [0, 1]
 
     @property
     def models(self):

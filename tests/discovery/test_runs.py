@@ -68,7 +68,7 @@ def jobs(folder, seeds=(0, 1)):
         models = {name: Training("f", name, seed) for name in ("vae", "hypervae")}
         record = discovery(**models, search=SearchSettings("total", 6, 2, "EI", seed))
         where = dict(load=functools.partial(load, folder), train=functools.partial(train, folder))
-        yield runs.Job(record, IMAGE, **where, checkpoints=folder / "checkpoints")
+        yield runs.Job(record, image=IMAGE, **where, checkpoints=folder / "checkpoints")
 
 
 @pytest.fixture(autouse=True)
