@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   python 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir DATA --seeds 0 1 2 --jobs 2
   python 03_outliers.py --normal mine.npz --normal-classes 0-2,4
   python 03_outliers.py --normal mine.npz --outlier theirs.npz --outlier-fraction 0.1
+  python 03_outliers.py --normal mnist --outlier rotated held_out_class --likelihood logistic_mixture --data-dir DATA
   python 03_outliers.py --normal good/ --score pile/ --image-size 28           which pictures of a pile are odd?
 
 The mixture is the normal set's whole test part and outliers drawn from the other set's test part. Scores are larger
@@ -27,8 +28,10 @@ scores.csv and ranked.png, the oddest images first."""
 
 COLUMNS = ["normal", "outlier", "model", "score", "seed", "auc", "fpr", "fnr", "average_precision", "ci_low", "ci_high"]
 COLUMNS += ["num_normal", "num_outlier", "num_samples", "fpr_equal_error", "fnr_equal_error", "fpr_percentile_80"]
-COLUMNS += ["fnr_percentile_80", "recipe", "iterations", "binarize"]
+COLUMNS += ["fnr_percentile_80", "fpr_at_95_tpr", "fpr_held_out", "fnr_held_out", "likelihood", "recipe", "iterations"]
+COLUMNS += ["binarize"]
 ORDER = [
+    "likelihood",
     "normal",
     "outlier",
     "model",
@@ -77,7 +80,8 @@ def draw(args, name, found):
         for name in ("description_length", mixtures.HEADLINE):
             scores = by_model.get("hypervae", {}).get(name)
             if scores:
-                images = {"normal": data.x_test, "outlier": outlier.drawn(wanted, args.seeds[0])}
+                white = 255 if options.is_grey(args) else 1
+                images = {"normal": data.x_test / white, "outlier": outlier.drawn(wanted, args.seeds[0]) / white}
                 words = f"{title}; HyperVAE, {name.replace('_', ' ')}"
                 outlier_figures.extremes(images, scores, words, data.name, folder / f"extremes_{name}.png")
 
@@ -103,14 +107,18 @@ def score_pile(args):
     titles = [f"{row.image[-14:]}\np {row.p_value:.2g}" for row in shown.itertuples()]
     few = f"{1 - args.max_false_positive_rate:.0%} of normal images"
     shown_as = (titles, found.anchor, few, found.words, data.name)
-    outlier_figures.ranked(found.images, found.maps, *shown_as, folder / "ranked.png")
+    white = 255 if options.is_grey(args) else 1
+    outlier_figures.ranked(found.images / white, found.maps, *shown_as, folder / "ranked.png")
     print(f"{found.words}\n{shown[list(header)].head(10).to_string(index=False)}\nscores and picture: {folder}")
 
 
 def main():
     parser = options.parser(__doc__, EXAMPLES, data_option="--normal")
     group = parser.add_argument_group("outliers")
-    sets = "sets that outliers are drawn from, or 'all' (the other named sets)"
+    sets = (
+        "sets that outliers are drawn from, or 'all' (the other named sets); flip_horizontal, flip_vertical, rotated: "
+    )
+    sets += "normal test images so changed; held_out_class: each class in turn, left out of the normal set"
     group.add_argument("--outlier", nargs="+", default=[], metavar="NAME", help=sets)
     classes = "normal classes, e.g. 0-4 or 0,2,5-7; without --outlier the others are outliers"
     group.add_argument("--normal-classes", type=cli.class_list, help=classes)
@@ -123,6 +131,7 @@ def main():
     group.add_argument("--score", type=Path, metavar="PATH", help=pile)
     rate = "of --score: the share of normal images that may be called outliers (0.05)"
     group.add_argument("--max-false-positive-rate", type=cli.open_fraction, default=0.05, help=rate)
+    options.add_likelihood(group)
     options.add_tasks(group)
     args = parser.parse_args()
     if args.score:
@@ -134,11 +143,16 @@ def main():
         args.normal_classes = [0, 1, 2, 3, 4]
     if "cvae" in args.model:
         raise InputError("a class-told VAE cannot score images whose class is not known: leave cvae out of --model")
-    for name in args.dataset:
-        mixtures.mixture_parts(args, name, mixtures.load_normal)  # bad input ends here, before hours of training
-    loaded, jobs = options.planned_runs(args, mixtures.load_normal_with_tasks)
+    every = mixtures.every_class_held_out(args)
+    for own in every:
+        for name in own.dataset:
+            mixtures.mixture_parts(own, name, mixtures.load_normal)  # bad input ends here, before hours of training
+    jobs, baselines = [], []
+    for own in every:
+        loaded, jobs_of_models = options.planned_runs(own, mixtures.load_normal_with_tasks)
+        jobs += jobs_of_models
+        baselines += mixtures.baseline_jobs(own, loaded)
     options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
-    baselines = mixtures.baseline_jobs(args, loaded)
     shown = {}  # by figures: the first seed and recipe
     for _, scored, _ in [*jobs, *baselines]:
         shown.setdefault((scored.fingerprint, scored.model), scored.digest)
@@ -151,8 +165,9 @@ def main():
     rows, records = results.read_rows(folder / "table4.csv"), results.read_records(folder / "table4.csv")
     results.write_table(folder / "summary.csv", summaries.over_seeds(rows, MEASURES, by=["score"]))
     print(table4(rows, records))
-    for name in loaded:
-        draw(args, name, found)
+    for own in every:
+        for name in own.dataset if own.outlier != [mixtures.HELD_OUT_CLASS] else []:
+            draw(own, name, found)
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

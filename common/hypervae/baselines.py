@@ -15,22 +15,35 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-COMPRESSORS = ("png", "zlib", "context")
+COMPRESSORS = ("png", "zlib", "context", "webp")  # the third is of binary images, the last of others
 
 
-def compressed_lengths(x):
-    """Nats of each binary image (N, H, W, 1) under three lossless compressors, as columns png, zlib and context.
+def compressed_lengths(x, binary=True):
+    """Nats of each image under three lossless compressors, as columns.
 
-    PNG is Pillow's with `optimize` at one bit a pixel; zlib (level 9) runs on the packed bits. Both count whole bytes
-    and headers, much for images this small; `context_lengths` counts neither.
+    PNG is Pillow's with `optimize`; zlib has level 9. Both count whole bytes and headers, much for images this small;
+    `context_lengths` counts neither.
+
+    Args:
+        x: images (N, H, W, 1) in {0, 1}, or (N, H, W, 1 or 3) of levels 0 to 255.
+        binary: binary images take one bit a pixel, and the third column is context; of others it is WebP, lossless.
     """
     rows = []
-    for image in x[..., 0].astype(bool):
-        stream = io.BytesIO()
-        Image.fromarray(image).save(stream, "PNG", optimize=True)
-        rows.append((len(stream.getvalue()), len(zlib.compress(np.packbits(image).tobytes(), 9))))
-    table = pd.DataFrame(rows, columns=["png", "zlib"]) * 8 * math.log(2)
-    return table.assign(context=context_lengths(x))
+    for image in x.astype(bool if binary else np.uint8):
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        pixels = np.packbits(image).tobytes() if binary else image.tobytes()
+        row = {"png": _bytes(picture, "PNG", optimize=True), "zlib": len(zlib.compress(pixels, 9))}
+        if not binary:
+            row["webp"] = _bytes(picture, "WEBP", lossless=True, quality=100)
+        rows.append(row)
+    table = pd.DataFrame(rows) * 8 * math.log(2)
+    return table.assign(context=context_lengths(x)) if binary else table
+
+
+def _bytes(picture, kind, **options):
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return len(stream.getvalue())
 
 
 def context_lengths(x):

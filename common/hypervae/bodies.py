@@ -67,6 +67,11 @@ class Body:
         self.image_shape, self.latent_dim = tuple(image_shape), latent_dim
         self.hidden = hidden or self.default_hidden
 
+    @property
+    def binary(self):
+        """Whether pixels are 0 or 1."""
+        return self.white == 1
+
     def shapes(self):
         """Shapes of all of theta, encoder first."""
         return {**self.encoder_shapes(), **self.decoder_shapes()}

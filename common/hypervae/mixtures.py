@@ -1,5 +1,7 @@
 """Mixtures of normal images and outliers (section 4.4): what is scored against what, and the records of it."""
 
+import argparse
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -7,9 +9,10 @@ import numpy as np
 
 from common.cli import refuse_several, refuse_unused
 from common.data import datasets
+from common.data.fingerprints import fingerprint
 from common.data.readers import check_size
 from common.errors import InputError
-from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained, with_tasks
+from common.hypervae.options import is_grey, load_data, refuse_unfollowed, settings_for, trained, with_tasks
 from common.runs import storage
 from common.runs.identity import Record, label
 
@@ -17,6 +20,15 @@ IMAGE_SETS = ("mnist", "fashion_mnist", "omniglot")
 EVALUATION_SEED = 1
 MOST_CALIBRATING = 2_000  # images of each part that calibrate scores: more take longer and change little
 FEWEST_VALIDATION = 10  # images that a density of states can be fitted to
+HELD_OUT_RATE = 0.05  # share of held-out normal images above the threshold that no outlier is needed for
+# {--outlier: what becomes of the normal set's own test images (N, H, W, channels)}
+CHANGES = {
+    "flip_horizontal": lambda x: x[:, :, ::-1],
+    "flip_vertical": lambda x: x[:, ::-1],
+    "rotated": lambda x: np.rot90(x, axes=(1, 2)),
+}
+HELD_OUT_CLASS = "held_out_class"  # --outlier: each class in turn is left out of the normal set
+WITHOUT = "-without-"  # in the name of such a normal set
 
 # The rules that were tried, in the order of what they are made of; reports show all three. "density_of_states" was
 # written down first as the rule for every pair; the last one took its place 25 minutes later, in the commit that
@@ -53,6 +65,7 @@ class Scoring(Record):
     evaluation_seed: int = EVALUATION_SEED
     # "per set": the draws of an image set depend on that set alone; "one pass": batches were numbered through all sets.
     draws: str = "per set"
+    held_out_rate: float = HELD_OUT_RATE
 
     def __post_init__(self):
         """Baselines draw no z."""
@@ -78,7 +91,13 @@ class OutlierSet:
 def load_normal(args, name):
     """A normal set: the data set of a name or path, or some of its classes."""
     data = load_data(args, name)
-    return data if args.normal_classes is None else datasets.restrict(data, args.normal_classes)
+    if args.normal_classes is None:
+        return data
+    some = datasets.restrict(data, args.normal_classes)
+    if args.outlier == [HELD_OUT_CLASS]:
+        (left,) = set(range(data.num_classes)) - set(args.normal_classes)
+        return dataclasses.replace(some, name=f"{data.name}{WITHOUT}{left}")
+    return some
 
 
 def load_normal_with_tasks(args, name):
@@ -136,6 +155,46 @@ def outlier_names(args, normal):
     return [name for name in dict.fromkeys(args.outlier) if name != normal] or [None]
 
 
+def changed_images(data, name):
+    """An OutlierSet: a normal set's own test images, changed as one of CHANGES says (a quarter turn is to the left).
+
+    Raises:
+        InputError: a quarter turn of images that are not square.
+    """
+    if name == "rotated" and data.image_shape[0] != data.image_shape[1]:
+        size = f"{data.image_shape[0]}x{data.image_shape[1]}"
+        raise InputError(f"images of {data.name} are {size}, a quarter turn needs square ones: leave rotated out")
+    x = np.ascontiguousarray(CHANGES[name](data.x_test))
+    return OutlierSet(name, fingerprint(x), x)
+
+
+def every_class_held_out(args):
+    """The options of the mixtures asked for; --outlier held_out_class becomes ones in which each class in turn is out.
+
+    Raises:
+        InputError: --normal-classes beside it, or a set of one class.
+    """
+    if HELD_OUT_CLASS not in args.outlier:
+        return [args]
+    if args.normal_classes is not None:
+        raise InputError(f"--outlier {HELD_OUT_CLASS} leaves out every class in turn: leave --normal-classes out")
+    own = argparse.Namespace(**vars(args))
+    own.outlier = [name for name in args.outlier if name != HELD_OUT_CLASS]
+    found = [own] if own.outlier else []
+    for name in args.dataset:
+        classes = range(load_data(args, name).num_classes)
+        if len(classes) < 2:
+            raise InputError(f"{name} has one class only: --outlier {HELD_OUT_CLASS} needs two")
+        for held_out in classes:
+            others = [c for c in classes if c != held_out]
+            found.append(
+                argparse.Namespace(
+                    **vars(args) | {"dataset": [name], "outlier": [HELD_OUT_CLASS], "normal_classes": others}
+                )
+            )
+    return found
+
+
 def mixture_parts(args, normal, load=load_normal_with_tasks):
     """The normal Dataset, as `load` gives it, its OutlierSets, and how many outliers are wanted.
 
@@ -145,7 +204,10 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
     whole, data = load_data(args, normal), load(args, normal)
     found = {}
     for name in outlier_names(args, normal):
-        if name is not None:
+        if name in CHANGES:
+            changed = changed_images(data, name)
+            found[changed.fingerprint] = changed
+        elif name not in (None, HELD_OUT_CLASS):
             other = load_data(args, name)
             if other.fingerprint() == whole.fingerprint():
                 raise InputError(f"{name} holds the same images as {normal}: give another set to --outlier")
@@ -159,7 +221,7 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
             if not left:
                 raise InputError("--normal-classes names every class: leave some out, or give --outlier another set")
             other = datasets.restrict(whole, left)
-            found[other.fingerprint()] = OutlierSet(f"{whole.name}-others", other.fingerprint(), other.x_test)
+            found[other.fingerprint()] = OutlierSet(name or f"{whole.name}-others", other.fingerprint(), other.x_test)
     if len(data.x_validation) < FEWEST_VALIDATION:
         few = f"{data.name} has {len(data.x_validation)} validation images (a tenth of its training images)"
         raise InputError(f"{few}, scores need {FEWEST_VALIDATION}: give more images")
@@ -183,7 +245,7 @@ def baseline_jobs(args, loaded):
     from common.hypervae.baselines import BASELINES
 
     return [
-        (args, Baseline(data.name, args.binarize, data.fingerprint(), model, seed), name)
+        (args, Baseline(data.name, "none" if is_grey(args) else args.binarize, data.fingerprint(), model, seed), name)
         for seed in args.seeds
         for name, data in loaded.items()
         for model in ("compressor", *BASELINES)
@@ -213,22 +275,26 @@ def score_model(job):
 
 def score_baseline(job):
     """Fit one detector, or take the compressors alone, on the same mixtures; see `_score` for what comes back."""
-    from common.hypervae.baselines import BASELINES, COMPRESSORS, compressed_lengths
+    from common.hypervae.baselines import BASELINES, compressed_lengths
 
     args, baseline, name = job
 
     def scorer(data):
         if baseline.model == "compressor":
-            normal = compressed_lengths(data.x_test)
+            binary = not is_grey(args)
+            known = {"normal": data.x_test, "held_out": data.x_validation}
+            known = {part: compressed_lengths(x, binary) for part, x in known.items()}
 
             def score(x):
-                outlier = compressed_lengths(x)
-                return {c: {"normal": normal[c].to_numpy(), "outlier": outlier[c].to_numpy()} for c in COMPRESSORS}
+                tables = known | {"outlier": compressed_lengths(x, binary)}
+                return {
+                    name: {part: table[name].to_numpy() for part, table in tables.items()} for name in tables["normal"]
+                }
 
             return storage.commit(), score
         fitted = BASELINES[baseline.model](data.x, baseline.seed)
-        normal = fitted(data.x_test)
-        return storage.commit(), lambda x: {"score": {"normal": normal, "outlier": fitted(x)}}
+        known = {"normal": fitted(data.x_test), "held_out": fitted(data.x_validation)}
+        return storage.commit(), lambda x: {"score": known | {"outlier": fitted(x)}}
 
     return _score(args, baseline, name, scorer, {"recipe": "none", "iterations": 0})
 
@@ -239,7 +305,7 @@ def _score(args, scored, name, scorer, columns):
     Args:
         scored: Settings or Baseline.
         scorer: scorer(data) gives the commit of the training, and a function from outliers (M, H, W, 1) to {score:
-            {"normal": (N,), "outlier": (M,)}}. It is called only if a mixture was not scored before.
+            {"normal": (N,), "outlier": (M,), "held_out": (n,)}}. It is called only if a mixture was not scored before.
         columns: of Table 4, that tell the reader what was scored.
 
     Returns:
@@ -249,7 +315,8 @@ def _score(args, scored, name, scorer, columns):
 
     data, outlier_sets, wanted = mixture_parts(args, name)
     prepared = functools.cache(lambda: scorer(data))
-    labels = {"normal": data.name, "model": scored.model, "seed": scored.seed, "binarize": args.binarize, **columns}
+    labels = {"normal": data.name, "model": scored.model, "seed": scored.seed, "likelihood": args.likelihood, **columns}
+    labels["binarize"] = "none" if is_grey(args) else args.binarize
     done = []
     for outlier in outlier_sets:
         options = (outlier.fingerprint, args.outlier_fraction, args.num_samples, args.num_bootstrap)
@@ -262,10 +329,12 @@ def _score(args, scored, name, scorer, columns):
             for name, values in by_score.items():
                 own = {"score": name, "num_normal": len(values["normal"]), "num_outlier": len(values["outlier"])}
                 own |= {"num_samples": record.num_samples, "trained_at": trained_at, "evaluated_at": storage.commit()}
-                found = measures(values["normal"], values["outlier"], EVALUATION_SEED, args.num_bootstrap)
+                of_parts = [values[part] for part in ("normal", "outlier", "held_out")]
+                found = measures(*of_parts, EVALUATION_SEED, args.num_bootstrap)
                 rows.append(own | found)
             as_lists = {
-                s: {part: np.asarray(v, float).tolist() for part, v in own.items()} for s, own in by_score.items()
+                s: {part: np.asarray(own[part], float).tolist() for part in ("normal", "outlier")}
+                for s, own in by_score.items()
             }
             return {"settings": record.stored(), "rows": rows, "scores": as_lists}
 

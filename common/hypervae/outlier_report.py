@@ -1,6 +1,6 @@
 """The section of results/README.md on outliers (Table 4), made from the CSV file alone."""
 
-from common.hypervae.mixtures import HEADLINE, IMAGE_SETS, RULES
+from common.hypervae.mixtures import CHANGES, HEADLINE, HELD_OUT_CLASS, HELD_OUT_RATE, IMAGE_SETS, RULES, WITHOUT
 from common.hypervae.options import NAMES
 from common.runs import identity
 from common.runs.summaries import count, markdown_table, over_seeds, plus_minus, settings_column
@@ -19,7 +19,7 @@ PAPER_TABLE_4 = {  # percent: (AUC, FPR, FNR) by normal set, model and score; th
     ("fashion_mnist", "metavae", "description_length"): (56.8, 45.8, 44.5),
     ("fashion_mnist", "hypervae", "description_length"): (76.8, 33.6, 28.7),
 }
-MEASURES = ["auc", "fpr", "fnr", "average_precision"]
+MEASURES = ["auc", "fpr", "fnr", "average_precision", "fpr_at_95_tpr", "fpr_held_out", "fnr_held_out"]
 
 
 def _method(stored):
@@ -49,31 +49,76 @@ def _scored(stored):
 
 
 def _pair_names(summary):
-    """{pair: "normal / outlier"}; sets of one name are told apart by their fingerprints."""
+    """{pair: "normal / outlier"}; sets of one name are told apart by their fingerprints, held-out classes are not."""
     first = summary.drop_duplicates("pair")
-    names = (first["normal"] + " / " + first["outlier"]).tolist()
-    return {pair: name if names.count(name) == 1 else f"{name} ({pair})" for pair, name in zip(first["pair"], names)}
+    held_out = first["outlier"] == HELD_OUT_CLASS
+    whole = first["normal"].where(~held_out, first["normal"].str.partition(WITHOUT)[0])
+    names = (whole + " / " + first["outlier"]).tolist()
+    return {
+        pair: name if alike or names.count(name) == 1 else f"{name} ({pair})"
+        for pair, name, alike in zip(first["pair"], names, held_out)
+    }
 
 
 def table4(rows, records):
-    """Markdown: AUC of every model and score (rows) on every pair (columns), and the mean over the pairs."""
+    """Markdown: AUC of every model and score (rows) on every pair (columns), and the mean over the pairs.
+
+    Grey levels stand apart from binarized pixels, and other sets' images apart from changed normal ones and held-out
+    classes, whose AUC is the mean over the classes.
+    """
     summary, of_method = _outlier_summary(rows, records)
-    summary = summary.assign(settings=settings_column(summary, of_method, ["model"]))
-    pairs = _pair_names(summary)
+    summary = summary.assign(
+        settings=settings_column(summary, of_method, ["model", "likelihood"]),
+        own=summary["outlier"].isin([*CHANGES, HELD_OUT_CLASS]),
+        pair_name=summary["pair"].map(_pair_names(summary)),
+    )
+    parts = []
+    for (likelihood, own), part in summary.groupby(["likelihood", "own"], sort=False):
+        title = f"p(x|z) {likelihood.replace('_', ' ')}; outliers from " + ("the normal set" if own else "other sets")
+        parts.append(f"**{title}**\n\n{_table4_part(part)}")
+    return "\n".join(parts)
+
+
+def _table4_part(summary):
+    names = list(dict.fromkeys(summary["pair_name"]))
     body = []
     for (model, score, _), own in summary.groupby(["model", "score", "method"], sort=False):
-        by_pair = own.set_index("pair")
-        cells = [_auc(by_pair.loc[pair]) if pair in by_pair.index else "" for pair in pairs]
-        mean = f"{own['auc_mean'].mean():.1f}" if len(own) == len(pairs) else ""
+        by_pair = dict(list(own.groupby("pair_name", sort=False)))
+        cells = [_auc(by_pair[name]) if name in by_pair else "" for name in names]
+        means = own.groupby("pair_name")["auc_mean"].mean()
+        mean = f"{means.mean():.1f}" if len(means) == len(names) else ""
         body.append(
             [NAMES.get(model, model), score, own["recipe"].iloc[0], own["settings"].iloc[0], own["num_seeds"].max()]
-            + [*cells, mean, f"{own['auc_mean'].min():.1f}"]
+            + [*cells, mean, f"{means.min():.1f}"]
         )
-    return markdown_table(["model", "score", "recipe", "settings", "seeds", *pairs.values(), "mean", "least"], body)
+    return markdown_table(["model", "score", "recipe", "settings", "seeds", *names, "mean", "least"], body)
 
 
-def _auc(row):
-    return plus_minus(row["auc_mean"], row["auc_std"])
+def _auc(part):
+    """A cell: the AUC of one pair, or the mean over held-out classes and how many they are."""
+    if len(part) == 1:
+        return plus_minus(part["auc_mean"].iloc[0], part["auc_std"].iloc[0])
+    return f"{part['auc_mean'].mean():.1f} ({len(part)} classes)"
+
+
+def _thresholds(summary):
+    """Markdown: what normal images alone can set a threshold to, beside thresholds that use labels."""
+    known = summary.dropna(subset=["fpr_held_out_mean"])
+    columns = ["fpr_held_out", "fnr_held_out", "fpr_at_95_tpr", "fpr", "fnr"]
+    body = []
+    for (likelihood, model, score, _), own in known.groupby(["likelihood", "model", "score", "method"], sort=False):
+        cells = [NAMES.get(model, model), score.replace("_", " "), likelihood.replace("_", " "), len(own)]
+        body.append(cells + [f"{own[f'{name}_mean'].mean():.1f}" for name in columns])
+    if not body:
+        return ""
+    words = (
+        f"**Thresholds.** The first two columns are at the threshold that {HELD_OUT_RATE:.0%} of held-out normal "
+        "images exceed: it needs no label. The others take the labels of the mixture: FPR where 95 % of the outliers "
+        "are found, and both rates at Youden's threshold. FPR counts normal images called outliers, FNR outliers missed; "
+        "percent, means over the pairs.\n\n"
+    )
+    header = ["model", "score", "p(x\\|z)", "pairs", "FPR (held out)", "FNR (held out)", "FPR at 95 % TPR"]
+    return words + markdown_table([*header, "FPR (Youden)", "FNR (Youden)"], body)
 
 
 def section(rows, records, results_dir):
@@ -82,6 +127,7 @@ def section(rows, records, results_dir):
     parts = [
         "AUC in percent, normal / outlier; no score has seen an outlier. An AUC below 50 stands as it is.",
         table4(rows, records),
+        _thresholds(summary),
         _rules(summary),
         _rivals(summary),
         _beside_paper(summary, of_method),

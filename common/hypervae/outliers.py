@@ -10,21 +10,17 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
-from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from common.data.blocks import blocks
 from common.hypervae import density
-from common.hypervae.baselines import COMPRESSORS, compressed_lengths
+from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import HEADLINE
+from common.hypervae.mixtures import HELD_OUT_RATE
+from common.hypervae.rules import rules
 
-FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
 # Every image set has draws of its own, whatever else is scored beside it.
 STREAMS = {"validation": 0, "normal": 1, "outlier": 2}
+FOUND = 0.95  # share of the outliers that are found at `fpr_at_95_tpr`
 
 
 def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, alike=False):
@@ -41,10 +37,11 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
         alike: all images by the same noise (density.draw): then a row depends on its image alone.
 
     Returns:
-        A function from images (N, H, W, 1) in {0, 1}, a seed (two whole numbers) and `progress` (it wraps the list of
-        batches, e.g. tqdm) to a table with one row an image. Its columns are reconstruction, kl_z, norm_z (|mean of
-        z|) and the mean of z itself as code_z0, ...; for HyperVAE also kl_u (whole, not shared), norm_u, code_u0, ...
-        and, given `average_vae`, regret: the description length under the average theta minus that under theta(x).
+        A function from images (N, H, W, channels) as the model takes them, a seed (two whole numbers) and `progress`
+        (it wraps the list of batches, e.g. tqdm) to a table with one row an image. Its columns are reconstruction,
+        kl_z, norm_z (|mean of z|) and the mean of z itself as code_z0, ...; for HyperVAE also kl_u (whole, not
+        shared), norm_u, code_u0, ... and, given `average_vae`, regret: the description length under the average theta
+        minus that under theta(x).
     """
     hyper = isinstance(model, HyperVAE)
 
@@ -109,93 +106,37 @@ def _in_batches(of_batch, batch_size, alike=False):
     return of_images
 
 
-def density_of_states(normal, seed=0, max_components=8):
-    """A density of normal images' statistics (Morningstar et al. 2021); its negative log is a score.
-
-    Images that are too easy are caught as well as those that are too hard.
-
-    Args:
-        normal: table of statistics of normal images that the model was not trained on.
-        seed: of the mixture's start.
-        max_components: the number of Gaussians is chosen by the likelihood of held-out normal images; of very few
-            images it is one.
-
-    Returns:
-        A function from a table with the same columns to scores (N,), -log density in nats.
-    """
-    mixture = make_pipeline(StandardScaler(), GaussianMixture(reg_covar=1e-4, n_init=2, random_state=seed))
-    if len(normal) < FEWEST_TO_CHOOSE:
-        fitted = mixture.fit(normal.to_numpy())
-        return lambda table: -fitted.score_samples(table[list(normal.columns)].to_numpy())
-    sizes = [size for size in (1, 2, 4, 8, 16) if size <= max_components]
-    with threadpool_limits(1):  # products this small: two threads wait for each other, up to 30 times as long
-        search = GridSearchCV(mixture, {"gaussianmixture__n_components": sizes}, cv=5).fit(normal.to_numpy())
-    return lambda table: -search.best_estimator_.score_samples(table[list(normal.columns)].to_numpy())
-
-
-def score_functions(validation, seed=0):
-    """All scores of VAE or HyperVAE.
-
-    Args:
-        validation: table of `image_statistics` and `compressed_lengths`, of normal images that the model was not
-            trained on; the density of states is fitted to it.
-        seed: of that fit.
-
-    Returns:
-        {score: function from a table with the same columns to scores (N,)}.
-    """
-
-    def length(table):
-        return table["reconstruction"] + table["kl_z"]
-
-    def adjusted(compressor):
-        return lambda table: length(table) - table[compressor]
-
-    numbers = [name for name in validation if not name.startswith("code_")]
-    found = {
-        "description_length": length,
-        "kl": lambda table: table["kl_z"],
-        "density_of_states": density_of_states(validation[numbers], seed),
-        # The codes too, since single numbers cannot say where in code space an image lies.
-        HEADLINE: density_of_states(validation, seed),
-    }
-    found |= {f"complexity_adjusted_{compressor}": adjusted(compressor) for compressor in COMPRESSORS}
-    if "kl_u" in validation:
-        found["description_length_with_u"] = lambda table: length(table) + table["kl_u"]
-    if "regret" in validation:
-        found["regret"] = lambda table: table["regret"]
-    return found
-
-
 def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter):
-    """A function from a part's name, one of STREAMS, and images (N, H, W, 1) to all that scores are made of, a table.
+    """A function from a part's name, one of STREAMS, and images to all that scores are made of, a table.
 
     Args:
         x_validation: normal images that the model was not trained on: their average VAE is what regret is measured by.
     """
     average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
     statistics = image_statistics(model, num_samples, average)
-    return lambda part, x: statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x))
+    binary = model.body.binary
+    return lambda part, x: statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x, binary))
 
 
 def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
-    """A function from outliers (M, H, W, 1) to the scores of VAE or HyperVAE on a mixture with a Dataset's test part.
+    """A function from outliers (M, H, W, channels) to the scores of VAE or HyperVAE on a mixture with the test part.
 
     Args:
         fit_seed: of the density of states; seed: of the draws of z.
 
     Returns:
-        {score: {"normal": (N,), "outlier": (M,)}} of each call; what concerns the normal images is done once.
+        {score: {"normal": (N,), "outlier": (M,), "held_out": (n,)}} of each call: test images, outliers, and the
+        validation part's images. What concerns the normal images is done once.
     """
     table = statistics_table(model, data.x_validation, seed, num_samples, progress)
-    functions = score_functions(table("validation", data.x_validation), fit_seed)
+    found = rules(table("validation", data.x_validation), fit_seed)
     normal = table("normal", data.x_test)
 
     def score(x):
         outlier = table("outlier", x)
         return {
-            name: {"normal": np.asarray(of(normal), np.float64), "outlier": np.asarray(of(outlier), np.float64)}
-            for name, of in functions.items()
+            name: {"normal": rule(normal), "outlier": rule(outlier), "held_out": rule.held_out}
+            for name, rule in found.items()
         }
 
     return score
@@ -204,28 +145,38 @@ def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
 def metavae_scorer(model, data, seed=0, num_samples=16, progress=iter):
     """As `scorer`, for MetaVAE."""
     statistics = metavae_statistics(model, num_samples)
-    normal = statistics(data.x_test, (seed, STREAMS["normal"]), progress)
+    streams = {"held_out": "validation", "normal": "normal", "outlier": "outlier"}
+
+    def of(part, x):
+        return statistics(x, (seed, STREAMS[streams[part]]), progress)
+
+    known = {"normal": of("normal", data.x_test), "held_out": of("held_out", data.x_validation)}
 
     def score(x):
-        outlier = statistics(x, (seed, STREAMS["outlier"]), progress)
+        tables = known | {"outlier": of("outlier", x)}
         columns = {"kl": "kl_z", "description_length": "neg_elbo_all_decoders"}
         return {
-            name: {"normal": normal[column].to_numpy(float), "outlier": outlier[column].to_numpy(float)}
+            name: {part: table[column].to_numpy(float) for part, table in tables.items()}
             for name, column in columns.items()
         }
 
     return score
 
 
-def measures(normal, outlier, seed=0, num_bootstrap=500):
+def measures(normal, outlier, held_out, seed=0, num_bootstrap=500):
     """Table 4's measures of scores of normal images (N,) and outliers (M,), in percent.
 
-    FPR counts normal images called outliers, FNR outliers called normal. The threshold is Youden's (the
-    largest TPR - FPR), the one of equal error, or the 80th percentile of all scores.
+    FPR counts normal images called outliers, FNR outliers called normal. Thresholds that use labels: Youden's (the
+    largest TPR - FPR), the one of equal error, the one that finds 95 % of the outliers. Without labels: the 80th
+    percentile of all scores, and the one that a share HELD_OUT_RATE of other normal images exceeds.
+
+    Args:
+        held_out: scores (n,) of normal images beside the mixture, that nothing was fitted to.
 
     Returns:
         A dictionary with auc, fpr, fnr (at Youden's threshold), fpr_equal_error, fnr_equal_error, fpr_percentile_80,
-        fnr_percentile_80, average_precision, and ci_low, ci_high: the 95 % bootstrap interval of the AUC.
+        fnr_percentile_80, fpr_at_95_tpr, fpr_held_out, fnr_held_out, average_precision, and ci_low, ci_high: the 95 %
+        bootstrap interval of the AUC.
     """
     label = np.concatenate([np.zeros(len(normal)), np.ones(len(outlier))])
     score = np.concatenate([normal, outlier])
@@ -238,6 +189,9 @@ def measures(normal, outlier, seed=0, num_bootstrap=500):
     }
     for suffix, at in chosen.items():
         row |= {f"fpr{suffix}": fpr[at], f"fnr{suffix}": 1 - tpr[at]}
+    row["fpr_at_95_tpr"] = fpr[np.argmax(tpr >= FOUND)]
+    limit = np.quantile(held_out, 1 - HELD_OUT_RATE, method="inverted_cdf")
+    row |= {"fpr_held_out": np.mean(normal > limit), "fnr_held_out": np.mean(outlier <= limit)}
     rng = np.random.default_rng(seed)
     resampled = [
         roc_auc_score(label, np.concatenate([rng.choice(normal, len(normal)), rng.choice(outlier, len(outlier))]))

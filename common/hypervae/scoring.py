@@ -16,7 +16,8 @@ from common.hypervae import outliers
 from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.mixtures import EVALUATION_SEED, HEADLINE, MOST_CALIBRATING
-from common.hypervae.options import trained
+from common.hypervae.options import is_grey, trained
+from common.hypervae.rules import rules
 from common.runs import identity, storage
 from common.runs.identity import Record
 
@@ -35,9 +36,9 @@ class Calibration(Record):
 
 
 def statistics(model, x_validation, seed, num_samples, progress=iter):
-    """A function from images (N, H, W, 1) in {0, 1} to all that their scores are made of, a table; a row an image.
+    """A function from images (N, H, W, channels), as the model takes them, to a table of all that scores are made of.
 
-    A row depends on its image alone.
+    It has a row an image, which depends on that image alone.
 
     Args:
         model: a VAE or HyperVAE.
@@ -46,7 +47,7 @@ def statistics(model, x_validation, seed, num_samples, progress=iter):
     """
     average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
     of_images = outliers.image_statistics(model, num_samples, average, alike=True)
-    return lambda x: of_images(x, (seed, 0), progress).join(compressed_lengths(x)).astype(float)
+    return lambda x: of_images(x, (seed, 0), progress).join(compressed_lengths(x, model.body.binary)).astype(float)
 
 
 class Scorer:
@@ -64,11 +65,11 @@ class Scorer:
 
     def __init__(self, model, table_of, tables, fit_seed):
         self.model, self._table = model, table_of
-        self._score = outliers.score_functions(tables["validation"], fit_seed)[HEADLINE]
+        self._score = rules(tables["validation"], fit_seed)[HEADLINE]
         self.normal = np.sort(np.asarray(self._score(tables["normal"]), np.float64))
 
     def __call__(self, x):
-        """A table with one row an image of x (N, H, W, 1) in {0, 1}: score (nats, larger is odder) and p_value.
+        """A table with one row an image of x (N, H, W, channels): score (nats, larger is odder) and p_value.
 
         p_value is the share of normal images whose score is at least as large, (1 + how many) / (1 + n): of normal
         images no more than a share a have a p_value of at most a.
@@ -78,7 +79,7 @@ class Scorer:
         return pd.DataFrame({"score": scores, "p_value": (1 + at_least) / (1 + len(self.normal))})
 
     def pixel_nats(self, x):
-        """Nats that each pixel of images x (N, H, W, 1) costs at the mean of q(z|x), (N, H, W)."""
+        """Nats that each pixel of images x (N, H, W, channels) costs at the mean of q(z|x), (N, H, W)."""
         parts = np.array_split(x, -(-len(x) // AT_ONCE))
         return np.concatenate([self._pixel_nats(part) for part in parts])
 
@@ -86,7 +87,7 @@ class Scorer:
         images = tf.cast(x, tf.float32)[:, None]
         theta, _ = self.model.weights_for(images if isinstance(self.model, HyperVAE) else images[:1], None)
         pixels = self.model.decode(self.model.encode(images, theta).mean(), theta).distribution
-        return -pixels.log_prob(images).numpy()[:, 0, ..., 0]
+        return -pixels.log_prob(images).numpy()[:, 0].sum(-1)
 
 
 def calibrated(record, model, data, folder, progress=iter):
@@ -138,7 +139,7 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
         shown: how many of the oddest images the Answer holds.
     """
     rate = args.max_false_positive_rate
-    x = binarized(pile, args.binarize)
+    x = pile if is_grey(args) else binarized(pile, args.binarize)
     record = Calibration(settings, args.num_samples)
     run = trained(args, settings, data)
     scorer = calibrated(record, run.model, data, args.results_dir / "checkpoints", progress)

@@ -1,5 +1,6 @@
 """Outlier scores against a loop over images, and Table 4's measures against counting."""
 
+import dataclasses
 import zlib
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.stats import multivariate_normal, spearmanr
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import baselines, mixtures, outliers
+from common.hypervae import baselines, mixtures, outliers, rules
 from common.hypervae.density import code_length
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
@@ -70,16 +71,56 @@ def test_scores_are_their_formulas():
     rng = np.random.default_rng(1)
     columns = ["reconstruction", "kl_z", "norm_z", "kl_u", "norm_u", "regret", "png", "zlib", "context", "code_z0"]
     validation, t = (pd.DataFrame(rng.random((200, len(columns))), columns=columns) for _ in range(2))
-    found = {name: score(t) for name, score in outliers.score_functions(validation).items()}
+    found = {name: score(t) for name, score in rules.rules(validation).items()}
     np.testing.assert_allclose(found["description_length"], t["reconstruction"] + t["kl_z"])
     np.testing.assert_allclose(found["description_length_with_u"], t["reconstruction"] + t["kl_z"] + t["kl_u"])
     np.testing.assert_allclose(found["complexity_adjusted_png"], t["reconstruction"] + t["kl_z"] - t["png"])
-    states = outliers.density_of_states(validation.drop(columns="code_z0"))
+    states = rules.DensityOfStates(validation.drop(columns="code_z0"))
     np.testing.assert_allclose(found["density_of_states"], states(t))
-    np.testing.assert_allclose(found[mixtures.HEADLINE], outliers.density_of_states(validation)(t))
+    np.testing.assert_allclose(found[mixtures.HEADLINE], rules.DensityOfStates(validation)(t))
     assert set(mixtures.RULES) < set(found)
-    of_a_vae = outliers.score_functions(validation.drop(columns=["regret", "kl_u", "norm_u"]))
-    assert set(found) - set(of_a_vae) == {"regret", "description_length_with_u"}
+    of_a_vae = rules.rules(validation.drop(columns=["regret", "kl_u", "norm_u"]))
+    assert set(found) - set(of_a_vae) == {"description_length_with_u"}
+
+
+def test_held_out_scores_know_nothing_of_their_own_image():
+    """A formula's are its own; a density's come from fits without the image, so that the odd one stands out."""
+    rng = np.random.default_rng(8)
+    table = pd.DataFrame(rng.normal(size=(60, 2)), columns=["reconstruction", "kl_z"])
+    table.loc[7] = [9.0, -9.0]
+    found = rules.rules(table)
+    np.testing.assert_allclose(found["description_length"].held_out, table["reconstruction"] + table["kl_z"])
+    states = found["density_of_states"]
+    assert states.held_out[7] > 3 * np.delete(states.held_out, 7).max() and states.held_out[7] > states(table)[7]
+    for start in range(0, 60, 12):  # five folds
+        without = table.drop(range(start, start + 12))
+        sizes = states._fitted[-1].n_components
+        other = rules.DensityOfStates(without, max_components=sizes)
+        if other._fitted[-1].n_components == sizes:
+            own = slice(start, start + 12)
+            np.testing.assert_allclose(states.held_out[own], other(table[own]), rtol=1e-6)
+
+
+def test_changed_images_are_the_normal_ones_turned():
+    data = datasets.load("digits", "nowhere")
+    for name, turned in (("flip_horizontal", np.fliplr), ("flip_vertical", np.flipud), ("rotated", np.rot90)):
+        found = mixtures.changed_images(data, name)
+        np.testing.assert_array_equal(found.x[3, ..., 0], turned(data.x_test[3, ..., 0]))
+        assert found.fingerprint != data.fingerprint()
+    wide = dataclasses.replace(data, x=data.x[:, :4], x_test=data.x_test[:, :4])
+    assert mixtures.changed_images(wide, "flip_vertical").x.shape[1:3] == (4, 28)
+    with pytest.raises(InputError, match="4x28, a quarter turn needs square ones"):
+        mixtures.changed_images(wide, "rotated")
+
+
+def test_compressed_lengths_of_grey_images_follow_structure():
+    noise = np.random.default_rng(2).integers(0, 256, (1, 28, 28, 1), np.uint8)
+    slope = np.broadcast_to(np.arange(28, dtype=np.uint8)[:, None, None] * 9, (1, 28, 28, 1))
+    lengths = baselines.compressed_lengths(np.concatenate([noise, slope]), binary=False)
+    assert list(lengths) == ["png", "zlib", "webp"] and (lengths.iloc[0] > 3 * lengths.iloc[1]).all()
+    assert (lengths.iloc[0] > 784 * np.log(256) * 0.98).all()  # no compressor shortens noise
+    colour = np.repeat(slope, 3, -1)
+    assert (baselines.compressed_lengths(colour, binary=False) > 0).all(axis=None)
 
 
 def test_compressed_lengths_follow_structure():
@@ -87,7 +128,7 @@ def test_compressed_lengths_follow_structure():
     stripes = np.zeros((1, 28, 28, 1), np.uint8)
     stripes[:, ::2] = 1
     lengths = baselines.compressed_lengths(np.concatenate([noise, stripes]))
-    assert (lengths.iloc[0] > 1.2 * lengths.iloc[1]).all() and list(lengths) == list(baselines.COMPRESSORS)
+    assert (lengths.iloc[0] > 1.2 * lengths.iloc[1]).all() and list(lengths) == ["png", "zlib", "context"]
     packed = zlib.compress(np.packbits(noise.astype(bool)).tobytes(), 9)
     assert np.isclose(lengths["zlib"][0], 8 * len(packed) * np.log(2))
 
@@ -107,7 +148,7 @@ def test_density_of_states_ranks_as_the_true_density_and_catches_both_sides():
     rng = np.random.default_rng(3)
     covariance = np.array([[4.0, 1.5], [1.5, 1.0]])
     normal = pd.DataFrame(rng.multivariate_normal([50, -3], covariance, 3000), columns=["a", "b"])
-    score = outliers.density_of_states(normal)
+    score = rules.DensityOfStates(normal)
     points = pd.DataFrame(rng.multivariate_normal([50, -3], 3 * covariance, 500), columns=["a", "b"])
     truth = -multivariate_normal([50, -3], covariance).logpdf(points.to_numpy())
     assert spearmanr(score(points), truth).statistic > 0.97
@@ -118,17 +159,23 @@ def test_density_of_states_ranks_as_the_true_density_and_catches_both_sides():
 def test_measures_equal_counting():
     rng = np.random.default_rng(4)
     normal, outlier = np.round(rng.normal(0, 1, 60), 1), np.round(rng.normal(1.2, 1, 25), 1)  # rounded: ties
-    row = outliers.measures(normal, outlier, num_bootstrap=200)
+    held_out = rng.normal(0, 1, 200)
+    row = outliers.measures(normal, outlier, held_out, num_bootstrap=200)
     pairs = (outlier[:, None] > normal[None]).mean() + 0.5 * (outlier[:, None] == normal[None]).mean()
     assert np.isclose(row["auc"], 100 * pairs)
     rates = [((normal >= t).mean(), (outlier < t).mean()) for t in np.unique(np.concatenate([normal, outlier, [9.0]]))]
     assert np.isclose(row["fpr"] + row["fnr"], 100 * min(f + m for f, m in rates))
     assert any(np.allclose((row["fpr"], row["fnr"]), (100 * f, 100 * m)) for f, m in rates)
     assert np.isclose(abs(row["fpr_equal_error"] - row["fnr_equal_error"]), 100 * min(abs(f - m) for f, m in rates))
+    found = [f for f, m in rates if m <= 0.05]
+    assert np.isclose(row["fpr_at_95_tpr"], 100 * min(found))
+    limit = np.sort(held_out)[-11]  # ten of 200 lie above
+    counted = 100 * np.array([(normal > limit).mean(), (outlier <= limit).mean()])
+    np.testing.assert_allclose([row["fpr_held_out"], row["fnr_held_out"]], counted)
     called = row["fpr_percentile_80"] * 60 + (100 - row["fnr_percentile_80"]) * 25
     assert abs(called / 85 - 20) < 4  # a fifth of the mixture is called outlying
     assert row["ci_low"] < row["auc"] < row["ci_high"] < row["ci_low"] + 30
-    assert outliers.measures(-normal, -outlier, num_bootstrap=2)["auc"] < 50  # never flipped
+    assert outliers.measures(-normal, -outlier, -held_out, num_bootstrap=2)["auc"] < 50  # never flipped
 
 
 @pytest.mark.parametrize("name", baselines.BASELINES)
@@ -138,7 +185,7 @@ def test_baselines_tell_noise_from_bars(name):
     bars[np.arange(300), :, rng.integers(0, 8, 300)] = 1
     noise = (rng.random((60, 8, 8, 1)) < 0.4).astype(np.uint8)
     score = baselines.BASELINES[name](bars[:250], seed=0)
-    assert outliers.measures(score(bars[250:]), score(noise), num_bootstrap=2)["auc"] > 95
+    assert outliers.measures(*map(score, (bars[250:], noise, bars[200:250])), num_bootstrap=2)["auc"] > 95
     np.testing.assert_array_equal(score(noise), baselines.BASELINES[name](bars[:250], seed=0)(noise))
 
 

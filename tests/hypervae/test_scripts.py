@@ -89,6 +89,33 @@ def test_tables_2_and_3_need_no_training(tmp_path, monkeypatch, call, small_netw
     assert results.read_rows(tmp_path / "02_density" / "table2.csv").set_index("generator")["total"]["layerwise"] > 0
 
 
+def test_outliers_of_grey_levels_and_of_the_normal_set_itself(tmp_path, call, small_networks, uncompiled, write_npz):
+    """Flipped and turned normal images, and each class in turn: rows of their own, thresholds without labels."""
+    folder, normal = tmp_path / "results", write_npz("n.npz", 0, images=400)
+    options = ["--normal", normal, "--results-dir", folder, *SHORT, "--num-bootstrap", 3, "--model", "vae"]
+    options += ["--outlier-fraction", 0.5, "--likelihood", "discretized_logistic"]
+    done = call("03_outliers.py", *options, "--outlier", "flip_vertical", "rotated", "held_out_class")
+    assert done.returncode == 0, done.stderr
+    table = results.read_rows(folder / "03_outliers" / "table4.csv")
+    assert (table["likelihood"] == "discretized_logistic").all() and (table["binarize"] == "none").all()
+    assert {"complexity_adjusted_webp", "webp"} < set(table["score"]) and "context" not in set(table["score"])
+    held_out = table[table["outlier"] == "held_out_class"]
+    classes = held_out["normal"].nunique()
+    assert set(table["outlier"]) == {"flip_vertical", "rotated", "held_out_class"} and classes >= 2
+    assert all("-without-" in name for name in held_out["normal"])
+    rates = table[["fpr_at_95_tpr", "fpr_held_out", "fnr_held_out"]]
+    assert rates.stack().between(0, 100).all() and rates.notna().all(axis=None)
+    report = (folder / "README.md").read_text()
+    assert f"({classes} classes)" in report and "**Thresholds.**" in report
+    assert len(list((folder / "03_outliers").glob("n.npz-grey_*"))) == 2
+    for wrong, words in (
+        (["--normal-classes", "0"], "leave --normal-classes out"),
+        (["--binarize", "threshold"], "--binarize"),
+    ):
+        refused = call("03_outliers.py", *options, "--outlier", "held_out_class", *wrong)
+        assert refused.returncode == 2 and words in refused.stderr, refused.stderr
+
+
 def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     """A set may be called test.npz, two of one name are two, nothing is repeated, no set changes another's numbers."""
     folder = tmp_path / "results"
@@ -101,9 +128,9 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     scored = {model: set(own["score"]) for model, own in table.groupby("model")}
     both = {"description_length", "kl", "density_of_states", HEADLINE}
     both |= {f"complexity_adjusted_{compressor}" for compressor in ("png", "zlib", "context")}
-    assert scored["vae"] == both and scored["hypervae"] == both | {"description_length_with_u", "regret"}
+    assert scored["vae"] == both and scored["hypervae"] == both | {"description_length_with_u"}
     assert scored["metavae"] == {"kl", "description_length"} and len(scored) == 8
-    assert set(table["outlier"]) == {"test.npz", "photos.npz"} and len(table) == 2 * 25
+    assert set(table["outlier"]) == {"test.npz", "photos.npz"} and len(table) == 2 * 24
     assert np.isfinite(table.select_dtypes("number")).all(axis=None) and table["auc"].between(0, 100).all()
     assert (table["num_normal"] == 30).all() and (table["num_outlier"] == 15).all()
     expected = [f"extremes_{HEADLINE}.png", "extremes_description_length.png", "histograms.png", "roc.png"]
@@ -118,7 +145,7 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     assert again.returncode == 0 and set(before.splitlines()) < set(path.read_bytes().splitlines())
     assert {p: t for p, t in files(folder, "checkpoints/**/*").items() if p in stored} == stored
     rows = results.read_rows(path)
-    assert len(rows) == 2 * 25 + 7 + 7  # the other photos.npz: VAE's and the baselines' scores
+    assert len(rows) == 2 * 24 + 7 + 7  # the other photos.npz: VAE's and the baselines' scores
     assert rows[rows["outlier"] == "photos.npz"].groupby(["model", "score"])["run"].nunique()["vae"].eq(2).all()
     assert len(list((folder / "03_outliers").glob("n.npz_photos.npz-*"))) == 3
     # Alone, in another folder: the same numbers.

@@ -1,0 +1,105 @@
+"""Rules that make one score an image out of what a model and compressors say of it (section 4.4 and beyond).
+
+Every score is in nats, larger = more outlying, and needs normal images only. What a rule is fitted to, or judged by,
+is a table of held-out normal images: no model was trained on them.
+"""
+
+from functools import cached_property
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from common.hypervae.baselines import COMPRESSORS
+from common.hypervae.mixtures import HEADLINE
+
+FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
+FOLDS = 5
+
+
+class Formula:
+    """A score that is computed from an image's own numbers: nothing is fitted.
+
+    Args:
+        of: function from a table, a row an image, to scores (N,).
+        held_out: table of held-out normal images.
+    """
+
+    def __init__(self, of, held_out):
+        self._of, self._held_out = of, held_out
+
+    def __call__(self, table):
+        return np.asarray(self._of(table), np.float64)
+
+    @cached_property
+    def held_out(self):
+        """Scores of the held-out normal images, (n,)."""
+        return self(self._held_out)
+
+
+class DensityOfStates:
+    """-log density of normal images' numbers (Morningstar et al. 2021): too easy images are caught as too hard ones.
+
+    Args:
+        normal: table of numbers of held-out normal images.
+        seed: of the mixture's start.
+        max_components: the number of Gaussians is chosen by the likelihood of held-out normal images; of very few
+            images it is one.
+    """
+
+    def __init__(self, normal, seed=0, max_components=8):
+        self._columns, self._normal = list(normal.columns), normal.to_numpy()
+        mixture = make_pipeline(StandardScaler(), GaussianMixture(reg_covar=1e-4, n_init=2, random_state=seed))
+        with threadpool_limits(1):  # products this small: two threads wait for each other, up to 30 times as long
+            if len(normal) < FEWEST_TO_CHOOSE:
+                self._fitted = mixture.fit(self._normal)
+                return
+            sizes = [size for size in (1, 2, 4, 8, 16) if size <= max_components]
+            search = GridSearchCV(mixture, {"gaussianmixture__n_components": sizes}, cv=FOLDS)
+            self._fitted = search.fit(self._normal).best_estimator_
+
+    def __call__(self, table):
+        return -self._fitted.score_samples(table[self._columns].to_numpy())
+
+    @cached_property
+    def held_out(self):
+        """Scores of the held-out normal images, (n,), each by a density that was fitted without it."""
+        scores = np.empty(len(self._normal))
+        with threadpool_limits(1):
+            for rest, own in KFold(FOLDS).split(self._normal):
+                scores[own] = -clone(self._fitted).fit(self._normal[rest]).score_samples(self._normal[own])
+        return scores
+
+
+def rules(validation, seed=0):
+    """All scores of VAE or HyperVAE.
+
+    Args:
+        validation: table of `outliers.image_statistics` and `baselines.compressed_lengths`, of held-out normal images.
+        seed: of the densities' fits.
+
+    Returns:
+        {score: rule}; a rule is a function from a table with the same columns to scores (N,), and `rule.held_out` are
+        those of the validation's images, which thresholds are taken from.
+    """
+
+    def length(table):
+        return table["reconstruction"] + table["kl_z"]
+
+    # HyperVAE's regret is one of the numbers. Alone it is no score: on four pairs of six normal images had more of it.
+    numbers = [name for name in validation if not name.startswith("code_")]
+    formulas = {"description_length": length, "kl": lambda table: table["kl_z"]}
+    for compressor in COMPRESSORS:
+        if compressor in validation:
+            formulas[f"complexity_adjusted_{compressor}"] = lambda table, own=compressor: length(table) - table[own]
+    if "kl_u" in validation:
+        formulas["description_length_with_u"] = lambda table: length(table) + table["kl_u"]
+    return {name: Formula(of, validation) for name, of in formulas.items()} | {
+        "density_of_states": DensityOfStates(validation[numbers], seed),
+        # The codes too, since single numbers cannot say where in code space an image lies.
+        HEADLINE: DensityOfStates(validation, seed),
+    }
