@@ -114,8 +114,8 @@ def _thresholds(summary):
     words = (
         f"**Thresholds.** The first two columns are at the threshold that {HELD_OUT_RATE:.0%} of held-out normal "
         "images exceed: it needs no label. The others take the labels of the mixture: FPR where 95 % of the outliers "
-        "are found, and both rates at Youden's threshold. FPR counts normal images called outliers, FNR outliers missed; "
-        "percent, means over the pairs.\n\n"
+        "are found, and both rates at Youden's threshold. FPR counts normal images called outliers, FNR outliers "
+        "missed; percent, means over the pairs.\n\n"
     )
     header = ["model", "score", "p(x\\|z)", "pairs", "FPR (held out)", "FNR (held out)", "FPR at 95 % TPR"]
     return words + markdown_table([*header, "FPR (Youden)", "FNR (Youden)"], body)
