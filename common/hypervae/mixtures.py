@@ -150,9 +150,8 @@ def normal_of_pile(args, pile):
 
 def outlier_names(args, normal):
     """Names or paths of the outlier sets of one normal set; [None] stands for its own other classes."""
-    if args.outlier == ["all"]:
-        return [name for name in IMAGE_SETS if name != normal]
-    return [name for name in dict.fromkeys(args.outlier) if name != normal] or [None]
+    given = [name for wanted in args.outlier for name in (IMAGE_SETS if wanted == "all" else [wanted])]
+    return [name for name in dict.fromkeys(given) if name != normal] or [None]
 
 
 def changed_images(data, name):
