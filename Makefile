@@ -35,6 +35,9 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 02_density.py $(FULL) --seeds 1 2
 	$(RUN) 02_density.py $(FULL) --recipe paper
 	$(RUN) 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
+	for likelihood in bernoulli discretized_logistic; do \
+	  $(RUN) 03_outliers.py --normal fashion_mnist --outlier all flip_horizontal flip_vertical rotated --iterations 2000 \
+	    --model vae hypervae --likelihood $$likelihood --data-dir $(DATA_DIR) || exit; done
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 4000
 	$(if $(wildcard $(DATA_DIR)/omniglot_characters/*.npz),$(NEW_TASKS) --table characters $(CHARACTERS))
@@ -59,6 +62,8 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	  $(RUN) 08_denoise.py --image $$image || exit; \
 	  $(RUN) 08_denoise.py --image $$image --sigma 0 --inpaint 0.5 --half-cycle 20 --max-learning-rate 0.01 || exit; \
 	  $(RUN) benchmarks/denoising_rivals.py --image $$image --method zs_n2n || exit; done
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --sigma 50 --patch 12
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --patch 12 --epochs 100
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200 --parents 10 --children 9 --seeds 0 1 --jobs $(JOBS)
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200 --parents 10 --children 9 --seeds 0 1 --jobs $(JOBS) --sigma 50 --patch 12
 	$(RUN) benchmarks/amortised_denoising.py --seconds 120 --seeds 0 1
