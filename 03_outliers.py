@@ -30,19 +30,8 @@ COLUMNS = ["normal", "outlier", "model", "score", "seed", "auc", "fpr", "fnr", "
 COLUMNS += ["num_normal", "num_outlier", "num_samples", "fpr_equal_error", "fnr_equal_error", "fpr_percentile_80"]
 COLUMNS += ["fnr_percentile_80", "fpr_at_95_tpr", "fpr_held_out", "fnr_held_out", "likelihood", "recipe", "iterations"]
 COLUMNS += ["binarize"]
-ORDER = [
-    "likelihood",
-    "normal",
-    "outlier",
-    "model",
-    "score",
-    "recipe",
-    "iterations",
-    "binarize",
-    "num_samples",
-    "num_outlier",
-    "seed",
-]
+ORDER = ["likelihood", "normal", "outlier", "model", "score", "recipe", "iterations", "binarize", "num_samples"]
+ORDER += ["num_outlier", "seed"]
 
 
 def score(jobs_of_models, jobs_of_baselines, args):
@@ -143,16 +132,7 @@ def main():
         args.normal_classes = [0, 1, 2, 3, 4]
     if "cvae" in args.model:
         raise InputError("a class-told VAE cannot score images whose class is not known: leave cvae out of --model")
-    every = mixtures.every_class_held_out(args)
-    for own in every:
-        for name in own.dataset:
-            mixtures.mixture_parts(own, name, mixtures.load_normal)  # bad input ends here, before hours of training
-    jobs, baselines = [], []
-    for own in every:
-        loaded, jobs_of_models = options.planned_runs(own, mixtures.load_normal_with_tasks)
-        jobs += jobs_of_models
-        baselines += mixtures.baseline_jobs(own, loaded)
-    options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
+    every, jobs, baselines = mixtures.planned(args)
     shown = {}  # by figures: the first seed and recipe
     for _, scored, _ in [*jobs, *baselines]:
         shown.setdefault((scored.fingerprint, scored.model), scored.digest)

@@ -12,7 +12,15 @@ from common.data import datasets
 from common.data.fingerprints import fingerprint
 from common.data.readers import check_size
 from common.errors import InputError
-from common.hypervae.options import is_grey, load_data, refuse_unfollowed, settings_for, trained, with_tasks
+from common.hypervae.options import (
+    is_grey,
+    load_data,
+    planned_runs,
+    refuse_unfollowed,
+    settings_for,
+    trained,
+    with_tasks,
+)
 from common.runs import storage
 from common.runs.identity import Record, label
 
@@ -237,6 +245,25 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
                 "change --outlier-fraction"
             )
     return data, list(found.values()), wanted
+
+
+def planned(args):
+    """The mixtures asked for, and what is to be done for them; bad input ends here, before hours of training.
+
+    Returns:
+        options of each mixture, see `every_class_held_out`; the jobs of `score_model`; those of `score_baseline`.
+    """
+    every = every_class_held_out(args)
+    for own in every:
+        for name in own.dataset:
+            mixture_parts(own, name, load_normal)
+    jobs, baselines = [], []
+    for own in every:
+        loaded, of_models = planned_runs(own, load_normal_with_tasks)
+        jobs += of_models
+        baselines += baseline_jobs(own, loaded)
+    refuse_unfollowed(args, [settings for _, settings, _ in jobs])
+    return every, jobs, baselines
 
 
 def baseline_jobs(args, loaded):

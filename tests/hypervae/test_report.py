@@ -97,6 +97,7 @@ def outlier_rows(folder, scorings):
         own = scoring.scored
         row = {"normal": own.dataset, "outlier": scoring.outlier, "model": own.model, "score": score, "seed": own.seed}
         row |= {"auc": auc, "fpr": 1, "fnr": fnr, "average_precision": 5, "recipe": getattr(own, "recipe", "none")}
+        row |= {"fpr_at_95_tpr": 4, "fpr_held_out": 5, "fnr_held_out": 6, "likelihood": "bernoulli"}
         rows.append({"run": scoring, **row, **AT})
     columns = [name for name in rows[0] if name not in {"run", *AT}]
     return results.put_rows(folder / "03_outliers" / "table4.csv", rows, columns, ["score"])
@@ -124,7 +125,7 @@ def test_scores_of_unlike_protocols_are_not_averaged(tmp_path):
 def test_sets_of_one_name_are_two_pairs(tmp_path):
     outlier_rows(tmp_path, {(scoring(fingerprint=f), HEADLINE): (a, 1) for f, a in (("one", 90), ("two", 50))})
     text = section(tmp_path, "Table 4: outlier detection")
-    (header,) = lines_with(text, "| model | score |")
+    (header,) = lines_with(text, "| model | score | recipe")
     assert header.count("mnist / omniglot (") == 2 and lines_with(text, "| 90.0 | 50.0 | 70.0 | 50.0 |")
 
 
