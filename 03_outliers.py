@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common import cli, report
 from common.errors import InputError
-from common.hypervae import mixtures, options
+from common.hypervae import mixtures, options, outlier_sets
 from common.hypervae.outlier_report import MEASURES, table4
 from common.names import name_of_file
 from common.runs import identity, results, summaries
@@ -16,7 +16,8 @@ EXAMPLES = """examples:
   python 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir DATA --seeds 0 1 2 --jobs 2
   python 03_outliers.py --normal mine.npz --normal-classes 0-2,4
   python 03_outliers.py --normal mine.npz --outlier theirs.npz --outlier-fraction 0.1
-  python 03_outliers.py --normal mnist --outlier rotated held_out_class --likelihood logistic_mixture --data-dir DATA
+  python 03_outliers.py --normal mnist --outlier rotated flip_vertical --likelihood logistic_mixture --data-dir DATA
+  python 03_outliers.py --normal mnist --outlier held_out_class --outlier-fraction 0.09 --data-dir DATA
   python 03_outliers.py --normal good/ --score pile/ --image-size 28           which pictures of a pile are odd?
 
 The mixture is the normal set's whole test part and outliers drawn from the other set's test part. Scores are larger
@@ -57,8 +58,8 @@ def draw(args, name, found):
     """
     from common.hypervae import outlier_figures
 
-    data, outlier_sets, wanted = mixtures.mixture_parts(args, name)
-    for outlier in outlier_sets:
+    data, sets, wanted = outlier_sets.mixture_parts(args, name)
+    for outlier in sets:
         own = found[data.fingerprint(), outlier.fingerprint]
         by_model = {model: scores for model, (_, scores) in own.items()}
         digest = identity.digest({model: record.stored() for model, (record, _) in own.items()})
@@ -69,8 +70,8 @@ def draw(args, name, found):
         for name in ("description_length", mixtures.HEADLINE):
             scores = by_model.get("hypervae", {}).get(name)
             if scores:
-                white = 255 if options.is_grey(args) else 1
-                images = {"normal": data.x_test / white, "outlier": outlier.drawn(wanted, args.seeds[0]) / white}
+                images = {"normal": data.x_test, "outlier": outlier.drawn(wanted, args.seeds[0])}
+                images = {part: x / options.white(args) for part, x in images.items()}
                 words = f"{title}; HyperVAE, {name.replace('_', ' ')}"
                 outlier_figures.extremes(images, scores, words, data.name, folder / f"extremes_{name}.png")
 
@@ -96,18 +97,15 @@ def score_pile(args):
     titles = [f"{row.image[-14:]}\np {row.p_value:.2g}" for row in shown.itertuples()]
     few = f"{1 - args.max_false_positive_rate:.0%} of normal images"
     shown_as = (titles, found.anchor, few, found.words, data.name)
-    white = 255 if options.is_grey(args) else 1
-    outlier_figures.ranked(found.images / white, found.maps, *shown_as, folder / "ranked.png")
+    outlier_figures.ranked(found.images / options.white(args), found.maps, *shown_as, folder / "ranked.png")
     print(f"{found.words}\n{shown[list(header)].head(10).to_string(index=False)}\nscores and picture: {folder}")
 
 
 def main():
     parser = options.parser(__doc__, EXAMPLES, data_option="--normal")
     group = parser.add_argument_group("outliers")
-    sets = (
-        "sets that outliers are drawn from, or 'all' (the other named sets); flip_horizontal, flip_vertical, rotated: "
-    )
-    sets += "normal test images so changed; held_out_class: each class in turn, left out of the normal set"
+    sets = "sets that outliers are drawn from, or 'all' (the other named sets); flip_horizontal, flip_vertical, "
+    sets += "rotated: normal test images so changed; held_out_class: each class in turn, left out of the normal set"
     group.add_argument("--outlier", nargs="+", default=[], metavar="NAME", help=sets)
     classes = "normal classes, e.g. 0-4 or 0,2,5-7; without --outlier the others are outliers"
     group.add_argument("--normal-classes", type=cli.class_list, help=classes)
@@ -146,8 +144,9 @@ def main():
     results.write_table(folder / "summary.csv", summaries.over_seeds(rows, MEASURES, by=["score"]))
     print(table4(rows, records))
     for own in every:
-        for name in own.dataset if own.outlier != [mixtures.HELD_OUT_CLASS] else []:
-            draw(own, name, found)
+        if own.outlier != [outlier_sets.HELD_OUT_CLASS]:
+            for name in own.dataset:
+                draw(own, name, found)
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

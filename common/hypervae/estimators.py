@@ -19,7 +19,8 @@ from common.data.datasets import Dataset
 from common.errors import InputError
 from common.hypervae import found_tasks, options, outliers, scoring, training
 from common.hypervae.adaptation import FIT_STEPS
-from common.hypervae.mixtures import EVALUATION_SEED, MOST_CALIBRATING, fewest_calibrating
+from common.hypervae.mixtures import MOST_CALIBRATING, fewest_calibrating
+from common.hypervae.outlier_sets import EVALUATION_SEED
 from common.runs.estimators import KerasEstimator, own_random_state
 
 FEWEST = 6  # images: two each to learn from, to fit the rule by, and to calibrate

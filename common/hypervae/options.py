@@ -118,6 +118,16 @@ def is_grey(args):
     return args.likelihood != "bernoulli"
 
 
+def binarization(args):
+    """How pixels become 0 or 1; "none" where p(x|z) is of grey levels."""
+    return "none" if is_grey(args) else args.binarize
+
+
+def white(args):
+    """The largest value of a pixel; the least is 0."""
+    return 255 if is_grey(args) else 1
+
+
 def add_tasks(group):
     """--tasks: what HyperVAE and MetaVAE take for tasks, None where it is not given."""
     tasks = "labels (default); auto: found without labels, their number and borders by held-out code length, in some "
@@ -161,14 +171,13 @@ def settings_for(args, data, model, recipe, seed):
     from common.hypervae.training import Settings
 
     given = {name: getattr(args, name) for name in RECIPES[recipe] if getattr(args, name) is not None}
-    own = ("iterations", "batch_size", "latent_dim", "hyper_latent_dim", "generator", "binarize")
+    own = ("iterations", "batch_size", "latent_dim", "hyper_latent_dim", "generator")
     own += ("generate", "rank", "hidden")
     if (args.generate != "all" or args.vector_scale is not None) and args.generator != "layerwise":
         raise InputError("--generate and --vector-scale are of the layerwise generator: leave --generator out")
     shared = {name: getattr(args, name) for name in own}
     shared |= {name: getattr(args, name) for name in SCALES if getattr(args, name) is not None}
-    if is_grey(args):
-        shared["binarize"] = "none"
+    shared["binarize"] = binarization(args)
     shared |= {"dataset": data.name, "fingerprint": data.fingerprint(), "body": data.body, "model": model, "seed": seed}
     # Told the class, a VAE learns best from batches of all classes (validation part, MNIST: 101.5 against 102.5).
     by_recipe = RECIPES[recipe] | ({"tasks_per_step": args.batch_size} if model == "cvae" else {})
@@ -189,10 +198,11 @@ def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
     if args.image_size and (name in image_sets.NAMES or not Path(name).is_dir()):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
+    if is_grey(args):
+        cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
+    data = datasets.load(name, args.data_dir, binarization(args), args.image_size)
     if not is_grey(args):
-        return datasets.load(name, args.data_dir, args.binarize, args.image_size)
-    cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
-    data = datasets.load(name, args.data_dir, "none", args.image_size)
+        return data
     return dataclasses.replace(data, name=data.name + GREY, body=LIKELIHOODS[args.likelihood])
 
 

@@ -1,7 +1,8 @@
 """The section of results/README.md on outliers (Table 4), made from the CSV file alone."""
 
-from common.hypervae.mixtures import CHANGES, HEADLINE, HELD_OUT_CLASS, HELD_OUT_RATE, IMAGE_SETS, RULES, WITHOUT
+from common.hypervae.mixtures import HEADLINE, HELD_OUT_RATE, RULES
 from common.hypervae.options import NAMES
+from common.hypervae.outlier_sets import CHANGES, HELD_OUT_CLASS, IMAGE_SETS, WITHOUT
 from common.runs import identity
 from common.runs.summaries import count, markdown_table, over_seeds, plus_minus, settings_column
 

@@ -145,18 +145,17 @@ def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
 def metavae_scorer(model, data, seed=0, num_samples=16, progress=iter):
     """As `scorer`, for MetaVAE."""
     statistics = metavae_statistics(model, num_samples)
-    streams = {"held_out": "validation", "normal": "normal", "outlier": "outlier"}
 
-    def of(part, x):
-        return statistics(x, (seed, STREAMS[streams[part]]), progress)
+    def table(part, x):
+        return statistics(x, (seed, STREAMS[part]), progress)
 
-    known = {"normal": of("normal", data.x_test), "held_out": of("held_out", data.x_validation)}
+    known = {"normal": table("normal", data.x_test), "held_out": table("validation", data.x_validation)}
 
     def score(x):
-        tables = known | {"outlier": of("outlier", x)}
+        tables = known | {"outlier": table("outlier", x)}
         columns = {"kl": "kl_z", "description_length": "neg_elbo_all_decoders"}
         return {
-            name: {part: table[column].to_numpy(float) for part, table in tables.items()}
+            name: {part: own[column].to_numpy(float) for part, own in tables.items()}
             for name, column in columns.items()
         }
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from common.hypervae import compression_report, new_tasks_report, outlier_report
-from common.hypervae.mixtures import IMAGE_SETS
 from common.hypervae.options import GREY, NAMES
+from common.hypervae.outlier_sets import IMAGE_SETS
 from common.names import is_file_name
 from common.runs import identity
 from common.runs.results import read_records, read_rows

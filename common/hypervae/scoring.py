@@ -15,8 +15,9 @@ from common.data.fingerprints import fingerprint
 from common.hypervae import outliers
 from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import EVALUATION_SEED, HEADLINE, MOST_CALIBRATING
+from common.hypervae.mixtures import HEADLINE, MOST_CALIBRATING
 from common.hypervae.options import is_grey, trained
+from common.hypervae.outlier_sets import EVALUATION_SEED
 from common.hypervae.rules import rules
 from common.runs import identity, storage
 from common.runs.identity import Record

@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal, spearmanr
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import baselines, mixtures, outliers, rules
+from common.hypervae import baselines, mixtures, outlier_sets, outliers, rules
 from common.hypervae.density import code_length
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
@@ -96,21 +96,21 @@ def test_held_out_scores_know_nothing_of_their_own_image():
         without = table.drop(range(start, start + 12))
         sizes = states._fitted[-1].n_components
         other = rules.DensityOfStates(without, max_components=sizes)
-        if other._fitted[-1].n_components == sizes:
-            own = slice(start, start + 12)
-            np.testing.assert_allclose(states.held_out[own], other(table[own]), rtol=1e-6)
+        assert other._fitted[-1].n_components == sizes
+        own = slice(start, start + 12)
+        np.testing.assert_allclose(states.held_out[own], other(table[own]), rtol=1e-6)
 
 
 def test_changed_images_are_the_normal_ones_turned():
     data = datasets.load("digits", "nowhere")
     for name, turned in (("flip_horizontal", np.fliplr), ("flip_vertical", np.flipud), ("rotated", np.rot90)):
-        found = mixtures.changed_images(data, name)
+        found = outlier_sets.changed_images(data, name)
         np.testing.assert_array_equal(found.x[3, ..., 0], turned(data.x_test[3, ..., 0]))
         assert found.fingerprint != data.fingerprint()
     wide = dataclasses.replace(data, x=data.x[:, :4], x_test=data.x_test[:, :4])
-    assert mixtures.changed_images(wide, "flip_vertical").x.shape[1:3] == (4, 28)
+    assert outlier_sets.changed_images(wide, "flip_vertical").x.shape[1:3] == (4, 28)
     with pytest.raises(InputError, match="4x28, a quarter turn needs square ones"):
-        mixtures.changed_images(wide, "rotated")
+        outlier_sets.changed_images(wide, "rotated")
 
 
 def test_compressed_lengths_of_grey_images_follow_structure():

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, assert_refused
 
-from common.hypervae import mixtures, options
+from common.hypervae import mixtures, options, outlier_sets
 from common.hypervae.mixtures import HEADLINE
 from common.hypervae.told import WAYS
 from common.runs import results, storage
@@ -186,18 +186,18 @@ def test_what_is_drawn_from_and_how_it_is_named(write_npz):
     args = normals("--normal", "x")
     args.outlier, args.normal_classes, args.outlier_fraction = [], [1], 0.2
     path = str(write_npz("mine.npz", images=300))
-    data, (others,), wanted = mixtures.mixture_parts(args, path)
+    data, (others,), wanted = outlier_sets.mixture_parts(args, path)
     assert (others.name, len(others.x), wanted) == ("mine.npz-others", 30, 6) and data.num_classes == 1
     whole = options.load_data(args, path)
     np.testing.assert_array_equal(others.x, whole.x_test[whole.y_test == 0])
     assert len(np.unique(others.drawn(30, 0), axis=0)) == len(np.unique(others.x, axis=0))
     np.testing.assert_array_equal(others.drawn(3, 0), others.drawn(30, 0)[:3])
     assert not np.array_equal(others.drawn(30, 0), others.drawn(30, 1))
-    assert mixtures.outlier_names(args, "mnist") == [None]
+    assert outlier_sets.outlier_names(args, "mnist") == [None]
     args.outlier = ["all"]
-    assert mixtures.outlier_names(args, "mnist") == ["fashion_mnist", "omniglot"]
+    assert outlier_sets.outlier_names(args, "mnist") == ["fashion_mnist", "omniglot"]
     args.outlier = ["b", "a", "b"]
-    assert mixtures.outlier_names(args, "a") == ["b"]
+    assert outlier_sets.outlier_names(args, "a") == ["b"]
 
 
 MIXTURES = {
@@ -281,7 +281,7 @@ def test_jobs_are_light(write_npz):
     path = str(write_npz("n.npz"))
     args = normals("--normal", path)
     args.normal_classes, args.outlier = [0], []
-    loaded, jobs = options.planned_runs(args, mixtures.load_normal)
+    loaded, jobs = options.planned_runs(args, outlier_sets.load_normal)
     baselines = mixtures.baseline_jobs(args, loaded)
     scripts = {script: runpy.run_path(str(ROOT / script)) for script in ("01_train.py", "02_density.py")}
     functions = [scripts["01_train.py"]["train"], scripts["02_density.py"]["measure"]]
