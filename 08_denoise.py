@@ -44,7 +44,7 @@ def arguments():
     data.add_argument(
         "--output", type=Path, help="write the restored picture there: .png or .tif, of the image's depth"
     )
-    mask = "picture of the image's size, white where pixels are missing: scratches, text; they are filled in"
+    mask = "picture of the image's size, white where pixels are missing: scratches, text; or the word text: lines of it"
     data.add_argument("--mask", type=Path, help=mask)
     span = "the file's numbers for black and white, where its type does not say them"
     data.add_argument("--range", type=float, nargs=2, metavar=("BLACK", "WHITE"), help=span)

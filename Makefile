@@ -60,7 +60,8 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --jobs $(JOBS)
 	for image in china camera $(DATA_DIR)/images/house.png $(DATA_DIR)/images/barbara.png; do \
 	  $(RUN) 08_denoise.py --image $$image || exit; \
-	  $(RUN) 08_denoise.py --image $$image --sigma 0 --inpaint 0.5 --half-cycle 20 --max-learning-rate 0.01 || exit; \
+	  for missing in "--inpaint 0.3" "--inpaint 0.5" "--inpaint 0.8" "--mask text"; do \
+	    $(RUN) 08_denoise.py --image $$image --sigma 0 $$missing $(GENTLE) || exit; done; \
 	  $(RUN) benchmarks/denoising_rivals.py --image $$image --method zs_n2n || exit; done
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --sigma 50 --patch 12
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --patch 12 --epochs 100
@@ -87,6 +88,8 @@ WARM = --stride 1 --warm-stride 4 --warm-epochs 100
 WHOLE = --patch 8 $(WARM) --batch-size 128 --epochs 120
 # The defaults before this version's.
 EARLIER = --patch 8 --stride 4 --max-learning-rate 0.01 --mutation flip --gradient-states 64
+# Where pixels are missing.
+GENTLE = --half-cycle 20 --max-learning-rate 0.01
 TDB = $(wildcard $(DATA_DIR)/alloys/*.tdb)
 ALLOYS = --jobs $(JOBS) $(addprefix --tdb ,$(TDB))
 # Twenty trainings: shorter ones than the tables'.

@@ -23,6 +23,8 @@ ORDER = ["image", "sigma", "method", "setting", "seed"]
 COLUMNS = [*ORDER, "epoch", "psnr", "ssim", "free_energy", "learned_sigma", "seconds", "psnr_averaged"]
 RESTORED = "restored"
 PATCH = 6  # side of a patch, where nothing is said
+TEXT = "the quick brown fox jumps over the lazy dog "
+TEXT_SIZE = 16  # pixels, of the letters
 KNOWN = {"3712de687a6f": "house", "46bd4465192e": "barbara"}  # pictures by the fingerprint of their pixels
 
 
@@ -127,13 +129,30 @@ def load(path, value_range=None):
     return pictures.Picture(make(), None, np.dtype(np.uint8), 0.0, pictures.WHITE, ()), str(path)
 
 
+def text_mask(shape):
+    """Lines of white text over a whole picture of `shape` (H, W, ...), which hide a quarter. (H, W) in 0..255."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = shape[:2]
+    lines = Image.new("L", (width, height))
+    draw, font = ImageDraw.Draw(lines), ImageFont.load_default(TEXT_SIZE)
+    for number, top in enumerate(range(0, height, TEXT_SIZE)):
+        start = number * 7 % len(TEXT)  # no letter stands below itself
+        line = (TEXT[start:] + TEXT[:start]) * (1 + width // (2 * len(TEXT)))
+        draw.text((0, top), line, fill=255, font=font)
+    return np.asarray(lines, np.float32)
+
+
 def load_mask(path, shape):
     """Which pixels of an image of `shape` (H, W, ...) a picture marks white: they are missing. (H, W) bool.
+
+    Args:
+        path: of the picture; or "text", where there is no file of that name: `text_mask`.
 
     Raises:
         InputError: it is no picture, of another size, or marks no pixel or all.
     """
-    marks = pictures.read(path).pixels
+    marks = text_mask(shape) if str(path) == "text" and not Path(path).is_file() else pictures.read(path).pixels
     marks = marks if marks.ndim == 2 else marks.mean(-1)
     if marks.shape != tuple(shape[:2]):
         sizes = " and ".join("x".join(map(str, size)) for size in (marks.shape, shape[:2]))

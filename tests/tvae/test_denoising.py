@@ -151,6 +151,19 @@ def test_a_mask_is_white_where_pixels_are_missing(tmp_path):
             denoising.load_mask(path, shape)
 
 
+@pytest.mark.parametrize("shape", [(64, 200), (33, 40, 3)])
+def test_text_is_a_mask_of_any_size_and_a_file_of_that_name_comes_first(tmp_path, monkeypatch, shape):
+    missing = denoising.load_mask("text", shape)
+    assert missing.shape == shape[:2] and 0.15 < missing.mean() < 0.3
+    rows = missing[: shape[0] // 16 * 16].reshape(-1, 16, shape[1]).any(1)
+    assert (rows.mean(1) > 0.5).all()  # letters on each line, over its whole width
+    monkeypatch.chdir(tmp_path)
+    marks = np.zeros(shape[:2], np.uint8)
+    marks[2, 3] = 255
+    Image.fromarray(marks).save("text", format="png")
+    assert np.argwhere(denoising.load_mask("text", shape)).tolist() == [[2, 3]]
+
+
 def test_where_a_picture_is_written_is_checked_before_it_is_made(tmp_path, scan):
     like, _ = denoising.load(scan)
     denoising.check_output(tmp_path / "out.png", scan, like)
