@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.hypervae import density
+from common.hypervae.fitting import adam
 from common.hypervae.vae import VAE
 
 FIT_STEPS, FIT_RATE = 50, 0.1
@@ -44,22 +45,9 @@ class UFitter:
             own = density.code_length(model.body, model.generate(u), images, seed, 0.0, num_samples)
             return tf.reduce_sum(own.reconstruction + own.kl_z, 1) / copies - density.standard_normal(u).log_prob(u)
 
-        def step(i, u, first, second, images, copies, seed):
-            """One step of Adam (Kingma & Ba 2015), each task's on its own."""
-            with tf.GradientTape() as tape:
-                tape.watch(u)
-                loss = length(u, images, copies, tf.random.fold_in(seed, i))
-            gradient = tape.gradient(loss, u)
-            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
-            t = tf.cast(i + 1, tf.float32)
-            move = first / (1 - 0.9**t) / (tf.sqrt(second / (1 - 0.999**t)) + 1e-7)
-            return i + 1, u - rate * move, first, second, images, copies, seed
-
         @tf.function(jit_compile=compiled, autograph=False)
         def fit(start, images, copies, steps, seed):
-            zeros = tf.zeros_like(start)
-            state = (tf.constant(0), start, zeros, zeros, images, copies, seed)
-            fitted = tf.while_loop(lambda i, *_: i < steps, step, state)[1]
+            fitted = adam(lambda u, own: length(u, images, copies, own), start, steps, rate, seed)
             judge = tf.random.fold_in(seed, steps)
             before, after = (length(u, images, copies, judge, JUDGED_BY) for u in (start, fitted))
             return tf.where((after < before)[:, None], fitted, start)

@@ -60,7 +60,11 @@ def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
         num_samples: draws of z to average the reconstruction term over.
         alike: see `draw`.
     """
-    q_z = posterior(*body.encode(theta, x))
+    return code_length_under(posterior(*body.encode(theta, x)), body, theta, x, seed, kl_u, num_samples, alike)
+
+
+def code_length_under(q_z, body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
+    """As `code_length`, with any Gaussian q_z of the codes in place of q(z|x, theta)."""
     # The draws stand behind the images' axes, so that theta may still differ by the first one.
     z = tf.stack([draw(q_z, own, alike) for own in tf.unstack(tf.random.split(seed, num_samples))], -2)
     log_likelihood = body.likelihood(body.decode(theta, z)).log_prob(x[..., None, :, :, :])
