@@ -1,6 +1,7 @@
 """Mixtures of normal images and outliers (section 4.4): what is scored, the records of it, and its rows."""
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from common.hypervae.outlier_sets import (
     mixture_parts,
 )
 from common.runs import storage
-from common.runs.identity import Record, label
+from common.runs.identity import Record, added, label
 
 MOST_CALIBRATING = 2_000  # images of each part that calibrate scores: more take longer and change little
 HELD_OUT_RATE = 0.05  # share of held-out normal images above the threshold that no outlier is needed for
@@ -36,6 +37,8 @@ HELD_OUT_RATE = 0.05  # share of held-out normal images above the threshold that
 # brought the context code, and before any result was committed.
 RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_and_codes")
 HEADLINE = RULES[-1]
+USUAL = "usual"
+SCORES = (USUAL, "likelihood_regret", "combined")  # kinds of scores; MetaVAE and the baselines have the first alone
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Scoring(Record):
     # "per set": the draws of an image set depend on that set alone; "one pass": batches were numbered through all sets.
     draws: str = "per set"
     held_out_rate: float = HELD_OUT_RATE
+    scores: str = added(USUAL)  # one of SCORES
 
     def __post_init__(self):
         """Baselines draw no z."""
@@ -183,7 +187,7 @@ def score_baseline(job):
             known = {"normal": data.x_test, "held_out": data.x_validation}
             known = {part: compressed_lengths(x, binary) for part, x in known.items()}
 
-            def score(x):
+            def score(_, x):
                 tables = known | {"outlier": compressed_lengths(x, binary)}
                 return {
                     name: {part: table[name].to_numpy() for part, table in tables.items()} for name in tables["normal"]
@@ -192,7 +196,7 @@ def score_baseline(job):
             return storage.commit(), score
         fitted = BASELINES[baseline.model](data.x, baseline.seed)
         known = {"normal": fitted(data.x_test), "held_out": fitted(data.x_validation)}
-        return storage.commit(), lambda x: {"score": known | {"outlier": fitted(x)}}
+        return storage.commit(), lambda _, x: {"score": known | {"outlier": fitted(x)}}
 
     return _score(args, baseline, name, scorer, {"recipe": "none", "iterations": 0})
 
@@ -202,12 +206,14 @@ def _score(args, scored, name, scorer, columns):
 
     Args:
         scored: Settings or Baseline.
-        scorer: scorer(data) gives the commit of the training, and a function from outliers (M, H, W, 1) to {score:
-            {"normal": (N,), "outlier": (M,), "held_out": (n,)}}. It is called only if a mixture was not scored before.
+        scorer: scorer(data) gives the commit of the training, and a function from one of SCORES and outliers
+            (M, H, W, 1) to {score: {"normal": (N,), "outlier": (M,), "held_out": (n,)}}. It is called only if a mixture
+            was not scored before.
         columns: of Table 4, that tell the reader what was scored.
 
     Returns:
-        [(Scoring, rows of Table 4, {score: {"normal": [...], "outlier": [...]}})], one for each outlier set.
+        [(Scoring, rows of Table 4, {score: {"normal": [...], "outlier": [...]}})], one for each outlier set and kind of
+        scores.
     """
     from common.hypervae.outliers import measures
 
@@ -215,14 +221,15 @@ def _score(args, scored, name, scorer, columns):
     prepared = functools.cache(lambda: scorer(data))
     labels = {"normal": data.name, "model": scored.model, "seed": scored.seed, "likelihood": args.likelihood}
     labels |= {"binarize": binarization(args), **columns}
+    kinds = [kind for kind in args.scores if kind == USUAL or scored.model in ("vae", "hypervae")]
     done = []
-    for outlier in outlier_sets:
+    for outlier, kind in itertools.product(outlier_sets, kinds):
         options = (outlier.fingerprint, args.outlier_fraction, args.num_samples, args.num_bootstrap)
-        record = Scoring(outlier.name, scored, *options)
+        record = Scoring(outlier.name, scored, *options, scores=kind)
 
         def made(outlier=outlier, record=record):
             trained_at, score = prepared()
-            by_score = score(outlier.drawn(wanted, scored.seed))
+            by_score = score(record.scores, outlier.drawn(wanted, scored.seed))
             rows = []
             for name, values in by_score.items():
                 own = {"score": name, "num_normal": len(values["normal"]), "num_outlier": len(values["outlier"])}

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from hypervae.toy import hypervae, still
+from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, spearmanr
 
 from common.data import datasets
@@ -99,6 +100,80 @@ def test_held_out_scores_know_nothing_of_their_own_image():
         assert other._fitted[-1].n_components == sizes
         own = slice(start, start + 12)
         np.testing.assert_allclose(states.held_out[own], other(table[own]), rtol=1e-6)
+
+
+def test_surprise_is_minus_the_log_of_the_share_that_scores_as_high():
+    normal = np.random.default_rng(3).permutation(np.arange(400.0))
+    for score in (0, 17.5, 200, 379):
+        at_least = sum(other >= score for other in normal)
+        np.testing.assert_allclose(rules.surprise(normal, np.array([score])), -np.log((1 + at_least) / 401))
+    # Beyond the normal images it still rises, by the tail's mean excess.
+    start = np.quantile(normal, 0.95)
+    step = normal[normal > start].mean() - start
+    far = rules.surprise(normal, start + step * np.array([40.0, 41.0]))
+    np.testing.assert_allclose(far, [40 + np.log(20), 41 + np.log(20)])
+    assert (np.diff(rules.surprise(normal, np.linspace(-10, 900, 300))) > -1e-9).all()
+    assert np.isfinite(rules.surprise(np.zeros(30), np.array([0.0, 1.0, 2.0]))).all()
+
+
+def test_a_tail_of_exponential_scores_is_theirs():
+    normal = np.random.default_rng(5).exponential(3.0, 20_000)
+    np.testing.assert_allclose(rules.surprise(normal, np.array([1.0, 8.0, 30.0])), [1 / 3, 8 / 3, 10], rtol=0.1)
+
+
+@pytest.mark.parametrize("third", ["context", "webp"])
+def test_combined_scores_are_sums_of_surprises(third):
+    rng = np.random.default_rng(2)
+    columns = ["reconstruction", "kl_z", "norm_z", third, "code_z0", "local_outlier_factor"]
+    validation, t = (pd.DataFrame(rng.normal(size=(80, len(columns))), columns=columns) for _ in range(2))
+    alone = rules.rules(validation.drop(columns="local_outlier_factor"))
+    of_each = {
+        name: rules.surprise(alone[rule].held_out, alone[rule](t))
+        for name, rule in (
+            ("density_of_states", "density_of_states"),
+            (mixtures.HEADLINE, mixtures.HEADLINE),
+            ("complexity_adjusted", f"complexity_adjusted_{third}"),
+        )
+    }
+    of_each["local_outlier_factor"] = rules.surprise(validation.local_outlier_factor, t.local_outlier_factor)
+    found = rules.combined_rules(validation)
+    np.testing.assert_allclose(found.pop("combined")(t), sum(of_each.values()))
+    assert set(found) == {f"combined_without_{name}" for name in of_each}
+    for name, own in of_each.items():
+        rest = found[f"combined_without_{name}"]
+        np.testing.assert_allclose(rest(t) + own, sum(of_each.values()))
+        assert rest.held_out.shape == (80,) and np.isfinite(rest.held_out).all()
+
+
+def test_likelihood_regret_is_what_a_fitted_posterior_saves():
+    """Against SciPy's minimum over the Gaussian of one code, its nats by quadrature; no regret without a step."""
+    model = HyperVAE(image_shape=(8, 8, 1), latent_dim=1, summary="mean")
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign_add(0.2 * tf.random.stateless_normal(variable.shape, (7, i)))
+    images = X[:3]
+    tasks = tf.cast(images[:, None], tf.float32)
+    theta = dense_theta(model.weights_for(tasks, None)[0])
+    points, weights = np.polynomial.hermite_e.hermegauss(40)
+
+    @tf.function
+    def log_prob(z, image, own):
+        return model.decode(z[None, :, None], own).log_prob(image[None])[0]
+
+    def neg_elbo(i, mean, log_std):
+        own = {name: value[i : i + 1] for name, value in theta.items()}
+        found = log_prob(tf.cast(mean + np.exp(log_std) * points, tf.float32), tasks[i], own)
+        return -np.average(found, weights=weights) + 0.5 * (mean**2 + np.exp(2 * log_std) - 1) - log_std
+
+    q_z = model.encode(tasks, theta)
+    starts = np.stack([q_z.mean().numpy()[:, 0, 0], np.log(q_z.stddev().numpy()[:, 0, 0])], 1)
+    expected = [
+        neg_elbo(i, *start) - minimize(lambda g, i=i: neg_elbo(i, *g), start, method="Nelder-Mead").fun
+        for i, start in enumerate(starts)
+    ]
+    found = outliers.likelihood_regret(model, num_samples=60, steps=400)(images, (0, 0))["likelihood_regret"]
+    assert max(expected) > 0.1 and (found >= 0).all()
+    np.testing.assert_allclose(found, expected, atol=0.15 * max(expected))
+    assert not outliers.likelihood_regret(model, steps=0)(images, (0, 0))["likelihood_regret"].any()
 
 
 def test_changed_images_are_the_normal_ones_turned():
