@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   python 03_outliers.py --normal mine.npz --normal-classes 0-2,4
   python 03_outliers.py --normal mine.npz --outlier theirs.npz --outlier-fraction 0.1
   python 03_outliers.py --normal mnist --outlier rotated flip_vertical --likelihood logistic_mixture --data-dir DATA
-  python 03_outliers.py --normal mnist --outlier held_out_class --outlier-fraction 0.09 --data-dir DATA
+  python 03_outliers.py --normal mnist --outlier held_out_class --data-dir DATA
   python 03_outliers.py --normal good/ --score pile/ --image-size 28           which pictures of a pile are odd?
 
 The mixture is the normal set's whole test part and outliers drawn from the other set's test part. Scores are larger

@@ -33,7 +33,7 @@ class OutlierSet:
     x: np.ndarray
 
     def drawn(self, number, seed):
-        """`number` of the images, the same for every model of a seed."""
+        """`number` of the images, or all if there are fewer, the same for every model of a seed."""
         return self.x[np.random.default_rng([EVALUATION_SEED, seed]).permutation(len(self.x))[:number]]
 
 
@@ -136,7 +136,8 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
             sizes += f"{data.image_shape[0]}x{data.image_shape[1]}"
             remedy = "resize one set, e.g. with PIL.Image.resize, and save it as .npz"
             raise InputError(f"images of {outlier.name} are {sizes}: {remedy}")
-        if len(outlier.x) < wanted or wanted < 1:
+        enough = outlier.name == HELD_OUT_CLASS or len(outlier.x) >= wanted  # a class gives what it has
+        if not enough or wanted < 1:
             raise InputError(
                 f"{outlier.name} has {len(outlier.x)} test images, {wanted} outliers are wanted: "
                 "change --outlier-fraction"

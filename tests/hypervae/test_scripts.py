@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, assert_refused
 
+from common.errors import InputError
 from common.hypervae import mixtures, options, outlier_sets
 from common.hypervae.mixtures import HEADLINE
 from common.hypervae.told import WAYS
@@ -148,13 +149,18 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     assert len(rows) == 2 * 24 + 7 + 7  # the other photos.npz: VAE's and the baselines' scores
     assert rows[rows["outlier"] == "photos.npz"].groupby(["model", "score"])["run"].nunique()["vae"].eq(2).all()
     assert len(list((folder / "03_outliers").glob("n.npz_photos.npz-*"))) == 3
-    # Alone, in another folder: the same numbers.
+    # Alone, in another folder, with scores of other kinds: the same numbers.
     alone = tmp_path / "alone"
     options[options.index(folder)] = alone
-    assert call("03_outliers.py", *options, "--model", "vae", "--outlier", photos).returncode == 0
+    kinds = ["--scores", "combined", "likelihood_regret", "usual"]
+    done = call("03_outliers.py", *options, "--model", "vae", "--outlier", photos, *kinds)
+    assert done.returncode == 0, done.stderr
     ours = results.read_rows(alone / "03_outliers" / "table4.csv")
     both = ours.merge(rows, on=["run", "score"], suffixes=("", "_beside"))
-    assert len(both) == len(ours) == 14 and (both["auc"] == both["auc_beside"]).all()
+    assert len(both) == 14 and (both["auc"] == both["auc_beside"]).all()
+    added = ours[~ours["run"].isin(rows["run"])]
+    assert added.groupby("run")["score"].agg(len).sort_values().tolist() == [1, 5] and len(ours) == 20
+    assert set(added["model"]) == {"vae"} and added["fpr_held_out"].notna().all()
 
 
 def test_grey_levels_stand_beside_binarized_ones(tmp_path, call, small_networks, uncompiled, write_npz):
@@ -194,6 +200,13 @@ def test_what_is_drawn_from_and_how_it_is_named(write_npz):
     np.testing.assert_array_equal(others.drawn(3, 0), others.drawn(30, 0)[:3])
     assert not np.array_equal(others.drawn(30, 0), others.drawn(30, 1))
     assert outlier_sets.outlier_names(args, "mnist") == [None]
+    args.outlier, args.outlier_fraction = [outlier_sets.HELD_OUT_CLASS], 5
+    _, (others,), wanted = outlier_sets.mixture_parts(args, path)
+    assert (len(others.drawn(wanted, 0)), wanted) == (30, 150)  # a class gives what it has
+    args.outlier = []
+    with pytest.raises(InputError, match="30 test images, 150 outliers are wanted"):
+        outlier_sets.mixture_parts(args, path)
+    args.outlier_fraction = 0.2
     args.outlier = ["all"]
     assert outlier_sets.outlier_names(args, "mnist") == ["fashion_mnist", "omniglot"]
     args.outlier = ["b", "a", "b"]
