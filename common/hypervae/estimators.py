@@ -1,6 +1,6 @@
 """HyperVAE as scikit-learn's estimators: which images are odd, and how likely images are, told nothing of their task.
 
-Images come as (N, H, W), or flattened with `image_shape`. Tasks come as y, or are found.
+Images come as (N, H, W), of colour as (N, H, W, 3), or flattened with `image_shape`. Tasks come as y, or are found.
 """
 
 import contextlib
@@ -31,12 +31,13 @@ class _HyperVAE(KerasEstimator):
     """Images to and from what the models take, and training; Args: see HyperVAEDetector."""
 
     def __init__(
-        self, *, image_shape=None, value_range=None, n_tasks="auto", binarize="bernoulli", iterations=10_000,
-        latent_dim=10, hyper_latent_dim=10, hidden=0, num_samples=16, folder=None, random_state=0,
+        self, *, image_shape=None, value_range=None, n_tasks="auto", likelihood="bernoulli", binarize="bernoulli",
+        iterations=10_000, latent_dim=10, hyper_latent_dim=10, hidden=0, num_samples=16, folder=None, random_state=0,
     ):  # fmt: skip
         self.image_shape = image_shape
         self.value_range = value_range
         self.n_tasks = n_tasks
+        self.likelihood = likelihood
         self.binarize = binarize
         self.iterations = iterations
         self.latent_dim = latent_dim
@@ -52,7 +53,7 @@ class _HyperVAE(KerasEstimator):
         return tags
 
     def _bytes(self, X, reset):
-        """Images (N, H, W, 1) uint8 of what a user gives; `reset`: in `fit`, which learns shape and range."""
+        """Images (N, H, W, channels) uint8 of what a user gives; `reset`: in `fit`, which learns shape and range."""
         given = X.shape[1:] if isinstance(X, np.ndarray) and X.ndim > 2 else None
         flat = X.reshape(len(X), -1) if given and len(X) else X
         least = FEWEST if reset else 1
@@ -62,8 +63,8 @@ class _HyperVAE(KerasEstimator):
         if reset:
             self.image_shape_ = self._shape(given, x.shape[1])
             self.value_range_ = self._range(x)
-        elif given and given[:2] != self.image_shape_[:2]:
-            raise InputError(f"images are {given}, those of the fit {self.image_shape_[:2]}: bring them to one size")
+        elif given and (*given, 1)[:3] != self.image_shape_:
+            raise InputError(f"images are {given}, those of the fit {self.image_shape_}: bring them to one shape")
         low, high = self.value_range_
         scaled = (x.astype(np.float64) - low) / ((high - low) or 1.0)
         beyond = max(-scaled.min(), scaled.max() - 1)
@@ -73,14 +74,16 @@ class _HyperVAE(KerasEstimator):
         return np.round(255 * scaled.clip(0, 1)).astype(np.uint8).reshape(-1, *self.image_shape_)
 
     def _shape(self, given, features):
-        if given and given[2:] not in ((), (1,)):
-            raise InputError(f"images are {given}: grey ones (N, H, W) are needed")
         side = round(features**0.5)
         wanted = given or self.image_shape or ((side, side) if side * side == features else (1, features))
-        height, width = (int(length) for length in wanted[:2])
-        if height * width != features:
-            raise InputError(f"image_shape {(height, width)} has {height * width} pixels, X {features}: change it")
-        return height, width, 1
+        height, width, channels = (int(length) for length in (*wanted, 1)[:3])
+        if channels not in ((1, 3) if options.is_grey(self) else (1,)) or len(wanted) > 3:
+            colour = "colour (N, H, W, 3) needs likelihood='discretized_logistic' or 'logistic_mixture'"
+            raise InputError(f"images are {tuple(wanted)}: grey ones (N, H, W) are needed; {colour}")
+        if height * width * channels != features:
+            size = f"image_shape {tuple(wanted)} has {height * width * channels} values"
+            raise InputError(f"{size}, an image of X {features}: change it")
+        return height, width, channels
 
     def _range(self, x):
         if self.value_range == "data":
@@ -88,26 +91,29 @@ class _HyperVAE(KerasEstimator):
         if self.value_range is not None:
             low, high = map(float, self.value_range)
             return low, high
-        readers.as_images(x.reshape(len(x), *self.image_shape_), "X")  # refuses other ranges
+        readers.as_images(x[:, None], "X")  # refuses other ranges
         return 0.0, 1.0 if x.max() <= 1 + readers.ROUNDING else 255.0
 
-    def _binary(self, X, reset=False):
-        """As models see them, (N, H, W, 1) in {0, 1}; the same image always alike."""
+    def _seen(self, X, reset=False):
+        """As models see them, (N, H, W, channels), binarized or of 256 levels; the same image always alike."""
         if not reset:
             check_is_fitted(self)
-        return scoring.binarized(self._bytes(X, reset), self.binarize)
+        levels = self._bytes(X, reset)
+        return levels if options.is_grey(self) else scoring.binarized(levels, self.binarize)
 
     def _train(self, X, y):
         """Sets model_; returns the Dataset that it was trained on, with its tasks as labels."""
-        x = self._binary(X, reset=True)
+        if self.likelihood not in options.LIKELIHOODS:
+            raise InputError(f"likelihood is {self.likelihood!r}: give one of {', '.join(options.LIKELIHOODS)}")
+        x = self._seen(X, reset=True)
         labels = np.zeros(len(x), int) if y is None else np.unique(np.asarray(y), return_inverse=True)[1]
         if len(labels) != len(x):
             raise InputError(f"X has {len(x)} images, y {len(labels)} labels: give one for each")
         if self.n_tasks != "auto" and not (isinstance(self.n_tasks, numbers.Integral) and self.n_tasks > 0):
             raise InputError(f"n_tasks is {self.n_tasks!r}: give a number of tasks, or 'auto'")
-        data = _in_parts(x, labels, self.random_state)
+        data = _in_parts(x, labels, self.random_state, options.LIKELIHOODS[self.likelihood])
         own = {"iterations": self.iterations, "latent_dim": self.latent_dim, "hidden": self.hidden}
-        own |= {"hyper_latent_dim": self.hyper_latent_dim, "binarize": self.binarize}
+        own |= {"hyper_latent_dim": self.hyper_latent_dim, "binarize": self.binarize, "likelihood": self.likelihood}
         with contextlib.ExitStack() as stack, own_random_state():
             folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory())
             args = options.defaults(**own, results_dir=Path(folder))
@@ -124,7 +130,7 @@ class _HyperVAE(KerasEstimator):
             return training.networks_of(training.Settings.restored(self.settings_), self.image_shape_, 0)
 
 
-def _in_parts(x, y, seed):
+def _in_parts(x, y, seed, body):
     """A Dataset of which a tenth calibrates and a tenth fits the rules; tasks that are left without images go."""
     order = np.random.default_rng(seed).permutation(len(x))
     held = min(max(round(HELD_OUT * len(x)), min(10, len(x) // 4), 2), MOST_HELD_OUT)
@@ -132,7 +138,7 @@ def _in_parts(x, y, seed):
     learned, y_train = np.unique(y[train], return_inverse=True)
     # Labels of the other parts serve nothing.
     others = [np.minimum(np.searchsorted(learned, y[part]), len(learned) - 1) for part in (test, validation)]
-    return Dataset("X", x[train], y_train, x[test], others[0], (), x[validation], others[1])
+    return Dataset("X", x[train], y_train, x[test], others[0], (), x[validation], others[1], body)
 
 
 class HyperVAEDetector(OutlierMixin, _HyperVAE):
@@ -142,13 +148,15 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
     other says how large scores of normal images are.
 
     Args:
-        image_shape: (H, W) of flattened images; None: square.
+        image_shape: (H, W) or (H, W, 3) of flattened images; None: square.
         value_range: (black, white); None: [0, 1] or 0 to 255, as the images have it; "data": the least and the largest
             value of the fit.
         max_false_positive_rate: the share of normal images that may be called outliers.
         contamination: in its place the share of the fit's images that are outliers, as scikit-learn has it.
         n_tasks: how many tasks are found where `fit` gets no y; "auto": as many as held-out images are cheapest by.
-        binarize: "bernoulli" or "threshold", of grey levels.
+        likelihood: p(x|z) of binarized pixels ("bernoulli"), or of 256 levels, grey or colour ("discretized_logistic",
+            "logistic_mixture"), as in 01_train.py.
+        binarize: "bernoulli" or "threshold", of grey levels, where the likelihood is of binary pixels.
         iterations, latent_dim, hyper_latent_dim, hidden: of the training, as in 01_train.py.
         num_samples: draws of z for each image.
         folder: where trainings are kept, so that a fit that was cut off goes on; None: nowhere.
@@ -160,11 +168,11 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
 
     def __init__(
         self, *, image_shape=None, value_range=None, max_false_positive_rate=0.05, contamination=None,
-        n_tasks="auto", binarize="bernoulli", iterations=10_000, latent_dim=10, hyper_latent_dim=10, hidden=0,
-        num_samples=16, folder=None, random_state=0,
+        n_tasks="auto", likelihood="bernoulli", binarize="bernoulli", iterations=10_000, latent_dim=10,
+        hyper_latent_dim=10, hidden=0, num_samples=16, folder=None, random_state=0,
     ):  # fmt: skip
         super().__init__(
-            image_shape=image_shape, value_range=value_range, n_tasks=n_tasks, binarize=binarize,
+            image_shape=image_shape, value_range=value_range, n_tasks=n_tasks, likelihood=likelihood, binarize=binarize,
             iterations=iterations, latent_dim=latent_dim, hyper_latent_dim=hyper_latent_dim, hidden=hidden,
             num_samples=num_samples, folder=folder, random_state=random_state,
         )  # fmt: skip
@@ -213,12 +221,12 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
 
     def score_samples(self, X):
         """(N,), nats: the larger, the more normal."""
-        x = self._binary(X)
+        x = self._seen(X)
         return -self._own_scorer()(x)["score"].to_numpy()
 
     def p_values(self, X):
         """Share of normal images that score as high, (N,)."""
-        x = self._binary(X)
+        x = self._seen(X)
         return self._own_scorer()(x)["p_value"].to_numpy()
 
     def decision_function(self, X):
@@ -231,7 +239,7 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
 
     def explain(self, X):
         """Nats that each pixel costs, (N, H, W)."""
-        return self._own_scorer().pixel_nats(self._binary(X))
+        return self._own_scorer().pixel_nats(self._seen(X))
 
 
 class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, _HyperVAE):
@@ -264,8 +272,8 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
         return self._mixture
 
     def score_samples(self, X):
-        """A lower bound of log p(x), (N,), nats an image, of its binarized pixels."""
-        x = self._binary(X)
+        """A lower bound of log p(x), (N,), nats an image, of its pixels as the likelihood has them."""
+        x = self._seen(X)
         mixture = self._tasks()
         return -mixture.mixed(mixture.code_lengths(x, EVALUATION_SEED, self.num_samples, alike=True))
 
@@ -274,7 +282,9 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
         return float(self.score_samples(X).mean())
 
     def sample(self, n_samples=1, task=None):
-        """Images drawn from the model, (n_samples, H, W) in {0, 1}, and the task of each, (n_samples,).
+        """Images drawn from the model, (n_samples, H, W[, 3]), and the task of each, (n_samples,).
+
+        Pixels are 0 or 1, or levels from 0 to 255, as the likelihood has them.
 
         Args:
             task: number of the task to draw from; None: by their shares.
@@ -287,12 +297,17 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
             raise InputError(f"there is no task {task}: choose among 0 to {len(shares) - 1}")
         z = tf.constant(random.standard_normal((n_samples, 1, self.latent_dim)), tf.float32)
         theta = self.model_.generate(tf.constant(self.task_codes_[tasks]))
-        pixels = self.model_.decode(z, theta).mean().numpy()[:, 0, ..., 0]
-        return (random.random(pixels.shape) < pixels).astype(np.uint8), tasks
+        pixels = self.model_.decode(z, theta)
+        if options.is_grey(self):
+            drawn = pixels.sample(seed=tf.constant([self.random_state, n_samples])).numpy()[:, 0]
+        else:
+            shares = pixels.mean().numpy()[:, 0]
+            drawn = random.random(shares.shape) < shares
+        return (drawn[..., 0] if drawn.shape[-1] == 1 else drawn).astype(np.uint8), tasks
 
     def transform(self, X):
         """Codes of each image as a task of its own, (N, hyper_latent_dim + latent_dim): means of u, then of z."""
-        x = self._binary(X)
+        x = self._seen(X)
         table = outliers.image_statistics(self.model_, 1, alike=True)(x, (EVALUATION_SEED, 0))
         codes = [f"code_u{i}" for i in range(self.hyper_latent_dim)] + [f"code_z{i}" for i in range(self.latent_dim)]
         return table[codes].to_numpy(np.float64)
@@ -303,5 +318,5 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
 
     def adapt(self, X, fit_steps=FIT_STEPS, tuning_steps=0):
         """The plain Keras VAE of a new task, of a few of its images; see HyperVAE.adapt."""
-        x = self._binary(X)
+        x = self._seen(X)
         return self.model_.adapt(x, fit_steps, tuning_steps, seed=self.random_state)

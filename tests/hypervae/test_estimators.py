@@ -76,12 +76,40 @@ def test_pixels_add_up_and_tell_where(images):
 
 
 @pytest.mark.parametrize(
+    ("likelihood", "channels"), [("discretized_logistic", ()), ("logistic_mixture", ()), ("discretized_logistic", (3,))]
+)
+def test_grey_and_colour_images_keep_their_levels(images, tmp_path, likelihood, channels):
+    """Nats of 256 levels, samples that are pictures again, and the same from a file."""
+    levels = np.random.default_rng(0).integers(0, 56, (*images.shape, *channels)) + 200 * images.reshape(
+        *images.shape, *(1 for _ in channels)
+    )
+    levels = levels.astype(np.uint8)
+    fitted = clone(DENSITY).set_params(likelihood=likelihood).fit(levels, bars().y)
+    assert fitted.image_shape_ == (8, 8, *(channels or (1,)))
+    scores = fitted.score_samples(levels[:5])
+    of_rows = levels.reshape(len(levels), -1) / 255  # the same, flattened and from 0 to 1
+    flat = clone(fitted).set_params(image_shape=fitted.image_shape_).fit(of_rows, bars().y)
+    np.testing.assert_array_equal(flat.score_samples(of_rows[:5]), scores)
+    # An untrained model knows little: some bits less than eight for each level.
+    assert (np.abs(scores / levels[0].size / -np.log(256) - 1) < 0.5).all()
+    drawn, _ = fitted.sample(6)
+    assert drawn.shape == (6, 8, 8, *channels) and drawn.dtype == np.uint8 and len(np.unique(drawn)) > 20
+    detector = clone(DETECTOR).set_params(likelihood=likelihood).fit(levels)
+    assert detector.explain(levels[:2]).shape == (2, 8, 8)
+    detector.save(tmp_path / "own.npz")
+    again = HyperVAEDetector.load(tmp_path / "own.npz")
+    np.testing.assert_array_equal(again.score_samples(levels[:5]), detector.score_samples(levels[:5]))
+
+
+@pytest.mark.parametrize(
     ("x", "options", "message"),
     [
         (np.zeros((5, 8, 8)), {}, "minimum of 6 is required"),
         (np.full((40, 8, 8), 3.0), {}, "neither .* nor 0..255|value_range"),
         (np.zeros((40, 8, 8, 3)), {}, "grey ones"),
-        (np.zeros((40, 60)), {"image_shape": (8, 8)}, "64 pixels, X 60"),
+        (np.zeros((40, 60)), {"image_shape": (8, 8)}, "64 values, an image of X 60"),
+        (np.zeros((40, 8, 8, 2)), {"likelihood": "logistic_mixture"}, "grey ones"),
+        (np.zeros((40, 8, 8)), {"likelihood": "gaussian"}, "'gaussian': give one of bernoulli"),
         (np.zeros((40, 8, 8)), {"max_false_positive_rate": 0.01}, "99 are needed"),
     ],
 )
