@@ -118,18 +118,15 @@ def main():
     group.add_argument("--score", type=Path, metavar="PATH", help=pile)
     rate = "of --score: the share of normal images that may be called outliers (0.05)"
     group.add_argument("--max-false-positive-rate", type=cli.open_fraction, default=0.05, help=rate)
-    kinds = (
-        "usual (default); likelihood_regret: q(z|x) is fitted to each image, in some eight times the time; combined: "
-    )
-    kinds += "Fisher's sum of the densities, the adjusted length and the local outlier factor, and without each"
+    kinds = "usual (default); likelihood_regret: q(z|x) is fitted to each image, in some eight times the time; "
+    kinds += "combined: Fisher's sum of both densities, the adjusted length and the local outlier factor, and of three"
     group.add_argument("--scores", nargs="+", choices=mixtures.SCORES, default=[mixtures.USUAL], help=kinds)
     options.add_likelihood(group)
     options.add_tasks(group)
     args = parser.parse_args()
     if args.score:
-        cli.refuse_unused(
-            args, ["--outlier-fraction", "--num-bootstrap", "--scores", "--jobs", "--scheduler"], "with --score"
-        )
+        of_mixtures = ["--outlier-fraction", "--num-bootstrap", "--scores", "--jobs", "--scheduler"]
+        cli.refuse_unused(args, of_mixtures, "with --score")
         score_pile(args)
         return
     cli.refuse_unused(args, ["--max-false-positive-rate"], "without --score")

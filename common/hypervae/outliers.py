@@ -17,13 +17,13 @@ from common.hypervae import density
 from common.hypervae.baselines import compressed_lengths, local_outlier_factor
 from common.hypervae.fitting import adam
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import HELD_OUT_RATE
+from common.hypervae.mixtures import HELD_OUT_RATE, USUAL
 from common.hypervae.rules import OF_NEIGHBOURS, Formula, combined_rules, rules
 
 # Every image set has draws of its own, whatever else is scored beside it.
 STREAMS = {"validation": 0, "normal": 1, "outlier": 2}
-# Of Adam. Of nine settings tried on validation images of MNIST, more steps or a larger rate shortened codes no further
-# in a time like this.
+# Of Adam. Of 20 to 300 steps at 0.01 to 0.1, tried on 500 validation images of MNIST, what shortens their codes most
+# (a VAE's by 4.2 nats) in less than ten times the time of scoring.
 REGRET_STEPS, REGRET_RATE = 100, 0.01
 FOUND = 0.95  # share of the outliers that are found at `fpr_at_95_tpr`
 
@@ -174,7 +174,7 @@ def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
         if kind == "likelihood_regret":
             return regret()(x, (seed, STREAMS[part]), progress)
         known = usual_of(part) if part in normal_parts else usual(part, x)
-        return known if kind == "usual" else known.assign(**{OF_NEIGHBOURS: neighbours()(x)})
+        return known if kind == USUAL else known.assign(**{OF_NEIGHBOURS: neighbours()(x)})
 
     regret = functools.cache(lambda: likelihood_regret(model, num_samples))
     neighbours = functools.cache(lambda: local_outlier_factor(data.x, fit_seed))
@@ -184,7 +184,7 @@ def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
         validation, normal = (table(kind, part, x) for part, x in normal_parts.items())
         if kind == "likelihood_regret":
             return {kind: Formula(lambda own: own[kind], validation)}, normal
-        return (rules if kind == "usual" else combined_rules)(validation, fit_seed), normal
+        return (rules if kind == USUAL else combined_rules)(validation, fit_seed), normal
 
     def score(kind, x):
         found, normal = fitted(kind)

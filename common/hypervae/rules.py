@@ -90,7 +90,9 @@ def surprise(normal, scores):
     normal = np.sort(normal)
     at_least = len(normal) - np.searchsorted(normal, scores, side="left")
     start = np.quantile(normal, TAIL)
-    excess = max(float((normal[normal > start] - start).mean()), np.finfo(float).tiny) if normal[-1] > start else 1.0
+    excess = (
+        (normal[normal > start] - start).mean() if normal[-1] > start else 1.0
+    )  # scores that are all alike have none
     beyond = (scores - start) / excess - np.log(1 - TAIL)
     return np.where(scores > start, beyond, -np.log((1 + at_least) / (1 + len(normal))))
 
