@@ -29,7 +29,14 @@ TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total"]
 # Options that Tables 2 and 3 have no use for: nothing is trained for them, and they show all models.
 OF_TABLE1 = ["--model", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup"]
 OF_TABLE1 += ["--tasks-per-step", "--summary", "--generator", "--change-scale", "--vector-scale", "--seed", "--jobs"]
-OF_TABLE1 += ["--scheduler", "--tensorboard", "--num-importance-samples", "--num-nll-images", "--evaluate-on"]
+OF_TABLE1 += [
+    "--scheduler",
+    "--tensorboard",
+    "--num-importance-samples",
+    "--num-nll-images",
+    "--evaluate-on",
+    "--fit-u",
+]
 TABLE3 = ["dataset", "model", "generator", "quantity", "milliseconds", "ratio_to_vae_total"]
 
 
@@ -43,7 +50,7 @@ def measure(job):
     likelihood = None
     if args.num_importance_samples:
         likelihood = density.Likelihood(args.num_importance_samples, args.num_nll_images)
-    evaluation = density.Evaluation(settings, args.evaluate_on, likelihood)
+    evaluation = density.Evaluation(settings, args.evaluate_on, likelihood, fit_u=options.fit_u(args, settings.model))
 
     def measured():
         data = options.load_data(args, name)
@@ -125,6 +132,7 @@ def write_tables_2_and_3(args, sets, tables):
 def main():
     parser = options.parser(__doc__, EXAMPLES)
     options.add_likelihood(parser)
+    options.add_fit_u(parser)
     samples = "draws of z for the likelihood; 0 leaves it out (1024)"
     parser.add_argument("--num-importance-samples", type=cli.whole_number, default=1024, help=samples)
     images = "test images whose likelihood is importance-sampled, spread over all tasks; 0 takes all (2000)"

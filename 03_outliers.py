@@ -121,11 +121,12 @@ def main():
     kinds = "usual (default); likelihood_regret: q(z|x) is fitted to each image, in some eight times the time; "
     kinds += "combined: Fisher's sum of both densities, the adjusted length and the local outlier factor, and of three"
     group.add_argument("--scores", nargs="+", choices=mixtures.SCORES, default=[mixtures.USUAL], help=kinds)
+    options.add_fit_u(group)
     options.add_likelihood(group)
     options.add_tasks(group)
     args = parser.parse_args()
     if args.score:
-        of_mixtures = ["--outlier-fraction", "--num-bootstrap", "--scores", "--jobs", "--scheduler"]
+        of_mixtures = ["--outlier-fraction", "--num-bootstrap", "--scores", "--fit-u", "--jobs", "--scheduler"]
         cli.refuse_unused(args, of_mixtures, "with --score")
         score_pile(args)
         return

@@ -12,6 +12,7 @@ quiet.set_up()
 LARGEST_SEED = 2**31 - 1
 LARGEST_CLASS = 9_999
 LARGEST_SIDE = 4_096
+IN_MODELS = "in the models that were asked for"  # where an option changes nothing
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,7 +61,7 @@ def refuse_unfollowed(args, names, runs):
         return any(own == value or isinstance(value, list) and (own in value or own == tuple(value)) for own in held)
 
     options = ["--" + name.replace("_", "-") for name in names if not is_followed(name)]
-    refuse_unused(args, options, "in the models that were asked for")
+    refuse_unused(args, options, IN_MODELS)
 
 
 def refuse_several(where, **given):

@@ -19,10 +19,20 @@ UNUSED = [
     ("02_density.py --tables 2 3 --iterations 5", "--iterations changes nothing in Tables 2 and 3"),
     ("02_density.py --tables 3 --jobs 2", "--jobs changes nothing in Tables 2 and 3"),
     ("02_density.py --tables 1 --model vae --rank 3", f"--rank changes nothing {MODELS}"),
+    ("02_density.py --tables 1 --model vae --fit-u 9", f"--fit-u changes nothing {MODELS}"),
+    ("02_density.py --tables 2 --fit-u 9", "--fit-u changes nothing in Tables 2 and 3"),
+    ("03_outliers.py --model vae metavae --fit-u 9", f"--fit-u changes nothing {MODELS}"),
     ("02_density.py --num-importance-samples 0 --num-nll-images 9", "--num-nll-images changes nothing"),
     *[
         (f"03_outliers.py --score pile {option}", f"{option.split()[0]} changes nothing with --score")
-        for option in ("--outlier-fraction 0.1", "--num-bootstrap 9", "--jobs 2", "--scheduler tcp://a:1")
+        for option in (
+            "--outlier-fraction 0.1",
+            "--num-bootstrap 9",
+            "--jobs 2",
+            "--scheduler tcp://a:1",
+            "--fit-u 9",
+            "--scores usual",
+        )
     ],
     ("03_outliers.py --max-false-positive-rate 0.1", "--max-false-positive-rate changes nothing without --score"),
     ("03_outliers.py --model vae --generator block", f"--generator changes nothing {MODELS}"),

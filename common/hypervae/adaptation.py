@@ -26,11 +26,35 @@ def repeated(images):
     return tf.tile(images, (1, copies) + (1,) * (len(images.shape) - 2)), copies
 
 
-class UFitter:
-    """Fits u of some tasks to their images; compiled once for each number of tasks and of repeated images.
+def shorter_u(model, images, start, steps, seed, rate=FIT_RATE, copies=1.0, mask=None):
+    """u of tasks, moved by Adam from `start` so that their images and u itself get shorter codes; inside a program.
 
-    u minimises the code length of the images and of itself, sum_i -ELBO(x_i|theta(u)) - log N(u; 0, I), by Adam from
-    the mean of q(u|D).
+    u minimises sum_i -ELBO(x_i|theta(u)) - log N(u; 0, I). No task gets one that codes worse than its start: the two
+    are compared by the same JUDGED_BY draws of z.
+
+    Args:
+        model: a HyperVAE.
+        images: (tasks, N, H, W, channels) float32; start: (tasks, hyper_latent_dim).
+        steps, rate: of Adam; seed: stateless, (2,).
+        copies: how often each image is repeated; mask: which images are real, (tasks, N) bool, None: all.
+    """
+    member = 1.0 if mask is None else tf.cast(mask, tf.float32)
+
+    def nats(u, own_seed, num_samples=1):
+        own = density.code_length(model.body, model.generate(u), images, own_seed, 0.0, num_samples)
+        of_images = tf.reduce_sum(member * (own.reconstruction + own.kl_z), 1) / copies
+        return of_images - density.standard_normal(u).log_prob(u)
+
+    fitted = adam(nats, start, steps, rate, seed)
+    judge = tf.random.fold_in(seed, steps)
+    before, after = (nats(u, judge, JUDGED_BY) for u in (start, fitted))
+    return tf.where((after < before)[:, None], fitted, start)
+
+
+class UFitter:
+    """Fits u of some tasks to their images by `shorter_u`, from the mean of q(u|D).
+
+    It is compiled once for each number of tasks and of repeated images.
 
     Args:
         model: a HyperVAE.
@@ -40,25 +64,14 @@ class UFitter:
     def __init__(self, model, rate=FIT_RATE, compiled=True):
         self.model = model
 
-        def length(u, images, copies, seed, num_samples=1):
-            """Nats a task, (tasks,)."""
-            own = density.code_length(model.body, model.generate(u), images, seed, 0.0, num_samples)
-            return tf.reduce_sum(own.reconstruction + own.kl_z, 1) / copies - density.standard_normal(u).log_prob(u)
-
         @tf.function(jit_compile=compiled, autograph=False)
         def fit(start, images, copies, steps, seed):
-            fitted = adam(lambda u, own: length(u, images, copies, own), start, steps, rate, seed)
-            judge = tf.random.fold_in(seed, steps)
-            before, after = (length(u, images, copies, judge, JUDGED_BY) for u in (start, fitted))
-            return tf.where((after < before)[:, None], fitted, start)
+            return shorter_u(model, images, start, steps, seed, rate, copies)
 
         self._fit = fit
 
     def __call__(self, images, seed=0, steps=FIT_STEPS):
-        """u (tasks, hyper_latent_dim) of images (tasks, N, H, W, 1); never one that codes them worse than q(u)'s mean.
-
-        The two are compared by the same draws of z.
-        """
+        """u (tasks, hyper_latent_dim) of images (tasks, N, H, W, 1); never one worse than q(u)'s mean."""
         images = tf.cast(images, tf.float32)
         start = self.model.infer_u(images).mean()
         images, copies = repeated(images)

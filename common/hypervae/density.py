@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 from common.hypervae.tasks import evaluation_tasks
 from common.layers.kernels import single_theta
-from common.runs.identity import Record
+from common.runs.identity import Record, added
 
 tfd = tfp.distributions
 
@@ -114,10 +114,12 @@ class Evaluation(Record):
     num_samples: int = 4
     task_size: int = 100
     evaluation_seed: int = 1
+    fit_u: int = added(0)  # steps on the mean of q(u|D); HyperVAE's alone
 
     def options(self):
         """The arguments of `evaluate` that this record holds."""
         options = {"seed": self.evaluation_seed, "task_size": self.task_size, "num_samples": self.num_samples}
+        options |= {"fit_u": self.fit_u}
         if self.likelihood is None:
             return options | {"num_importance_samples": 0}
         options |= {"num_importance_samples": self.likelihood.num_importance_samples}
@@ -135,16 +137,22 @@ class Evaluator:
         num_importance_samples: draws of z for the likelihood; 0 leaves it out.
         compiled: by XLA, whose programs run faster but take seconds to make: too long for a few short evaluations.
         draw_u: theta comes from a draw of q(u|D) in place of its mean; HyperVAE's alone.
+        fit_u: steps of Adam that move the mean of q(u|D) first, see HyperVAE.fit_q_u.
     """
 
-    def __init__(self, model, task_size=100, num_samples=4, num_importance_samples=1024, compiled=True, draw_u=False):
+    def __init__(
+        self, model, task_size=100, num_samples=4, num_importance_samples=1024, compiled=True, draw_u=False, fit_u=0
+    ):
         self.task_size, self.num_importance_samples = task_size, num_importance_samples
 
         @tf.function(jit_compile=compiled, autograph=False)
         def lengths_of(images, label, mask, task_seed):
             theta, kl_u = model.weights_for(images, label, None, mask)
-            if draw_u:
-                theta = model.generate(model.infer_u(images, mask).sample(seed=tf.random.fold_in(task_seed, 2)))
+            if draw_u or fit_u:
+                q_u = model.fit_q_u(images, fit_u, tf.random.fold_in(task_seed, 3), mask)
+                kl_u = kl_to_prior(q_u)
+                u = q_u.sample(seed=tf.random.fold_in(task_seed, 2)) if draw_u else q_u.mean()
+                theta = model.generate(u)
             share = kl_u[:, None] / tf.reduce_sum(tf.cast(mask, tf.float32), 1, keepdims=True)
             length = code_length(model.body, theta, images, task_seed, share, num_samples)
             terms = tf.stack([tf.broadcast_to(term, mask.shape)[0] for term in length], -1)
@@ -216,7 +224,8 @@ def evaluate(
     num_nll_images=0,
     progress=iter,
     draw_u=False,
+    fit_u=0,
 ):
     """Table 1's measures of a model, once; arguments and result as in `Evaluator`."""
-    evaluator = Evaluator(model, task_size, num_samples, num_importance_samples, draw_u=draw_u)
+    evaluator = Evaluator(model, task_size, num_samples, num_importance_samples, draw_u=draw_u, fit_u=fit_u)
     return evaluator(x, y, seed, num_nll_images, progress)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.hypervae import density
-from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, UFitter, tuner_of
+from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, UFitter, shorter_u, tuner_of
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.vae import VAE
 from common.layers.generators import CHANGE_SCALE, GENERATORS
@@ -103,6 +103,17 @@ class HyperVAE(VAE):
             largest = tf.reduce_max(features * member[..., None], 1)  # features are >= 0 (ReLU)
             pooled = self.pooling(tf.concat([pooled, largest, tf.math.log(size)], -1))
         return density.posterior(*self.body.heads(own, pooled))
+
+    def fit_q_u(self, x, steps, seed, mask=None):
+        """q(u|D) with its mean moved by `steps` of Adam, see `adaptation.shorter_u`; 0 steps leave it as it is.
+
+        Args:
+            x, mask: as `infer_u`; seed: stateless, (2,).
+        """
+        q_u = self.infer_u(x, mask)
+        if not steps:
+            return q_u
+        return density.posterior(shorter_u(self, x, q_u.mean(), steps, seed, mask=mask), 2 * tf.math.log(q_u.stddev()))
 
     def generate(self, u):
         """theta (dictionary of weights, one set for each row) of codes u (tasks, hyper_latent_dim)."""

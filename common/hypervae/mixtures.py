@@ -11,6 +11,7 @@ from common.data.readers import check_size
 from common.errors import InputError
 from common.hypervae.options import (
     binarization,
+    fit_u,
     is_grey,
     planned_runs,
     refuse_unfollowed,
@@ -71,6 +72,7 @@ class Scoring(Record):
     draws: str = "per set"
     held_out_rate: float = HELD_OUT_RATE
     scores: str = added(USUAL)  # one of SCORES
+    fit_u: int = added(0)  # steps on the mean of q(u|x); HyperVAE's alone
 
     def __post_init__(self):
         """Baselines draw no z."""
@@ -169,6 +171,7 @@ def score_model(job):
         options["progress"] = lambda batches: tqdm(batches, title, mininterval=5)
         if settings.model == "metavae":
             return run.trained_at, outliers.metavae_scorer(run.model, data, **options)
+        options["fit_u"] = fit_u(args, settings.model)
         return run.trained_at, outliers.scorer(run.model, data, settings.seed, **options)
 
     columns = {"recipe": settings.recipe, "iterations": settings.iterations}
@@ -225,7 +228,7 @@ def _score(args, scored, name, scorer, columns):
     done = []
     for outlier, kind in itertools.product(outlier_sets, kinds):
         options = (outlier.fingerprint, args.outlier_fraction, args.num_samples, args.num_bootstrap)
-        record = Scoring(outlier.name, scored, *options, scores=kind)
+        record = Scoring(outlier.name, scored, *options, scores=kind, fit_u=fit_u(args, scored.model))
 
         def made(outlier=outlier, record=record):
             trained_at, score = prepared()

@@ -102,7 +102,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     scale = "the same of biases and factors of outputs (as --change-scale)"
     train.add_argument("--vector-scale", type=positive_float, help=scale)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
-    p.set_defaults(likelihood="bernoulli", tasks=None)  # where a script has no such options
+    p.set_defaults(likelihood="bernoulli", tasks=None, fit_u=0)  # where a script has no such options
     return p
 
 
@@ -111,6 +111,17 @@ def add_likelihood(group):
     words = "p(x|z) of binarized pixels (bernoulli, default), or of 256 grey levels: a discretized "
     words += "logistic, or a mixture of five"
     group.add_argument("--likelihood", choices=tuple(LIKELIHOODS), help=words)
+
+
+def add_fit_u(group):
+    """--fit-u: the amortised q(u|D) is only where u begins."""
+    words = "HyperVAE: steps of Adam that move the mean of q(u|D) to where the images' codes are shorter (0)"
+    group.add_argument("--fit-u", type=cli.whole_number, metavar="STEPS", help=words)
+
+
+def fit_u(args, model):
+    """Steps of --fit-u for a model of that name: what has no u has none."""
+    return args.fit_u if model == "hypervae" else 0
 
 
 def is_grey(args):
@@ -216,6 +227,8 @@ def trained(args, settings, data):
 def planned_runs(args, load=load_data):
     """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
     models = ALL_MODELS if "all" in args.model else tuple(dict.fromkeys(args.model))
+    if "hypervae" not in models:
+        cli.refuse_unused(args, ["--fit-u"], cli.IN_MODELS)
     loaded = {name: load(args, name) for name in args.dataset}
     jobs = [
         (args, settings_for(args, data, model, recipe, seed), name)

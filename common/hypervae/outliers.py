@@ -28,7 +28,7 @@ REGRET_STEPS, REGRET_RATE = 100, 0.01
 FOUND = 0.95  # share of the outliers that are found at `fpr_at_95_tpr`
 
 
-def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, alike=False):
+def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, alike=False, fit_u=0):
     """What a model says of each image taken alone.
 
     HyperVAE treats each image x as a task of its own: theta(x) is decoded from the mean of q(u|x), and
@@ -40,6 +40,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
         average_vae: HyperVAE only: the plain VAE of `HyperVAE.average_vae`, to measure the regret by.
         batch_size: images in one program; bounds the memory.
         alike: all images by the same noise (density.draw): then a row depends on its image alone.
+        fit_u: HyperVAE only: steps that move the mean of q(u|x) first, see HyperVAE.fit_q_u.
 
     Returns:
         A function from images (N, H, W, channels) as the model takes them, a seed (two whole numbers) and `progress`
@@ -53,13 +54,13 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
     @tf.function(jit_compile=True, autograph=False)
     def of_batch(images, batch_seed):
         tasks = images[:, None]
-        theta, kl_u = model.weights_for(tasks, None)
+        theta, kl_u, q_u = _of_images(model, tasks, fit_u, batch_seed)
         length = density.code_length(model.body, theta, tasks, batch_seed, kl_u[:, None], num_samples, alike)
         columns = {"reconstruction": length.reconstruction[:, 0], "kl_z": length.kl_z[:, 0]}
         codes = {"z": model.encode(tasks, theta).mean()[:, 0]}
         if hyper:
             columns["kl_u"] = kl_u
-            codes["u"] = model.infer_u(tasks).mean()
+            codes["u"] = q_u.mean()
         for name, code in codes.items():
             columns[f"norm_{name}"] = tf.norm(code, axis=-1)
             columns |= {f"code_{name}{i}": value for i, value in enumerate(tf.unstack(code, axis=-1))}
@@ -78,7 +79,15 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
     return with_regret
 
 
-def likelihood_regret(model, num_samples=16, steps=REGRET_STEPS, batch_size=50):
+def _of_images(model, tasks, fit_u, seed):
+    """theta, KL(u) and q(u|x) of images (N, 1, H, W, channels), each a task of its own; a VAE has no q(u|x)."""
+    if not isinstance(model, HyperVAE):
+        return *model.weights_for(tasks, None), None
+    q_u = model.fit_q_u(tasks, fit_u, tf.random.fold_in(seed, 1))
+    return model.generate(q_u.mean()), density.kl_to_prior(q_u), q_u
+
+
+def likelihood_regret(model, num_samples=16, steps=REGRET_STEPS, batch_size=50, fit_u=0):
     """How many nats an image's code gets shorter when q(z|x) is fitted to it (Xiao et al. 2020).
 
     The mean and the logarithm of the standard deviation of q(z|x) take `steps` of Adam, one draw of z a step; weights,
@@ -86,7 +95,7 @@ def likelihood_regret(model, num_samples=16, steps=REGRET_STEPS, batch_size=50):
     worse counts as none, regret 0.
 
     Args:
-        model, num_samples, batch_size: as `image_statistics`; the draws here judge.
+        model, num_samples, batch_size, fit_u: as `image_statistics`; the draws here judge.
 
     Returns:
         A function as that of `image_statistics`, to a table with the column likelihood_regret.
@@ -95,7 +104,7 @@ def likelihood_regret(model, num_samples=16, steps=REGRET_STEPS, batch_size=50):
     @tf.function(jit_compile=True, autograph=False)
     def of_batch(images, batch_seed):
         tasks = images[:, None]
-        theta, _ = model.weights_for(tasks, None)
+        theta, _, _ = _of_images(model, tasks, fit_u, batch_seed)
         mean, log_var = model.body.encode(theta, tasks)
         start = tf.stack([mean, 0.5 * log_var], -1)
 
@@ -144,30 +153,30 @@ def _in_batches(of_batch, batch_size, alike=False):
     return of_images
 
 
-def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter):
+def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter, fit_u=0):
     """A function from a part's name, one of STREAMS, and images to all that the usual scores are made of, a table.
 
     Args:
         x_validation: normal images that the model was not trained on: their average VAE is what regret is measured by.
     """
     average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
-    statistics = image_statistics(model, num_samples, average)
+    statistics = image_statistics(model, num_samples, average, fit_u=fit_u)
     binary = model.body.binary
     return lambda part, x: statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x, binary))
 
 
-def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
+def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter, fit_u=0):
     """A function from one of mixtures.SCORES and outliers (M, H, W, channels) to the scores of VAE or HyperVAE.
 
     Args:
-        fit_seed: of the density of states; seed: of the draws of z.
+        fit_seed: of the density of states; seed: of the draws of z; fit_u: see `image_statistics`.
 
     Returns:
         {score: {"normal": (N,), "outlier": (M,), "held_out": (n,)}} of each call: test images, outliers, and the
         validation part's images. What concerns the normal images is done once.
     """
     normal_parts = {"validation": data.x_validation, "normal": data.x_test}
-    usual = statistics_table(model, data.x_validation, seed, num_samples, progress)
+    usual = statistics_table(model, data.x_validation, seed, num_samples, progress, fit_u)
     usual_of = functools.cache(lambda part: usual(part, normal_parts[part]))  # two kinds of scores need it
 
     def table(kind, part, x):
@@ -176,7 +185,7 @@ def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter):
         known = usual_of(part) if part in normal_parts else usual(part, x)
         return known if kind == USUAL else known.assign(**{OF_NEIGHBOURS: neighbours()(x)})
 
-    regret = functools.cache(lambda: likelihood_regret(model, num_samples))
+    regret = functools.cache(lambda: likelihood_regret(model, num_samples, fit_u=fit_u))
     neighbours = functools.cache(lambda: local_outlier_factor(data.x, fit_seed))
 
     @functools.cache

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from hypervae.toy import BODIES, SmallBody, bars
 
-from common.hypervae import density
+from common.hypervae import density, outliers
 from common.hypervae.adaptation import FIT_RATE, JUDGED_BY, TOGETHER, UFitter, repeated, tuner_of
 from common.hypervae.hypervae import HyperVAE
 
@@ -64,6 +64,36 @@ def test_tasks_are_fitted_each_on_its_own(model, fit):
     together, alone = fit(TASKS, steps=10), fit(TASKS[:1], steps=10)
     # Their draws of z differ with the shape; their ends do so little.
     assert np.abs(together[0] - alone[0]).max() < 0.5 * np.abs(together - model.infer_u(TASKS).mean()).max() + 0.2
+
+
+def test_a_fitted_posterior_moves_its_mean_alone_and_no_step_moves_nothing(model):
+    x, seed = tf.constant(TASKS), tf.constant([0, 3])
+    before, after = model.infer_u(x), model.fit_q_u(x, 30, seed)
+    np.testing.assert_array_equal(model.fit_q_u(x, 0, seed).mean(), before.mean())
+    np.testing.assert_allclose(after.stddev(), before.stddev(), rtol=1e-5)
+    assert (code_length(model, after.mean(), x) < code_length(model, before.mean(), x)).numpy().all()
+
+
+def test_a_fit_does_not_see_images_that_only_fill_a_task_up(model):
+    mask = tf.constant([[True] * 3 + [False] * 2] * 3)
+    other = np.concatenate([TASKS[:, :3], 1 - TASKS[:, 3:]], 1)
+    fitted = [model.fit_q_u(tf.constant(x), 8, tf.constant([0, 3]), mask).mean() for x in (TASKS, other)]
+    np.testing.assert_allclose(*fitted, atol=1e-5)
+    assert np.abs(fitted[0] - model.infer_u(tf.constant(TASKS), mask).mean()).max() > 0.01
+
+
+def test_evaluations_take_the_fitted_posterior(model):
+    """Table 1 pays for the u that it takes; a score's theta(x), code and KL(u) are the fitted ones."""
+    data = bars()
+    plain, fitted = (
+        density.evaluate(model, data.x, data.y, task_size=20, num_importance_samples=0, fit_u=steps)
+        for steps in (0, 40)
+    )
+    assert fitted["neg_elbo"] < plain["neg_elbo"] and fitted["kl_u"] != pytest.approx(plain["kl_u"], rel=1e-3)
+    plain, fitted = (outliers.image_statistics(model, fit_u=steps)(data.x[:20], (0, 0)) for steps in (0, 40))
+    with_u = [table["reconstruction"] + table["kl_z"] + table["kl_u"] for table in (plain, fitted)]
+    assert with_u[1].mean() < with_u[0].mean()
+    assert np.abs(fitted["code_u0"] - plain["code_u0"]).max() > 0.1
 
 
 def test_tuning_begins_with_the_given_weights_each_time(model):

@@ -102,7 +102,7 @@ def test_baselines_draw_nothing_and_a_likelihood_left_out_has_no_settings():
     scorings = {Scoring("o", baseline, "f", 0.2, samples, 500, draws=draws) for samples, draws in ((1, "a"), (9, "b"))}
     assert len(scorings) == 1 and scorings.pop().num_samples == 0
     assert Evaluation(settings(), "test").options() == {
-        "seed": 1, "task_size": 100, "num_samples": 4, "num_importance_samples": 0,
+        "seed": 1, "task_size": 100, "num_samples": 4, "num_importance_samples": 0, "fit_u": 0,
     }  # fmt: skip
 
 
