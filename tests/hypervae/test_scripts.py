@@ -170,8 +170,10 @@ def test_grey_levels_stand_beside_binarized_ones(tmp_path, call, small_networks,
     grey = [*shared, "--likelihood", "logistic_mixture"]
     density = ["--model", "vae", "--tables", 1, "--num-importance-samples", 8]
     assert call("02_density.py", *shared, *density).returncode == 0
-    done = call("02_density.py", *grey, *density, "--model", "hypervae")
+    done = call("02_density.py", *grey, *density, "--model", "hypervae", "--fit-u", 2)
     assert done.returncode == 0, done.stderr
+    records = results.read_records(folder / "02_density" / "table1.csv")
+    assert sorted(own.get("fit_u", 0) for own in records.values()) == [0, 2]
     table = results.read_rows(folder / "02_density" / "table1.csv")
     assert table["dataset"].tolist() == ["photos.npz", "photos.npz-grey"]
     assert table["likelihood"].tolist() == ["bernoulli", "logistic_mixture"] and table["binarize"][1] == "none"
