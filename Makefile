@@ -65,8 +65,11 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	  $(RUN) benchmarks/denoising_rivals.py --image $$image --method zs_n2n || exit; done
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --sigma 50 --patch 12
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --patch 12 --epochs 100
-	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200 --parents 10 --children 9 --seeds 0 1 --jobs $(JOBS)
-	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200 --parents 10 --children 9 --seeds 0 1 --jobs $(JOBS) --sigma 50 --patch 12
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --seeds 0 1 --jobs $(JOBS)
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) $(MANY)
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) $(LARGER)
+	for image in "$(HOUSE)" "--image camera"; do $(RUN) 08_denoise.py $$image --seeds 1 2 --jobs $(JOBS) || exit; done
+	for change in "$(LARGER)" "--generations 2" "$(MANY)"; do $(RUN) 08_denoise.py $(HOUSE) $$change || exit; done
 	$(RUN) benchmarks/amortised_denoising.py --seconds 120 --seeds 0 1
 	$(RUN) benchmarks/binary_vae_scale.py
 	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --restarts 1 --first-variance 0.01 --mutation flip
@@ -84,7 +87,9 @@ NEW_TASKS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds
 CHARACTERS = --iterations 6000 --latent-dim 50 --hyper-latent-dim 50 --rank 30
 HOUSE = --image $(DATA_DIR)/images/house.png
 WARM = --stride 1 --warm-stride 4 --warm-epochs 100
-# About an hour a seed.
+MANY = --states 200 --parents 10 --children 9
+LARGER = --latent-dim 128 --hidden 128
+# Ten minutes to an hour of one core.
 WHOLE = --patch 8 $(WARM) --batch-size 128 --epochs 120
 # The defaults before this version's.
 EARLIER = --patch 8 --stride 4 --max-learning-rate 0.01 --mutation flip --gradient-states 64
@@ -108,10 +113,6 @@ trials: .venv/.installed
 	  $(RUN) 08_denoise.py --image $$image --epochs 40 --gradient-states 64 || exit; \
 	  $(RUN) 08_denoise.py --image $$image --patch 8 --gradient-states 64 || exit; \
 	  $(RUN) 08_denoise.py --image $$image --epochs 40 --latent-dim 128 --hidden 128 || exit; done
-	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE)
-	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --states 200
-	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --generations 2
-	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --latent-dim 128 --hidden 128
 	for rate in 0.003 0.01; do \
 	  $(REGRESS) --dataset kin8nm naval power --method sgd --learning-rate $$rate || exit; \
 	  $(REGRESS) --dataset protein --splits 5 --method sgd --learning-rate $$rate || exit; done
