@@ -7,7 +7,7 @@ from common.errors import InputError
 from common.hypervae import mixtures, options, outlier_sets
 from common.hypervae.outlier_report import MEASURES, table4
 from common.names import name_of_file
-from common.runs import identity, results, summaries
+from common.runs import results, summaries
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -48,32 +48,6 @@ def score(jobs_of_models, jobs_of_baselines, args):
                     )
                     print(line.format(**row), flush=True)
                 yield record, scores
-
-
-def draw(args, name, found):
-    """ROC curves, histograms and the extreme images of one normal set; their folder's name stands for what is drawn.
-
-    Args:
-        found: {(fingerprints of a normal and an outlier set): {model: (Scoring, scores)}}.
-    """
-    from common.hypervae import outlier_figures
-
-    data, sets, wanted = outlier_sets.mixture_parts(args, name)
-    for outlier in sets:
-        own = found[data.fingerprint(), outlier.fingerprint]
-        by_model = {model: scores for model, (_, scores) in own.items()}
-        digest = identity.digest({model: record.stored() for model, (record, _) in own.items()})
-        folder = args.results_dir / "03_outliers" / f"{data.name}_{outlier.name}-{digest}"
-        title = f"normal: {data.name}, outliers: {outlier.name}"
-        outlier_figures.roc_curves(by_model, title, folder / "roc.png")
-        outlier_figures.score_histograms(by_model, title, folder / "histograms.png")
-        for name in ("description_length", mixtures.HEADLINE):
-            scores = by_model.get("hypervae", {}).get(name)
-            if scores:
-                images = {"normal": data.x_test, "outlier": outlier.drawn(wanted, args.seeds[0])}
-                images = {part: x / options.white(args) for part, x in images.items()}
-                words = f"{title}; HyperVAE, {name.replace('_', ' ')}"
-                outlier_figures.extremes(images, scores, words, data.name, folder / f"extremes_{name}.png")
 
 
 def score_pile(args):
@@ -144,14 +118,16 @@ def main():
         if record.scored.digest in shown.values() and record.scores == mixtures.USUAL:
             pair = found.setdefault((record.scored.fingerprint, record.outlier_fingerprint), {})
             pair[record.scored.model] = (record, scores)
+    from common.hypervae import outlier_figures
+
     folder = args.results_dir / "03_outliers"
     rows, records = results.read_rows(folder / "table4.csv"), results.read_records(folder / "table4.csv")
     results.write_table(folder / "summary.csv", summaries.over_seeds(rows, MEASURES, by=["score"]))
     print(table4(rows, records))
     for own in every:
-        if own.outlier != [outlier_sets.HELD_OUT_CLASS]:
+        if own.outlier != [outlier_sets.HELD_OUT_CLASS] and mixtures.USUAL in args.scores:  # else nothing to draw
             for name in own.dataset:
-                draw(own, name, found)
+                outlier_figures.of_mixtures(own, name, found)
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

@@ -239,7 +239,8 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
 
     def explain(self, X):
         """Nats that each pixel costs, (N, H, W)."""
-        return self._own_scorer().pixel_nats(self._seen(X))
+        x = self._seen(X)
+        return outliers.pixel_nats(self.model_, x)
 
 
 class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, _HyperVAE):

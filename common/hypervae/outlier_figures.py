@@ -5,11 +5,16 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import TwoSlopeNorm
 from sklearn.metrics import auc, roc_curve
 
+from common.data.blocks import spread
+from common.hypervae import options
 from common.hypervae.figures import COLOURS
-from common.hypervae.mixtures import HEADLINE
+from common.hypervae.mixtures import HEADLINE, HELD_OUT_RATE, MOST_CALIBRATING
 from common.hypervae.options import NAMES
-from common.runs.figures import grey, grid, save
+from common.hypervae.outlier_sets import mixture_parts
+from common.runs import identity
+from common.runs.figures import grey, save, show
 
+COST_COLOURS = "RdBu_r"  # of nats a pixel: see `ranked`
 SCORES = {"description_length": "description length (the paper's)", HEADLINE: HEADLINE.replace("_", " ")}
 
 
@@ -82,27 +87,52 @@ def score_histograms(by_model, title, path):
     save(figure, path)
 
 
-def extremes(images, by_part, title, name, path, number=20):
+def extremes(images, scores, maps_of, anchor, most, title, name, path, number=12):
     """The normal images with the largest scores above the outliers with the smallest: where a score errs.
 
+    Below each image is a map of what its pixels cost, as in `ranked`.
+
     Args:
-        images, by_part: {"normal", "outlier"}, images (N, H, W, 1) and their scores (N,).
-        name: of the normal set.
+        images, scores: {"normal", "outlier"}, images (N, H, W, channels) in [0, 1] and their scores (N,).
+        maps_of: maps_of(part, index) gives nats a pixel (number, H, W) of some images of "normal" or "outlier".
+        anchor, most: as `ranked`; name: of the normal set.
     """
-    most = np.argsort(by_part["normal"])[::-1][:number]
-    least = np.argsort(by_part["outlier"])[:number]
-    rows = [images["normal"][most], images["outlier"][least]]
-    columns = min(len(row) for row in rows)
-    grid(
-        [row[:columns] for row in rows], path, title, grey(name), ["most outlying\nnormals", "least outlying\noutliers"]
-    )
+    number = min(number, *(len(own) for own in images.values()))
+    order = {part: np.argsort(own, kind="stable") for part, own in scores.items()}
+    chosen = {"normal": order["normal"][::-1][:number], "outlier": order["outlier"][:number]}
+    maps = {part: maps_of(part, index) for part, index in chosen.items()}
+    norm = _cost_colours(anchor, max(own.max() for own in maps.values()))
+    size = (0.7 * number + 2.6, 3.6)
+    figure, axes = plt.subplots(4, number, figsize=size, squeeze=False, layout="constrained")
+    for part, (above, below) in zip(chosen, (axes[:2], axes[2:])):
+        for column, i in enumerate(chosen[part]):
+            show(above[column], images[part][i], grey(name))
+            shown = below[column].imshow(maps[part][column], cmap=COST_COLOURS, norm=norm)
+    words = ("most outlying\nnormals", "nats a pixel", "least outlying\noutliers", "nats a pixel")
+    for axis, text in zip(axes[:, 0], words):
+        axis.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8)
+    for axis in axes.ravel():
+        axis.set(xticks=[], yticks=[])
+    _cost_bar(figure, axes, shown, most)
+    figure.suptitle(title, fontsize=10)
+    save(figure, path)
+
+
+def _cost_colours(anchor, dearest):
+    """Costs up to `dearest`, in one scale for all images: it turns from blue to red at the anchor."""
+    return TwoSlopeNorm(anchor, 0, max(2 * anchor, dearest))
+
+
+def _cost_bar(figure, axes, shown, most):
+    bar = figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02)
+    bar.set_label(f"nats a pixel (red: dearer than\nany pixel of {most})", fontsize=8)
 
 
 def ranked(images, maps, titles, anchor, most, title, name, path, columns=8):
     """Images in the given order, each above a map of what its pixels cost; one colour means one cost on all of them.
 
     Args:
-        images: (N, H, W, 1); maps: nats a pixel (N, H, W); titles: of the images.
+        images: (N, H, W, channels) in [0, 1]; maps: nats a pixel (N, H, W); titles: of the images.
         anchor: nats a pixel where colours turn: no pixel of `most` normal images is dearer; name: of the normal set.
     """
     columns = min(columns, len(images))
@@ -112,13 +142,55 @@ def ranked(images, maps, titles, anchor, most, title, name, path, columns=8):
     )
     for axis in axes.ravel():
         axis.set_axis_off()
-    norm = TwoSlopeNorm(anchor, 0, max(2 * anchor, maps.max()))
+    norm = _cost_colours(anchor, maps.max())
     for i, (image, costs, text) in enumerate(zip(images, maps, titles)):
         above, below = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
-        above.imshow(image[..., 0], cmap=grey(name), vmin=0, vmax=1)
+        show(above, image, grey(name))
         above.set_title(text, fontsize=7)
-        shown = below.imshow(costs, cmap="RdBu_r", norm=norm)
-    bar = figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02)
-    bar.set_label(f"nats a pixel (red: dearer than any pixel of {most})", fontsize=8)
+        shown = below.imshow(costs, cmap=COST_COLOURS, norm=norm)
+    _cost_bar(figure, axes, shown, most)
     figure.suptitle(title, fontsize=10)
     save(figure, path)
+
+
+def of_mixtures(args, name, found):
+    """ROC curves, histograms and the extreme images of one normal set; their folder's name stands for what is drawn.
+
+    Args:
+        found: {(fingerprints of a normal and an outlier set): {model: (Scoring, scores)}}.
+    """
+    data, sets, wanted = mixture_parts(args, name)
+    for outlier in sets:
+        own = found[data.fingerprint(), outlier.fingerprint]
+        by_model = {model: scores for model, (_, scores) in own.items()}
+        digest = identity.digest({model: record.stored() for model, (record, _) in own.items()})
+        folder = args.results_dir / "03_outliers" / f"{data.name}_{outlier.name}-{digest}"
+        title = f"normal: {data.name}, outliers: {outlier.name}"
+        roc_curves(by_model, title, folder / "roc.png")
+        score_histograms(by_model, title, folder / "histograms.png")
+        if "hypervae" in own:
+            _of_extremes(args, data, own["hypervae"], outlier.drawn(wanted, args.seeds[0]), title, folder)
+
+
+def _of_extremes(args, data, scored, outlying, title, folder):
+    """Where HyperVAE's scores err, and what these images' pixels cost.
+
+    Args:
+        scored: (Scoring, {score: ...}) of HyperVAE; outlying: the outliers, as it saw them.
+    """
+    from common.hypervae import outliers
+
+    record, by_score = scored
+    model = options.trained(args, record.scored, data).model
+    seen = {"normal": data.x_test, "outlier": outlying}
+    shown = {part: x / options.white(args) for part, x in seen.items()}
+    normal = spread(data.x_validation, MOST_CALIBRATING)
+    anchor, most = outliers.dearest_pixel(model, normal, HELD_OUT_RATE), f"{1 - HELD_OUT_RATE:.0%} of normal images"
+
+    def maps_of(part, index):
+        return outliers.pixel_nats(model, seen[part][index])
+
+    for name in ("description_length", HEADLINE):
+        words = f"{title}; HyperVAE, {name.replace('_', ' ')}"
+        path = folder / f"extremes_{name}.png"
+        extremes(shown, by_score[name], maps_of, anchor, most, words, data.name, path)

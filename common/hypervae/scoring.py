@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from common.data.blocks import spread
 from common.data.fingerprints import fingerprint
@@ -21,8 +20,6 @@ from common.hypervae.outlier_sets import EVALUATION_SEED
 from common.hypervae.rules import rules
 from common.runs import identity, storage
 from common.runs.identity import Record
-
-AT_ONCE = 200  # images whose pixels are coded together: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -78,17 +75,6 @@ class Scorer:
         scores = np.asarray(self._score(self._table(x)), np.float64)
         at_least = len(self.normal) - np.searchsorted(self.normal, scores, side="left")
         return pd.DataFrame({"score": scores, "p_value": (1 + at_least) / (1 + len(self.normal))})
-
-    def pixel_nats(self, x):
-        """Nats that each pixel of images x (N, H, W, channels) costs at the mean of q(z|x), (N, H, W)."""
-        parts = np.array_split(x, -(-len(x) // AT_ONCE))
-        return np.concatenate([self._pixel_nats(part) for part in parts])
-
-    def _pixel_nats(self, x):
-        images = tf.cast(x, tf.float32)[:, None]
-        theta, _ = self.model.weights_for(images if isinstance(self.model, HyperVAE) else images[:1], None)
-        pixels = self.model.decode(self.model.encode(images, theta).mean(), theta).distribution
-        return -pixels.log_prob(images).numpy()[:, 0].sum(-1)
 
 
 def calibrated(record, model, data, folder, progress=iter):
@@ -149,12 +135,10 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
     order = np.argsort(-table["score"].to_numpy(), kind="stable")
     most = order[:shown]
     normal = spread(data.x_test, record.most)
-    # The colours turn where the dearest pixel of a normal image is dearer at this rate only.
-    dearest = scorer.pixel_nats(normal).max((1, 2))
     called = f"{data.name}, {len(data.x):,} images to learn from, {len(scorer.normal):,} held out to calibrate"
     words = (
         f"{int(table['outlier'].sum())} of {len(x):,} called outliers at a false-positive rate of {rate:g}; {called}"
     )
     digest = identity.digest({"calibration": record.stored(), "pile": fingerprint(pile), "rate": rate})
-    maps = scorer.pixel_nats(x[most])
-    return Answer(table.iloc[order], x[most], maps, float(np.quantile(dearest, 1 - rate)), words, digest)
+    maps, anchor = outliers.pixel_nats(run.model, x[most]), outliers.dearest_pixel(run.model, normal, rate)
+    return Answer(table.iloc[order], x[most], maps, anchor, words, digest)

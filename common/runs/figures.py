@@ -21,8 +21,14 @@ def grey(name):
     return "gray" if is_file_name(name) else "gray_r"
 
 
+def show(axis, image, colours):
+    """Draw an image (H, W, 1 or 3) in [0, 1]; colours of a grey one: see `grey`."""
+    image = np.asarray(image)
+    axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap=colours, vmin=0, vmax=1)
+
+
 def grid(rows, path, title, colours, row_names=None, column_names=None):
-    """rows: a list of arrays (columns, H, W, 1) in [0, 1]; colours: see `grey`."""
+    """rows: a list of arrays (columns, H, W, 1 or 3) in [0, 1]; colours: see `grey`."""
     columns = len(rows[0])
     figure, axes = plt.subplots(
         len(rows), columns, figsize=(0.62 * columns + 1.2, 0.62 * len(rows) + 0.7), squeeze=False
@@ -30,7 +36,7 @@ def grid(rows, path, title, colours, row_names=None, column_names=None):
     for r, images in enumerate(rows):
         for c, image in enumerate(images):
             axis = axes[r, c]
-            axis.imshow(np.asarray(image)[..., 0], cmap=colours, vmin=0, vmax=1)
+            show(axis, image, colours)
             axis.set(xticks=[], yticks=[])
             if row_names and c == 0:
                 axis.set_ylabel(row_names[r], rotation=0, ha="right", va="center", fontsize=8)

@@ -161,6 +161,8 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     added = ours[~ours["run"].isin(rows["run"])]
     assert added.groupby("run")["score"].agg(len).sort_values().tolist() == [1, 5] and len(ours) == 20
     assert set(added["model"]) == {"vae"} and added["fpr_held_out"].notna().all()
+    one = ["--scores", "likelihood_regret"]  # nothing that the figures show
+    assert call("03_outliers.py", *options, "--model", "vae", "--outlier", photos, *one).returncode == 0
 
 
 def test_grey_levels_stand_beside_binarized_ones(tmp_path, call, small_networks, uncompiled, write_npz):
