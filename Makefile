@@ -38,6 +38,9 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	for likelihood in bernoulli discretized_logistic; do \
 	  $(RUN) 03_outliers.py --normal fashion_mnist --outlier all flip_horizontal flip_vertical rotated --iterations 2000 \
 	    --model vae hypervae --likelihood $$likelihood --data-dir $(DATA_DIR) || exit; done
+	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier all --model vae hypervae
+	for tasks in auto random; do $(SHORT_OUTLIERS) --normal mnist --outlier fashion_mnist omniglot --model hypervae \
+	  --tasks $$tasks || exit; done
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 4000
 	$(if $(wildcard $(DATA_DIR)/omniglot_characters/*.npz),$(NEW_TASKS) --table characters $(CHARACTERS))
@@ -82,6 +85,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 alloys/main30_100.npz: | .venv/.installed
 	$(RUN) 05_discover_alloys.py --make-data --alloys-per-class 100 --data-dir $(DATA_DIR) --pack $@ $(ALLOYS)
 
+SHORT_OUTLIERS = $(RUN) 03_outliers.py --iterations 2000 --scores usual combined --data-dir $(DATA_DIR) --jobs $(JOBS)
 NEW_TASKS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 CHARACTERS = --iterations 6000 --latent-dim 50 --hyper-latent-dim 50 --rank 30
 HOUSE = --image $(DATA_DIR)/images/house.png
