@@ -38,8 +38,8 @@ HELD_OUT_RATE = 0.05  # share of held-out normal images above the threshold that
 # brought the context code, and before any result was committed.
 RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_and_codes")
 HEADLINE = RULES[-1]
-USUAL = "usual"
-SCORES = (USUAL, "likelihood_regret", "combined")  # kinds of scores; MetaVAE and the baselines have the first alone
+USUAL, COMBINED = "usual", "combined"
+SCORES = (USUAL, "likelihood_regret", COMBINED)  # kinds of scores; MetaVAE and the baselines have the first alone
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from common.hypervae.baselines import COMPRESSORS
-from common.hypervae.mixtures import HEADLINE
+from common.hypervae.mixtures import COMBINED, HEADLINE
 
 FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
 FOLDS = 5
@@ -24,7 +24,6 @@ OF_NEIGHBOURS = "local_outlier_factor"
 # Chosen by what each of them does alone on the paper's pairs, before any combination was scored: two densities that see
 # lengths and codes, a length that no common pattern shortens, and the pixels' neighbours.
 INGREDIENTS = ("density_of_states", HEADLINE, "complexity_adjusted", OF_NEIGHBOURS)
-COMBINED = "combined"
 
 
 class Formula:
