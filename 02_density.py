@@ -29,14 +29,8 @@ TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total"]
 # Options that Tables 2 and 3 have no use for: nothing is trained for them, and they show all models.
 OF_TABLE1 = ["--model", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup"]
 OF_TABLE1 += ["--tasks-per-step", "--summary", "--generator", "--change-scale", "--vector-scale", "--seed", "--jobs"]
-OF_TABLE1 += [
-    "--scheduler",
-    "--tensorboard",
-    "--num-importance-samples",
-    "--num-nll-images",
-    "--evaluate-on",
-    "--fit-u",
-]
+OF_TABLE1 += ["--scheduler", "--tensorboard", "--num-importance-samples", "--num-nll-images", "--evaluate-on"]
+OF_TABLE1 += ["--fit-u"]
 TABLE3 = ["dataset", "model", "generator", "quantity", "milliseconds", "ratio_to_vae_total"]
 
 

@@ -38,6 +38,7 @@ HELD_OUT_RATE = 0.05  # share of held-out normal images above the threshold that
 # brought the context code, and before any result was committed.
 RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_and_codes")
 HEADLINE = RULES[-1]
+UNTOLD = ("vae", "hypervae")  # models that an image is given to without its class
 USUAL, COMBINED = "usual", "combined"
 SCORES = (USUAL, "likelihood_regret", COMBINED)  # kinds of scores; MetaVAE and the baselines have the first alone
 
@@ -114,7 +115,7 @@ def normal_of_pile(args, pile):
     """
     models = ["hypervae"] if args.model == ["all"] else args.model
     refuse_several("--score", normal=args.dataset, model=models, seed=args.seeds, recipe=args.recipe)
-    if models[0] not in ("vae", "hypervae"):
+    if models[0] not in UNTOLD:
         raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
     data = load_normal(args, args.dataset[0])
     check_pile(args, data, pile)
@@ -224,7 +225,7 @@ def _score(args, scored, name, scorer, columns):
     prepared = functools.cache(lambda: scorer(data))
     labels = {"normal": data.name, "model": scored.model, "seed": scored.seed, "likelihood": args.likelihood}
     labels |= {"binarize": binarization(args), **columns}
-    kinds = [kind for kind in args.scores if kind == USUAL or scored.model in ("vae", "hypervae")]
+    kinds = [kind for kind in args.scores if kind == USUAL or scored.model in UNTOLD]
     done = []
     for outlier, kind in itertools.product(outlier_sets, kinds):
         options = (outlier.fingerprint, args.outlier_fraction, args.num_samples, args.num_bootstrap)

@@ -1,5 +1,7 @@
 """Figures of outlier scores."""
 
+import functools
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import TwoSlopeNorm
@@ -15,6 +17,7 @@ from common.runs import identity
 from common.runs.figures import grey, save, show
 
 COST_COLOURS = "RdBu_r"  # of nats a pixel: see `ranked`
+MOST_NORMAL = f"{1 - HELD_OUT_RATE:.0%} of normal images"
 SCORES = {"description_length": "description length (the paper's)", HEADLINE: HEADLINE.replace("_", " ")}
 
 
@@ -160,6 +163,7 @@ def of_mixtures(args, name, found):
         found: {(fingerprints of a normal and an outlier set): {model: (Scoring, scores)}}.
     """
     data, sets, wanted = mixture_parts(args, name)
+    costs = functools.cache(lambda settings: _pixel_costs(args, settings, data))  # one model for all outlier sets
     for outlier in sets:
         own = found[data.fingerprint(), outlier.fingerprint]
         by_model = {model: scores for model, (_, scores) in own.items()}
@@ -169,28 +173,24 @@ def of_mixtures(args, name, found):
         roc_curves(by_model, title, folder / "roc.png")
         score_histograms(by_model, title, folder / "histograms.png")
         if "hypervae" in own:
-            _of_extremes(args, data, own["hypervae"], outlier.drawn(wanted, args.seeds[0]), title, folder)
+            record, by_score = own["hypervae"]
+            pixel_nats, anchor = costs(record.scored)
+            seen = {"normal": data.x_test, "outlier": outlier.drawn(wanted, args.seeds[0])}
+            shown = {part: x / options.white(args) for part, x in seen.items()}
+
+            def maps_of(part, index, seen=seen, pixel_nats=pixel_nats):
+                return pixel_nats(seen[part][index])
+
+            for score in ("description_length", HEADLINE):
+                words = f"{title}; HyperVAE, {score.replace('_', ' ')}"
+                path = folder / f"extremes_{score}.png"
+                extremes(shown, by_score[score], maps_of, anchor, MOST_NORMAL, words, data.name, path)
 
 
-def _of_extremes(args, data, scored, outlying, title, folder):
-    """Where HyperVAE's scores err, and what these images' pixels cost.
-
-    Args:
-        scored: (Scoring, {score: ...}) of HyperVAE; outlying: the outliers, as it saw them.
-    """
+def _pixel_costs(args, settings, data):
+    """A function from images to nats a pixel by the model of some Settings; and where their colours turn."""
     from common.hypervae import outliers
 
-    record, by_score = scored
-    model = options.trained(args, record.scored, data).model
-    seen = {"normal": data.x_test, "outlier": outlying}
-    shown = {part: x / options.white(args) for part, x in seen.items()}
+    model = options.trained(args, settings, data).model
     normal = spread(data.x_validation, MOST_CALIBRATING)
-    anchor, most = outliers.dearest_pixel(model, normal, HELD_OUT_RATE), f"{1 - HELD_OUT_RATE:.0%} of normal images"
-
-    def maps_of(part, index):
-        return outliers.pixel_nats(model, seen[part][index])
-
-    for name in ("description_length", HEADLINE):
-        words = f"{title}; HyperVAE, {name.replace('_', ' ')}"
-        path = folder / f"extremes_{name}.png"
-        extremes(shown, by_score[name], maps_of, anchor, most, words, data.name, path)
+    return functools.partial(outliers.pixel_nats, model), outliers.dearest_pixel(model, normal, HELD_OUT_RATE)
