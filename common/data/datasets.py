@@ -1,6 +1,6 @@
 """Data sets by name or .npz path: checked arrays, static binarization, splits (section 4.1).
 
-Images are (number, height, width, 1) uint8: 0 to 255 as read, 0 or 1 once binarized; phase matrices float32.
+Images are (number, height, width, 1 or 3) uint8: 0 to 255 as read, 0 or 1 once binarized; phase matrices float32.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Dataset:
         return fingerprints.fingerprint(*parts)
 
 
-def load(name, data_dir, binarize="bernoulli", size=None):
+def load(name, data_dir, binarize="bernoulli", size=None, colour=False):
     """Read a data set, set its validation part aside and binarize it.
 
     Args:
@@ -64,11 +64,12 @@ def load(name, data_dir, binarize="bernoulli", size=None):
             seed (a plain VAE then has the paper's KL(z) near 18.8); "threshold" cuts at one half; "none" leaves
             the grey levels, 0 to 255.
         size: (H, W) that a folder's pictures are brought to; None wants all of one size.
+        colour: see folders.in_channels.
 
     Raises:
         InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
     """
-    raw = image_sets.read(name, Path(data_dir), size)
+    raw = image_sets.read(name, Path(data_dir), size, colour)
     x, y, x_test, y_test = raw.x, raw.y, raw.x_test, raw.y_test
     _check_sizes(raw)
     if x_test is None:

@@ -44,11 +44,12 @@ def _pictures(folder, inside):
     return inside
 
 
-def read(folder, size=None):
-    """The pictures of a folder as grey images (N, H, W, 1) uint8, 0 black to 255 white, and what `files` gives.
+def read(folder, size=None, colour=False):
+    """The pictures of a folder as images (N, H, W, 1 or 3) uint8, 0 black to 255 white, and what `files` gives.
 
     Args:
         size: (H, W) to which all are shrunk or enlarged; None wants all of one size.
+        colour: see `in_channels`.
 
     Returns:
         images, classes (N,), class names, paths.
@@ -62,22 +63,37 @@ def read(folder, size=None):
         if (picture.black, picture.white) != (found[0].black, found[0].white):
             ranges = [f"{own.black:g} to {own.white:g}" for own in (picture, found[0])]
             raise InputError(f"{path} is read as {ranges[0]}, {paths[0].name} as {ranges[1]}: convert all to 8 bits")
-    images = [as_grey(picture.pixels) for picture in found]
+    images = in_channels([picture.pixels for picture in found], colour)
     if size is None:
         for path, image in zip(paths, images):
             if image.shape != images[0].shape:
-                sizes = f"{_in_words(image.shape)}, {paths[0].name} {_in_words(images[0].shape)}"
+                sizes = f"{size_in_words(image.shape)}, {paths[0].name} {size_in_words(images[0].shape)}"
                 raise InputError(f"{path} is {sizes}: give one size to all with --image-size")
     else:
         images = [skimage.transform.resize(image, size, anti_aliasing=True) for image in images]
-    stacked = np.clip(np.round(np.stack(images)), 0, 255).astype(np.uint8)[..., None]
+    stacked = np.clip(np.round(np.stack(images)), 0, 255).astype(np.uint8)
     return stacked, np.zeros(len(paths), int) if classes is None else classes, names, paths
 
 
-def as_grey(pixels):
-    """(H, W) of (H, W) or (H, W, 3): luminance as of ITU-R 709."""
-    return pixels if pixels.ndim == 2 else skimage.color.rgb2gray(pixels)
+def in_channels(images, colour):
+    """Images (H, W) or (H, W, 1 or 3), 0 to 255, all as (H, W, 1), or all as (H, W, 3).
+
+    Args:
+        colour: whether colours are kept, where any of the images has some. Else all become grey, by their luminance
+            (ITU-R 709).
+    """
+    images = [image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image for image in images]
+    if colour and any(image.ndim == 3 and (image != image[..., :1]).any() for image in images):
+        return [skimage.color.gray2rgb(image) if image.ndim == 2 else image for image in images]
+    return [(image if image.ndim == 2 else _luminance(image))[..., None] for image in images]
 
 
-def _in_words(shape):
-    return "x".join(map(str, shape))
+def _luminance(image):
+    """(H, W) of (H, W, 3), in the image's own type and range."""
+    grey = skimage.color.rgb2gray(image.astype(np.float64))
+    return np.round(grey).astype(np.uint8) if image.dtype == np.uint8 else grey.astype(image.dtype)
+
+
+def size_in_words(shape):
+    """28x28 of (28, 28, 1), and 28x28x3 of (28, 28, 3)."""
+    return "x".join(map(str, shape[:2] if shape[2:] == (1,) else shape))

@@ -13,7 +13,10 @@ from common.data.readers import Raw, read_idx, read_mat, read_npz
 from common.errors import InputError
 from common.names import name_of_file
 
-NAMES = ("digits", "mnist", "fashion_mnist", "omniglot")
+NAMES = ("digits", "photographs", "mnist", "fashion_mnist", "omniglot")
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "immunohistochemistry", "rocket")
+MORE_PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # scikit-learn's, the others scikit-image's
+PATCH = 16
 IDX_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -22,23 +25,26 @@ IDX_FILES = (
 )
 
 
-def read(name, data_dir, size=None):
+def read(name, data_dir, size=None, colour=False):
     """The Raw images of a named set, of an .npz, or of a folder of pictures.
 
     Args:
         name: one of NAMES, a path that ends in .npz, or a folder; data_dir: folder of the named sets' standard files (a
-            Path); size: (H, W) that a folder's pictures are brought to, see folders.read.
+            Path); size: (H, W) that a folder's pictures are brought to, see folders.read; colour: see
+            folders.in_channels.
 
     Raises:
         InputError: unknown name, missing, truncated or malformed file, bad pixels or labels.
     """
     if Path(name).suffix.lower() == ".npz":
-        return read_npz(Path(name))
+        return read_npz(Path(name), colour)
     if name not in NAMES and Path(name).is_dir():
-        x, y, class_names, _ = folders.read(name, size)
+        x, y, class_names, _ = folders.read(name, size, colour)
         return Raw(name_of_file(name), x, y, class_names=class_names)
     if name == "digits":
         return _read_digits()
+    if name == "photographs":
+        return _read_photographs(colour)
     if name not in NAMES:
         raise InputError(
             f"unknown data set '{name}': choose one of {', '.join(NAMES)}, or give the path of an .npz or a folder"
@@ -66,6 +72,25 @@ def _read_digits():
     grey = zoom(bunch.images / 16.0, (1, 3.5, 3.5), order=1, grid_mode=True, mode="nearest")
     x = np.round(np.clip(grey, 0, 1) * 255).astype(np.uint8)[..., None]
     return Raw("digits", x, bunch.target.astype(np.int64))
+
+
+def _read_photographs(colour):
+    """Pictures that come with scikit-image and scikit-learn, cut into squares beside each other; each is a class."""
+    import skimage
+    from sklearn.datasets import load_sample_image
+
+    whole = [getattr(skimage.data, name)() for name in PHOTOGRAPHS] + [*map(load_sample_image, MORE_PHOTOGRAPHS)]
+    tiles = [skimage.util.view_as_blocks(_whole_blocks(picture), (PATCH, PATCH, 3)) for picture in whole]
+    x = [own.reshape(-1, PATCH, PATCH, 3) for own in tiles]
+    y = np.repeat(np.arange(len(x)), [len(own) for own in x])
+    names = (*PHOTOGRAPHS, *(Path(name).stem for name in MORE_PHOTOGRAPHS))
+    return Raw("photographs", np.stack(folders.in_channels(np.concatenate(x), colour)), y, class_names=names)
+
+
+def _whole_blocks(picture):
+    """A picture without what is left over of PATCH x PATCH squares at its right and lower edge."""
+    height, width = (side - side % PATCH for side in picture.shape[:2])
+    return np.ascontiguousarray(picture[:height, :width])
 
 
 def _read_idx_folder(name, folder):

@@ -1,6 +1,6 @@
 """Readers of image files: idx, MATLAB, .npz; each array is checked as it is read.
 
-Images come as (number, height, width, 1) uint8, 0 to 255, labels as (number,) int64.
+Images come as (number, height, width, 1 or 3) uint8, 0 to 255, labels as (number,) int64.
 """
 
 import gzip
@@ -100,8 +100,11 @@ def read_arrays(path, missing, damaged="cannot be read as .npz ({}): write it ag
         raise InputError(f"{path} {damaged.format(error)}") from error
 
 
-def read_npz(path):
+def read_npz(path, colour=False):
     """The Raw images of an .npz whose arrays go by one of NPZ_ARRAYS' names.
+
+    Args:
+        colour: see folders.in_channels.
 
     Raises:
         InputError: missing or damaged file, bad pixels or labels.
@@ -115,12 +118,12 @@ def read_npz(path):
     x_name, y_name, x_test, y_test = names
     if (x_test in arrays) != (y_test in arrays):
         raise InputError(f"{path} has only one of {x_test} and {y_test}: give both or neither")
-    x, y = as_images(arrays[x_name], f"{path}: {x_name}"), _as_labels(arrays[y_name], f"{path}: {y_name}")
+    x, y = as_images(arrays[x_name], f"{path}: {x_name}", colour), _as_labels(arrays[y_name], f"{path}: {y_name}")
     if len(x) != len(y):
         raise InputError(f"{path}: {x_name} has {len(x)} images, {y_name} {len(y)} labels")
     if x_test not in arrays:
         return Raw(name_of_file(path), x, y)
-    held = as_images(arrays[x_test], f"{path}: {x_test}"), _as_labels(arrays[y_test], f"{path}: {y_test}")
+    held = as_images(arrays[x_test], f"{path}: {x_test}", colour), _as_labels(arrays[y_test], f"{path}: {y_test}")
     return Raw(name_of_file(path), x, y, *held)
 
 
@@ -130,30 +133,31 @@ def read_names(path):
         return archive.files
 
 
-def unlabelled(path, size=None):
-    """Images (N, H, W, 1) uint8 of an .npz or a folder of pictures, labels or none, and what to call each.
+def unlabelled(path, size=None, colour=False):
+    """Images (N, H, W, 1 or 3) uint8 of an .npz or a folder of pictures, labels or none, and what to call each.
 
     Args:
         path: of a folder of pictures, or of an .npz whose images go by one of NPZ_ARRAYS' names or are its only array.
+        size: (H, W) that a folder's pictures are brought to; colour: see folders.in_channels.
 
     Raises:
         InputError: as `read_npz`, and as `folders.read`.
     """
     path = Path(path)
     if path.is_dir():
-        images, _, _, paths = folders.read(path, size)
+        images, _, _, paths = folders.read(path, size, colour)
         return images, [str(own.relative_to(path)) for own in paths]
-    images, _ = _images_of(path)
+    images, _ = _images_of(path, colour)
     return images, [str(i) for i in range(len(images))]
 
 
-def _images_of(path):
+def _images_of(path, colour=False):
     """The images of an .npz, see `unlabelled`, and all its arrays."""
     arrays = read_arrays(path, "give a folder of pictures, or an .npz with images x (N, H, W)")
     name = next((own[0] for own in NPZ_ARRAYS if own[0] in arrays), None) or next(iter(arrays), None)
     if name is None or (len(arrays) > 1 and name not in [own[0] for own in NPZ_ARRAYS]):
         raise InputError(f"{path} has the arrays {', '.join(arrays) or 'none'}: call the images x (N, H, W)")
-    return as_images(arrays[name], f"{path}: {name}"), arrays
+    return as_images(arrays[name], f"{path}: {name}", colour), arrays
 
 
 def perhaps_labelled(path, size=None):
@@ -180,22 +184,39 @@ def perhaps_labelled(path, size=None):
 
 
 def check_size(what, *shapes):
-    """Refuse images of several sizes; `what` they are: "images to score and normal ones"; shapes: (H, W, 1) of each.
+    """Refuse images of several sizes; `what` they are: "images to score and normal ones"; shapes: (H, W, C) of each.
 
     Raises:
-        InputError: there are several.
+        InputError: there are several, or colours beside grey.
     """
     if len(set(shapes)) > 1:
-        sizes = " and ".join("x".join(map(str, shape[:2])) for shape in shapes)
-        raise InputError(f"{what} are {sizes}: bring them to one size (folders: --image-size)")
+        sizes = " and ".join(map(folders.size_in_words, shapes))
+        same_size = len({shape[:2] for shape in shapes}) == 1
+        remedy = "make all grey, or all coloured" if same_size else "bring them to one size (folders: --image-size)"
+        raise InputError(f"{what} are {sizes}: {remedy}")
 
 
-def as_images(array, where):
-    """Checked images (N, H, W, 1) uint8, 0 to 255, of an array; `where` is what an error calls it."""
+def in_channels_of(shape, images):
+    """Images (N, H, W, C) to go with others of a shape (H, W, C): grey ones beside coloured ones get three channels."""
+    return np.repeat(images, 3, -1) if (images.shape[-1], shape[-1]) == (1, 3) else images
+
+
+def as_images(array, where, colour=False):
+    """Checked images (N, H, W, 1 or 3) uint8, 0 to 255, of an array.
+
+    Args:
+        where: what an error calls it; colour: see folders.in_channels.
+    """
     if array.ndim == 3:
         array = array[..., None]
-    if array.ndim != 4 or array.shape[-1] != 1 or 0 in array.shape:
-        raise InputError(f"{where} has shape {array.shape}: grey images (N, H, W) or (N, H, W, 1) are needed")
+    if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
+        raise InputError(f"{where} has shape {array.shape}: (N, H, W) is needed, or (N, H, W, 1 or 3)")
+    levels = _levels(array, where)
+    return levels if levels.shape[-1] == 1 else np.stack(folders.in_channels(levels, colour))
+
+
+def _levels(array, where):
+    """An array of images as uint8, 0 to 255; `where` is what an error calls it."""
     if array.dtype == np.uint8:
         # An image set of zeros and ones is binary already, not nearly black.
         if array.max() <= 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.cli import refuse_several, refuse_unused
-from common.data.readers import check_size
+from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import (
     binarization,
@@ -96,7 +96,7 @@ def check_pile(args, data, pile):
     """
     if args.outlier:
         raise InputError("--score needs no outliers: leave --outlier out")
-    check_size("images to score and normal ones", pile.shape[1:], data.image_shape)
+    check_size("images to score and normal ones", in_channels_of(data.image_shape, pile).shape[1:], data.image_shape)
     rate = args.max_false_positive_rate
     needed, have = fewest_calibrating(rate), min(len(data.x_test), MOST_CALIBRATING)
     if have < needed or len(data.x_validation) < FEWEST_VALIDATION:

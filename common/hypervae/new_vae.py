@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.cli import refuse_several
 from common.data.fingerprints import fingerprint
-from common.data.readers import check_size
+from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae import outliers, pretrained, scoring
 from common.hypervae.options import is_grey, load_with_tasks, settings_for, trained
@@ -56,6 +56,7 @@ def adapted(args, pile):
         data = load_with_tasks(args, args.dataset[0])
         settings = settings_for(args, data, "hypervae", args.recipe[0], args.seeds[0])
         shape, name, known = data.image_shape, data.name, settings.digest
+    pile = in_channels_of(shape, pile)
     check_size(f"images to adapt to and those of {name}", pile.shape[1:], shape)
     model = pretrained.load_pretrained(name) if args.pretrained else trained(args, settings, data).model
     x = pile if is_grey(args) else scoring.binarized(pile, args.binarize)

@@ -22,7 +22,7 @@ LIKELIHOODS = {
     "discretized_logistic": "conv_logistic",
     "logistic_mixture": "conv_logistic_mixture",
 }
-GREY = "-grey"  # ending of a data set's name: its pixels have 256 levels
+LEVELS = {1: "-grey", 3: "-colour"}  # endings of a data set's name, by its channels: its pixels have 256 levels
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
 # Settings that some models have no use for: theirs hold a value that says so.
 OF_SOME_MODELS = ("tasks_per_step", "hyper_latent_dim", "summary", "generator", "generate", "rank", *SCALES)
@@ -36,8 +36,9 @@ RECIPES = {
 
 
 DATA_HELP = (
-    "digits (default; ships with scikit-learn), mnist, fashion_mnist, omniglot, the path of an .npz with "
-    "x (N, H, W) and y (N,), optionally x_test and y_test, or a folder of pictures (a sub-folder is a class)"
+    "digits (default; ships with scikit-learn), photographs (squares of pictures that ship with scikit-image and "
+    "scikit-learn), mnist, fashion_mnist, omniglot, the path of an .npz with x (N, H, W) or (N, H, W, 3) and y (N,), "
+    "optionally x_test and y_test, or a folder of pictures (a sub-folder is a class)"
 )
 
 
@@ -107,9 +108,9 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
 
 
 def add_likelihood(group):
-    """--likelihood: of binary pixels, or of grey levels as they are."""
-    words = "p(x|z) of binarized pixels (bernoulli, default), or of 256 grey levels: a discretized "
-    words += "logistic, or a mixture of five"
+    """--likelihood: of binary pixels, or of grey levels and colours as they are."""
+    words = "p(x|z) of binarized pixels (bernoulli, default; colours become grey), or of 256 levels, grey or "
+    words += "coloured: a discretized logistic, or a mixture of five"
     group.add_argument("--likelihood", choices=tuple(LIKELIHOODS), help=words)
 
 
@@ -125,7 +126,7 @@ def fit_u(args, model):
 
 
 def is_grey(args):
-    """Whether --likelihood is of grey levels."""
+    """Whether --likelihood is of levels 0 to 255, grey or coloured."""
     return args.likelihood != "bernoulli"
 
 
@@ -211,10 +212,10 @@ def load_data(args, name):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
     if is_grey(args):
         cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
-    data = datasets.load(name, args.data_dir, binarization(args), args.image_size)
+    data = datasets.load(name, args.data_dir, binarization(args), args.image_size, colour=is_grey(args))
     if not is_grey(args):
         return data
-    return dataclasses.replace(data, name=data.name + GREY, body=LIKELIHOODS[args.likelihood])
+    return dataclasses.replace(data, name=data.name + LEVELS[data.x.shape[-1]], body=LIKELIHOODS[args.likelihood])
 
 
 def trained(args, settings, data):

@@ -8,6 +8,8 @@ import numpy as np
 
 from common.data import datasets
 from common.data.fingerprints import fingerprint
+from common.data.folders import size_in_words
+from common.data.readers import in_channels_of
 from common.errors import InputError
 from common.hypervae.options import load_data, with_tasks
 
@@ -115,7 +117,8 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
             other = load_data(args, name)
             if other.fingerprint() == whole.fingerprint():
                 raise InputError(f"{name} holds the same images as {normal}: give another set to --outlier")
-            found[other.fingerprint()] = OutlierSet(other.name, other.fingerprint(), other.x_test)
+            x = in_channels_of(data.image_shape, other.x_test)
+            found[other.fingerprint()] = OutlierSet(other.name, other.fingerprint(), x)
         elif args.normal_classes is None:
             raise InputError(
                 "no outliers: give --outlier another set, or --normal-classes to hold out the other classes"
@@ -132,9 +135,8 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
     wanted = round(args.outlier_fraction * len(data.x_test))
     for outlier in found.values():
         if outlier.x.shape[1:] != data.image_shape:
-            sizes = f"{outlier.x.shape[1]}x{outlier.x.shape[2]}, those of {data.name} "
-            sizes += f"{data.image_shape[0]}x{data.image_shape[1]}"
-            remedy = "resize one set, e.g. with PIL.Image.resize, and save it as .npz"
+            sizes = f"{size_in_words(outlier.x.shape[1:])}, those of {data.name} {size_in_words(data.image_shape)}"
+            remedy = "bring them to one size and kind, e.g. with PIL.Image.resize, and save them as .npz"
             raise InputError(f"images of {outlier.name} are {sizes}: {remedy}")
         enough = outlier.name == HELD_OUT_CLASS or len(outlier.x) >= wanted  # a class gives what it has
         if not enough or wanted < 1:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.hypervae import compression_report, new_tasks_report, outlier_report
-from common.hypervae.options import GREY, NAMES
+from common.hypervae.options import NAMES
 from common.hypervae.outlier_sets import IMAGE_SETS
 from common.names import is_file_name
 from common.runs import identity
@@ -192,7 +192,7 @@ def _table2(rows, records, results_dir):
     settings = words_apart(rows, _by_experiment(rows, records), ["dataset", "model", "generator"])
     body = [
         [r.dataset, NAMES[r.model], r.generator, words, f"{r.inference:,}", f"{r.generative:,}", f"{r.total:,}"]
-        + list(("", "") if is_file_name(r.dataset) or r.dataset.endswith(GREY) else PAPER_TABLE_2[r.model])
+        + list(PAPER_TABLE_2[r.model] if r.dataset in IMAGE_SETS else ("", ""))
         for r, words in zip(rows.itertuples(), settings)
     ]
     header = ["data", "model", "generator", "settings", "inference", "generative", "total"]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from common.data.blocks import spread
 from common.data.fingerprints import fingerprint
+from common.data.readers import in_channels_of
 from common.hypervae import outliers
 from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
@@ -126,7 +127,7 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
         shown: how many of the oddest images the Answer holds.
     """
     rate = args.max_false_positive_rate
-    x = pile if is_grey(args) else binarized(pile, args.binarize)
+    x = in_channels_of(data.image_shape, pile) if is_grey(args) else binarized(pile, args.binarize)
     record = Calibration(settings, args.num_samples)
     run = trained(args, settings, data)
     scorer = calibrated(record, run.model, data, args.results_dir / "checkpoints", progress)

@@ -17,8 +17,8 @@ def save(figure, path):
 
 
 def grey(name):
-    """The colour map for images of a set: ours are ink, dark on white; a user's own are shown as they are."""
-    return "gray" if is_file_name(name) else "gray_r"
+    """The colour map for images of a set: ours are ink, dark on white; photographs and a user's own are as they are."""
+    return "gray" if is_file_name(name) or name.startswith("photographs") else "gray_r"
 
 
 def show(axis, image, colours):

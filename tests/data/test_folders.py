@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import folders
+from common.data import folders, readers
 from common.errors import InputError
 
 
@@ -33,6 +33,40 @@ def test_a_flat_folder_is_one_class_and_colour_becomes_luminance(tmp_path):
     np.testing.assert_array_equal(classes, [0, 0])
     assert names == () and images[1, 0, 0, 0] == 50
     assert images[0, 0, 0, 0] == round(255 * 0.7152)  # green's share of luminance
+
+
+def test_colours_are_kept_where_asked_and_grey_ones_beside_them_get_three_channels(tmp_path):
+    write(tmp_path / "grey.png", 50)
+    write(tmp_path / "neutral.png", [70, 70, 70], mode="RGB")
+    assert folders.read(tmp_path, colour=True)[0].shape == (2, 6, 8, 1)  # no colour in either
+    write(tmp_path / "colour.png", [0, 255, 3], mode="RGB")
+    images, *_ = folders.read(tmp_path, colour=True)
+    assert images.shape == (3, 6, 8, 3)
+    np.testing.assert_array_equal(images[:, 2, 5], [[0, 255, 3], [50, 50, 50], [70, 70, 70]])
+
+
+@pytest.mark.parametrize("dtype, white", [(np.uint8, 255), (np.float32, 1)])
+def test_an_array_is_read_as_the_same_pictures_of_a_folder(tmp_path, dtype, white):
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 256, (5, 6, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "x.npz", x=(levels / 255 * white).astype(dtype) if white == 1 else levels)
+    for i, image in enumerate(levels):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "x" / f"{i}.png")
+    for colour in (False, True):
+        folder, array = (readers.unlabelled(tmp_path / name, colour=colour)[0] for name in ("x", "x.npz"))
+        np.testing.assert_array_equal(folder, array)
+    np.testing.assert_array_equal(array, levels)
+
+
+def test_grey_beside_coloured_images_and_what_cannot_stand_beside_each_other():
+    grey, coloured = np.arange(24, dtype=np.uint8).reshape(2, 3, 4, 1), np.zeros((2, 3, 4, 3), np.uint8)
+    same = readers.in_channels_of(coloured.shape[1:], grey)
+    assert same.shape == coloured.shape and (same == grey).all()
+    assert readers.in_channels_of(grey.shape[1:], coloured) is coloured
+    readers.check_size("these", same.shape[1:], coloured.shape[1:])
+    with pytest.raises(InputError, match="these are 3x4 and 3x4x3: make all grey, or all coloured"):
+        readers.check_size("these", grey.shape[1:], coloured.shape[1:])
 
 
 def test_sizes_are_made_equal_where_asked(tmp_path):

@@ -13,6 +13,17 @@ def test_digits_ship_with_scikit_learn():
     assert np.bincount(data.y_test).min() > 30
 
 
+def test_photographs_are_cut_into_squares_that_make_up_their_pictures():
+    from sklearn.datasets import load_sample_image
+
+    raw = image_sets.read("photographs", None, colour=True)
+    assert raw.x.shape[1:] == (16, 16, 3) and len(raw.class_names) == raw.y.max() + 1 == 8
+    china = raw.x[raw.y == raw.class_names.index("china")]
+    rows = china.reshape(427 // 16, 640 // 16, 16, 16, 3).swapaxes(1, 2)
+    np.testing.assert_array_equal(rows.reshape(416, 640, 3), load_sample_image("china.jpg")[:416])
+    assert datasets.load("photographs", "nowhere", "none").image_shape == (16, 16, 1)  # grey where nobody asks for more
+
+
 def test_area_average_keeps_ink():
     image = np.full((105, 105), 255, np.uint8)
     image[40:70, 20:50] = 0

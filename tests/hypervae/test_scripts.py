@@ -165,9 +165,11 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
     assert call("03_outliers.py", *options, "--model", "vae", "--outlier", photos, *one).returncode == 0
 
 
-def test_grey_levels_stand_beside_binarized_ones(tmp_path, call, small_networks, uncompiled, write_npz):
+def test_colours_stand_beside_binarized_pixels(tmp_path, call, small_networks, uncompiled, write_npz):
     """01 and 02 by --likelihood: a name, rows and networks of their own; what is shown is a picture."""
     folder, path = tmp_path / "results", write_npz("photos.npz")
+    with np.load(path) as own:
+        np.savez(path, x=own["x"][..., None] * [1, 0.5, 0], y=own["y"])
     shared = ["--dataset", path, "--results-dir", folder, *SHORT]
     grey = [*shared, "--likelihood", "logistic_mixture"]
     density = ["--model", "vae", "--tables", 1, "--num-importance-samples", 8]
@@ -177,13 +179,14 @@ def test_grey_levels_stand_beside_binarized_ones(tmp_path, call, small_networks,
     records = results.read_records(folder / "02_density" / "table1.csv")
     assert sorted(own.get("fit_u", 0) for own in records.values()) == [0, 2]
     table = results.read_rows(folder / "02_density" / "table1.csv")
-    assert table["dataset"].tolist() == ["photos.npz", "photos.npz-grey"]
+    assert table["dataset"].tolist() == ["photos.npz", "photos.npz-colour"]
     assert table["likelihood"].tolist() == ["bernoulli", "logistic_mixture"] and table["binarize"][1] == "none"
-    np.testing.assert_allclose(table["bits_per_dim"], table["neg_elbo"] / (64 * np.log(2)), rtol=1e-4)
+    dims = np.array([64, 3 * 64])
+    np.testing.assert_allclose(table["bits_per_dim"], table["neg_elbo"] / (dims * np.log(2)), rtol=1e-4)
     assert (table["bits_per_dim"] < [1, 8]).all() and (table["nll_is"] < table["neg_elbo"]).all()
     done = call("01_train.py", *grey, "--model", "vae", "hypervae")
     assert done.returncode == 0, done.stderr
-    assert len(list((folder / "01_train").glob("photos.npz-grey-*/walk.png"))) == 1
+    assert len(list((folder / "01_train").glob("photos.npz-colour-*/walk.png"))) == 1
     done = call("02_density.py", *grey, "--binarize", "threshold")
     assert done.returncode == 2 and "--binarize" in done.stderr and "Traceback" not in done.stderr
 
