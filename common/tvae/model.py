@@ -124,8 +124,13 @@ class BinaryVAE(keras.Model):
         return x
 
     def single_units(self):
-        """mu of each unit alone, (H, D), as NumPy."""
-        return self.decode(tf.eye(self.latent_dim, dtype=self.dtype)).numpy()
+        """mu of each unit alone, (H, D), as NumPy: of the prior's most likely state with that one unit flipped.
+
+        Where all rates are below 1/2 that state is 0. A unit that learned its bit the other way round, at a rate above
+        1/2, is the same model and gives the same here.
+        """
+        alone = tf.eye(self.latent_dim, dtype=tf.bool) ^ (self.pi.value > 0.5)
+        return self.decode(tf.cast(alone, self.dtype)).numpy()
 
     def log_joint(self, x, states, mu=None, mask=None):
         """log p(x, z) in nats, (..., S), of data (..., D) and states (..., S, H).

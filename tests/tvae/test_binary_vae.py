@@ -259,6 +259,19 @@ def test_the_bound_reaches_the_exact_likelihood_with_all_states_and_is_lower_wit
     assert (learned.free_energy(data) <= exact + 1e-9).all()
 
 
+def test_single_units_are_the_same_whichever_way_round_a_bit_was_learned():
+    built, rates = model(64), np.full(H, 0.2)
+    built.pi.assign(rates)
+    before = built.single_units()
+    np.testing.assert_array_equal(before, built.decode(np.eye(H)))
+    (kernel, bias), *_ = built.layers_
+    weights, other = kernel.numpy(), np.arange(H) == 1
+    kernel.assign(np.where(other[:, None], -weights, weights))
+    bias.assign(bias.numpy() + weights[1])
+    built.pi.assign(np.where(other, 1 - rates, rates))
+    np.testing.assert_allclose(built.single_units(), before, atol=1e-12)
+
+
 def test_the_learning_rate_is_a_triangle():
     rate = Triangular(1.0, 5.0, 4)
     np.testing.assert_allclose([float(rate(step)) for step in range(10)], [1, 2, 3, 4, 5, 4, 3, 2, 1, 2])
