@@ -9,7 +9,7 @@ from common import cli, report
 from common.errors import InputError
 from common.runs.jobs import run_jobs
 from common.runs.results import put_rows
-from common.tvae import bars, budget, denoising, options, patches
+from common.tvae import bars, budget, denoising, inputs, options, outputs, patches
 from common.tvae.training import Recipe
 
 SIGMA = 25.0  # where nothing is said
@@ -73,11 +73,11 @@ def arguments():
 
 def denoise(args, folder, checkpoints):
     """Every seed of one image; writes psnr.csv and the pictures, and returns the table."""
-    picture, name = denoising.load(args.image, args.range)
+    picture, name = inputs.load(args.image, args.range)
     image, seeds = picture.pixels, list(dict.fromkeys(args.seeds))
-    missing = None if args.mask is None else denoising.load_mask(args.mask, image.shape)
+    missing = None if args.mask is None else inputs.load_mask(args.mask, image.shape)
     if args.output:
-        denoising.check_output(args.output, args.image, picture)
+        outputs.check_output(args.output, args.image, picture)
         if len(seeds) > 1:
             raise InputError("--output is one picture: give one --seed")
     print("\n".join(picture.notes), end="\n" * bool(picture.notes))
@@ -100,10 +100,10 @@ def denoise(args, folder, checkpoints):
     for found in run_jobs(denoising.denoise, jobs, args.jobs, args.scheduler):
         print("".join(f"warning: {text}\n" for text in found.warnings), end="")
         if args.output:
-            denoising.write_picture(args.output, found.pictures["tvae"], found.like)
+            outputs.write_picture(args.output, found.pictures["tvae"], found.like)
         digests |= {row["run"].digest for row in found.rows}
-        rows = put_rows(folder / "psnr.csv", found.rows, denoising.COLUMNS, denoising.KEYS, denoising.ORDER)
-        denoising.draw(found, rows, folder)
+        rows = put_rows(folder / "psnr.csv", found.rows, outputs.COLUMNS, outputs.KEYS, outputs.ORDER)
+        outputs.draw(found, rows, folder)
     return rows[rows["run"].isin(digests)].groupby("run", sort=False).tail(1)
 
 
@@ -130,7 +130,7 @@ def main():
         cli.refuse_unused(args, OF_PICTURES, "with --task bars")
     else:
         cli.refuse_unused(args, ["--restarts", "--first-variance"], "without --task bars")
-    if str(args.image) in denoising.BUILT_IN:
+    if str(args.image) in inputs.BUILT_IN:
         cli.refuse_unused(args, ["--range"], f"of {args.image}, whose range is known")
     if not args.warm_stride:
         cli.refuse_unused(args, ["--warm-epochs"], "without --warm-stride")

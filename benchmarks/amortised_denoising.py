@@ -20,7 +20,7 @@ from common import cli
 from common.runs.identity import Record, label
 from common.runs.results import put_rows
 from common.runs.storage import commit
-from common.tvae import denoising, patches
+from common.tvae import denoising, inputs, patches
 from common.tvae.training import Recipe
 
 METHODS = {"direct": "TVAE, binary, no encoder", "concrete": "VAE, concrete binary", "gaussian": "VAE, Gaussian"}
@@ -148,7 +148,7 @@ def main():
     shared |= dict(encoder_hidden=tuple(args.encoder_hidden), seconds=args.seconds)
     shared |= dict(learning_rate=args.learning_rate, batch_size=args.batch_size)
     for path in args.image:
-        picture, name = denoising.load(path)
+        picture, name = inputs.load(path)
         print_of = patches.fingerprint(picture.pixels)
         for method in args.method:
             for seed in args.seeds:

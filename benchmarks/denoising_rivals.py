@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import cli, report
 from common.errors import InputError
 from common.runs.results import put_rows
-from common.tvae import denoising, patches, rivals
+from common.tvae import denoising, inputs, outputs, patches, rivals
 from common.tvae.training import Recipe
 
 METHODS = {"bm3d": {}, "bm3d_estimated": {"method": "bm3d", "estimated": True}, "zs_n2n": {}}
@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--seeds", type=cli.whole_number, nargs="+", default=[0], help="of the noise (0)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), help="(results/)")
     args = parser.parse_args()
-    picture, name = denoising.load(args.image)
+    picture, name = inputs.load(args.image)
     image = picture.pixels
     folder = args.results_dir / "08_denoise"
     for sigma in args.sigma:
@@ -48,8 +48,8 @@ def main():
                     remedy = "pip install -r requirements-bench.txt"
                     raise InputError(f"{error.name} cannot be imported: {remedy}") from error
                 row = denoising.rival_row(run, found, image) | {"seconds": time.perf_counter() - started}
-                put_rows(folder / "psnr.csv", [row], denoising.COLUMNS, denoising.KEYS, denoising.ORDER)
-                denoising.write_restored(folder / denoising.folder_name(run), found, picture)
+                put_rows(folder / "psnr.csv", [row], outputs.COLUMNS, outputs.KEYS, outputs.ORDER)
+                outputs.write_restored(folder / outputs.folder_name(run), found, picture)
                 scores = f"{row['psnr']:.2f} dB, SSIM {row['ssim']:.3f}, {row['seconds']:.0f} s"
                 print(f"{name}, {method}, sigma {sigma:g}, seed {seed}: {scores}", flush=True)
     report.write_report(args.results_dir)

@@ -13,7 +13,19 @@ from PIL import Image
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.results import put_rows, read_records, read_rows
-from common.tvae import bars, budget, denoising, figures, patches, report, rivals, training, zero_shot_noise2noise
+from common.tvae import (
+    bars,
+    budget,
+    denoising,
+    figures,
+    inputs,
+    outputs,
+    patches,
+    report,
+    rivals,
+    training,
+    zero_shot_noise2noise,
+)
 from common.tvae.model import BinaryVAE
 from common.tvae.training import Recipe
 
@@ -75,10 +87,10 @@ def test_what_a_run_does_not_use_does_not_split_it():
 
 def test_folders_of_pictures_are_told_apart_and_not_too_long():
     other = dataclasses.replace(RUN, fingerprint="f2")  # a picture of the same name
-    names = [denoising.folder_name(run) for run in (RUN, other, RUN.coarse(), RIVAL, rivals.rival(RUN, "bm3d"))]
+    names = [outputs.folder_name(run) for run in (RUN, other, RUN.coarse(), RIVAL, rivals.rival(RUN, "bm3d"))]
     assert len(set(names)) == 5 and names[0] == f"scan_25_seed0-{RUN.digest}" and "_tv_" in names[3]
     long = dataclasses.replace(RUN, image=name_of_file("é" * 120), sigma=None, inpaint=0.5)
-    assert "_noisy_inpaint0p5_seed0-" in denoising.folder_name(long) and len(denoising.folder_name(long).encode()) < 255
+    assert "_noisy_inpaint0p5_seed0-" in outputs.folder_name(long) and len(outputs.folder_name(long).encode()) < 255
 
 
 def test_missing_pixels_are_left_out_of_the_patches():
@@ -133,7 +145,7 @@ def test_a_mask_is_white_where_pixels_are_missing(tmp_path):
     marks[2, 3:5] = 255
     for array in (marks, np.stack([marks] * 3, -1), marks > 0):
         Image.fromarray(array).save(path)
-        missing = denoising.load_mask(path, (6, 7, 3))
+        missing = inputs.load_mask(path, (6, 7, 3))
         assert missing.dtype == bool and np.argwhere(missing).tolist() == [[2, 3], [2, 4]]
     image = np.zeros((6, 7, 3), np.float32)
     run = dataclasses.replace(RUN, sigma=None, mask=denoising.mask_print(missing))
@@ -148,12 +160,12 @@ def test_a_mask_is_white_where_pixels_are_missing(tmp_path):
     ):
         Image.fromarray(array).save(path)
         with pytest.raises(InputError, match=message):
-            denoising.load_mask(path, shape)
+            inputs.load_mask(path, shape)
 
 
 @pytest.mark.parametrize("shape", [(64, 200), (33, 40, 3)])
 def test_text_is_a_mask_of_any_size_and_a_file_of_that_name_comes_first(tmp_path, monkeypatch, shape):
-    missing = denoising.load_mask("text", shape)
+    missing = inputs.load_mask("text", shape)
     assert missing.shape == shape[:2] and 0.15 < missing.mean() < 0.3
     rows = missing[: shape[0] // 16 * 16].reshape(-1, 16, shape[1]).any(1)
     assert (rows.mean(1) > 0.5).all()  # letters on each line, over its whole width
@@ -161,27 +173,27 @@ def test_text_is_a_mask_of_any_size_and_a_file_of_that_name_comes_first(tmp_path
     marks = np.zeros(shape[:2], np.uint8)
     marks[2, 3] = 255
     Image.fromarray(marks).save("text", format="png")
-    assert np.argwhere(denoising.load_mask("text", shape)).tolist() == [[2, 3]]
+    assert np.argwhere(inputs.load_mask("text", shape)).tolist() == [[2, 3]]
 
 
 def test_where_a_picture_is_written_is_checked_before_it_is_made(tmp_path, scan):
-    like, _ = denoising.load(scan)
-    denoising.check_output(tmp_path / "out.png", scan, like)
+    like, _ = inputs.load(scan)
+    outputs.check_output(tmp_path / "out.png", scan, like)
     for path, message in (("out.jpg", "written as .png"), ("none/out.png", "no folder"), ("scan.png", "over --image")):
         with pytest.raises(InputError, match=message):
-            denoising.check_output(tmp_path / path, scan, like)
+            outputs.check_output(tmp_path / path, scan, like)
 
 
 def test_built_in_pictures_have_names_and_a_file_of_such_a_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prints = set()
-    for name in denoising.BUILT_IN:
-        picture, found = denoising.load(name)
+    for name in inputs.BUILT_IN:
+        picture, found = inputs.load(name)
         assert found == name and picture.pixels.shape == (256, 256) and picture.pixels.dtype == np.float32
         prints.add(patches.fingerprint(picture.pixels))
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "x.png")
     (tmp_path / "x.png").rename("camera")
-    assert denoising.load("camera")[1] == "camera.file" and len(prints) == 2
+    assert inputs.load("camera")[1] == "camera.file" and len(prints) == 2
 
 
 def test_a_bound_that_still_rises_is_told():
@@ -238,7 +250,7 @@ def scan(tmp_path):
 
 
 def restored(tmp_path, path, **changes):
-    picture, name = denoising.load(path)
+    picture, name = inputs.load(path)
     run = dataclasses.replace(RUN, image=name, fingerprint=patches.fingerprint(picture.pixels), **changes)
     return denoising.denoise((run, path, None, None, tmp_path / "checkpoints"))
 
@@ -253,7 +265,7 @@ def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):
     cold = restored(tmp_path, scan, warm_stride=0)
     assert np.abs(cold.pictures["tvae"] - longer.pictures["tvae"]).max() > 0
     new = [*longer.rows, *shorter.rows, *cold.rows]
-    rows = put_rows(tmp_path / "psnr.csv", new, denoising.COLUMNS, denoising.KEYS)
+    rows = put_rows(tmp_path / "psnr.csv", new, outputs.COLUMNS, outputs.KEYS)
     epochs = rows[rows["method"] == "tvae"].groupby("run")["epoch"].agg(list)
     assert epochs[longer.run.digest] == [2, 4] and epochs[shorter.run.digest] == [2]
     again = restored(tmp_path, scan)  # loaded
@@ -264,7 +276,7 @@ def test_each_length_of_training_has_its_own_numbers(eager, tmp_path, scan):
 def test_estimates_of_the_second_half_are_averaged_at_the_ends_of_cycles(eager, tmp_path, scan, monkeypatch):
     """Cut off in the middle of it, too."""
     recipe = dataclasses.replace(RECIPE, epochs=8, half_cycle=1)
-    picture, _ = denoising.load(scan)
+    picture, _ = inputs.load(scan)
     run = dataclasses.replace(RUN, recipe=recipe, warm_stride=0)
     seen, average_in = [], BinaryVAE.average_in
     monkeypatch.setattr(BinaryVAE, "average_in", lambda model: seen.append(model.reconstruct()) or average_in(model))
@@ -303,7 +315,7 @@ def test_a_deep_scan_comes_back_as_deep_as_it_was(eager, tmp_path, scan):
     tifffile.imwrite(tmp_path / "deep.tif", deep.astype(">u2"), byteorder=">")
     recipe = dataclasses.replace(RECIPE, epochs=12, max_learning_rate=0.5, half_cycle=3, batch_size=8)
     found = restored(tmp_path, tmp_path / "deep.tif", recipe=recipe, sigma=None, warm_stride=0)
-    denoising.write_restored(tmp_path / "own", found.pictures["tvae"], found.like)
+    outputs.write_restored(tmp_path / "own", found.pictures["tvae"], found.like)
     written = np.asarray(Image.open(tmp_path / "own" / "restored.png"))
     assert written.dtype == np.uint16 and written.max() <= 4095
     assert np.abs(written.astype(float) - deep).mean() < 16 * 40  # at another depth it would be far off
@@ -400,7 +412,7 @@ def table(folder, *runs, **values):
             last = run.recipe.epochs
             learned = {"method": "tvae", "free_energy": -300.0, "learned_sigma": 26.0, "seconds": 9.0}
             rows += [row | learned | {"epoch": last - i, "psnr": 30.0 + number - 5 * i} | values for i in (0, 1)]
-    return put_rows(folder / "psnr.csv", rows, denoising.COLUMNS, denoising.KEYS, denoising.ORDER)
+    return put_rows(folder / "psnr.csv", rows, outputs.COLUMNS, outputs.KEYS, outputs.ORDER)
 
 
 def test_reports_average_seeds_alone(tmp_path):
@@ -437,19 +449,19 @@ def test_reports_of_nothing_are_empty(tmp_path):
 def test_scores_are_those_of_the_same_noisy_image(tmp_path):
     other = dataclasses.replace(RUN, fingerprint="f2")
     rows = table(tmp_path, RUN, dataclasses.replace(RUN, seed=1), RIVAL, rivals.rival(other, "nlm"))
-    assert denoising.scores(RUN, rows) == {"tvae": 30.0, "tv": 28.0}
-    assert denoising.scores(dataclasses.replace(RUN, inpaint=0.1), rows) == {}
+    assert outputs.scores(RUN, rows) == {"tvae": 30.0, "tv": 28.0}
+    assert outputs.scores(dataclasses.replace(RUN, inpaint=0.1), rows) == {}
 
 
 def test_bm3d_is_shown_where_its_picture_is(tmp_path):
     found = {"noisy": np.zeros((4, 4)), "tvae": np.ones((4, 4))}
     pictures = dict(found)
-    denoising.add_bm3d(RUN, pictures, tmp_path)
+    outputs.add_bm3d(RUN, pictures, tmp_path)
     assert list(pictures) == ["noisy", "tvae"]
-    path = tmp_path / denoising.folder_name(rivals.rival(RUN, "bm3d")) / "restored.png"
+    path = tmp_path / outputs.folder_name(rivals.rival(RUN, "bm3d")) / "restored.png"
     path.parent.mkdir()
     Image.fromarray(np.full((4, 4), 9, np.uint8)).save(path)
-    denoising.add_bm3d(RUN, pictures, tmp_path)
+    outputs.add_bm3d(RUN, pictures, tmp_path)
     assert list(pictures) == ["noisy", "bm3d", "tvae"] and (pictures["bm3d"] == 9).all()
 
 

@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_image
 
 from common.data import pictures
 from common.runs.results import read_records
-from common.tvae import bars, budget, denoising, patches
+from common.tvae import bars, budget, denoising, outputs, patches
 from common.tvae.training import Recipe
 
 QUICK = ["--patch", 6, "--stride", 3, "--latent-dim", 12, "--hidden", 12, "--states", 16, "--half-cycle", 2]
@@ -39,7 +39,7 @@ def test_two_processes_do_a_run_once(photo, call):
     done = call("08_denoise.py", *options, "--results-dir", results)
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(results / "08_denoise" / "psnr.csv")
-    assert list(table.columns) == ["run", *denoising.COLUMNS, "trained_at", "evaluated_at"]
+    assert list(table.columns) == ["run", *outputs.COLUMNS, "trained_at", "evaluated_at"]
     assert set(table["method"]) == {"tvae", "tv", "wavelet", "nlm", "noisy"}
     tvae = table[table["method"] == "tvae"]
     assert list(tvae["epoch"]) == [2, 4, 6, 8, 10, 12] and tvae["free_energy"].iloc[-1] > tvae["free_energy"].iloc[0]
