@@ -6,7 +6,7 @@ import itertools
 from common import cli, report
 from common.discovery import digits, runs, search_report
 from common.discovery.options import add_search_options, check_search, search_settings
-from common.hypervae.options import load_data, parser, refuse_unfollowed, settings_for, trained
+from common.hypervae.options import add_fit_u, load_data, parser, refuse_unfollowed, settings_for, trained
 from common.runs.identity import digest
 
 EXAMPLES = """examples:
@@ -29,6 +29,7 @@ def options():
     p = parser(__doc__, EXAMPLES)
     p.set_defaults(iterations=None)
     search = add_search_options(p)
+    add_fit_u(search)
     search.add_argument(
         "--held-out", type=cli.class_list, help="classes held out, one at a time, e.g. 0-4,7 (all; digits: 1,4,8)"
     )

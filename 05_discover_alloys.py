@@ -10,7 +10,7 @@ from common.discovery.alloy_options import REGRESSORS, add_alloy_options, check_
 from common.discovery.options import add_search_options, check_search, search_settings
 from common.discovery.records import InverseMapTrial, file_fingerprint
 from common.discovery.specifications import read_specification
-from common.hypervae.options import parser, refuse_unfollowed, settings_for, trained
+from common.hypervae.options import add_fit_u, parser, refuse_unfollowed, settings_for, trained
 from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
@@ -129,7 +129,9 @@ def main():
     )
     p = parser(__doc__, EXAMPLES, data_option="--alloys", data_help=data_help)
     p.set_defaults(dataset=[alloys.SHIPPED], iterations=1500, binarize="none")
-    add_alloy_options(p, add_search_options(p, "300; with --spec 100"))
+    search = add_search_options(p, "300; with --spec 100")
+    add_fit_u(search)
+    add_alloy_options(p, search)
     args = p.parse_args()
     check_use(args)
     if args.make_data:

@@ -89,7 +89,7 @@ def plain_programs():
     """Those of searches, {name: method of a Family}; made once, so that each is traced once for a family."""
     from common.discovery.families import Family
 
-    names = ("_decode", "_encode", "_distance_and_gradient")
+    names = ("_decode", "_encode", "_fitted_u", "_distance_and_gradient")
     return {name: sys.modules["tensorflow"].function(getattr(Family, name).python_function) for name in names}
 
 

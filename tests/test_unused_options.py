@@ -41,6 +41,7 @@ UNUSED = [
     ("04_discover_digits.py --generator concatenation --rank 3", f"--rank changes nothing {MODELS}"),
     ("05_discover_alloys.py --make-data --evaluations 9", "--evaluations changes nothing with --make-data"),
     ("05_discover_alloys.py --make-data --tdb a.tdb --seeds 0 1", "--make-data takes one --seed, not 2"),
+    ("05_discover_alloys.py --compare likelihoods --fit-u 9", "--fit-u changes nothing with --compare"),
     ("05_discover_alloys.py --alloys-per-class 9", "--alloys-per-class changes nothing without --make-data"),
     ("05_discover_alloys.py --compare regressors --iterations 9", "--iterations changes nothing with --compare"),
     ("05_discover_alloys.py --compare likelihoods --likelihood multinomial", "--likelihood changes nothing with"),

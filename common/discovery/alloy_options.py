@@ -17,10 +17,10 @@ OF_REGRESSORS = ("--compare", "--alloys", "--data-dir", "--results-dir", "--seed
 OF_REGRESSORS += ("--refine", "--regressor", "--tdb")
 OF_SEARCHES = ("--evaluations", "--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective")
 OF_SEARCHES += ("--likelihood", "--regressor", "--tdb", "--through-calphad", "--calphad-evaluations", "--refine")
-OF_SEARCHES += ("--start", "--realise")
+OF_SEARCHES += ("--start", "--realise", "--fit-u")
 # What searches by specification do not use.
 OF_TARGETS = ("--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective", "--through-calphad")
-OF_TARGETS += ("--calphad-evaluations", "--compare", "--make-data", "--refine", "--start", "--realise")
+OF_TARGETS += ("--calphad-evaluations", "--compare", "--make-data", "--refine", "--start", "--realise", "--fit-u")
 OF_MODELS = ("--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup", "--regressor")
 OF_MODELS += ("--likelihood", "--latent-dim", "--hidden", "--tensorboard", "--model")
 SPEC_EVALUATIONS = 100  # of each search by specification, which take seconds each

@@ -23,6 +23,7 @@ class Family:
             believed.
         start: what a search begins with where tasks are known: "classes", the mean image of each; "nothing", u = 0 and
             draws of z from the prior; or the number of one task, images of it.
+        fit_u: steps of Adam by which `infer_u` moves u.
 
     Attributes:
         first_u: u (u_dim,) with which a search begins: the mean of the tasks that it begins with, 0, or where no task
@@ -30,8 +31,8 @@ class Family:
         starts: images (n, H, W, 1) that a search encodes to begin with, and u (n, u_dim) of each one's task; or None.
     """
 
-    def __init__(self, model, known=None, start="classes"):
-        self.model = model
+    def __init__(self, model, known=None, start="classes", fit_u=0):
+        self.model, self.fit_u = model, fit_u
         self.u_dim, self.z_dim = getattr(model, "hyper_latent_dim", 0), model.body.latent_dim
         self.u_box = np.tile([-BOX_U, BOX_U], (self.u_dim, 1))
         self.z_box = np.tile([-BOX_Z, BOX_Z], (self.z_dim, 1))
@@ -100,11 +101,19 @@ class Family:
         z = self._encode(tf.cast(u[None], tf.float32), tf.cast(x[None, None], tf.float32))[0].numpy()
         return np.clip(z.astype(np.float64), *self.z_box.T)
 
+    @tf.function(jit_compile=True, autograph=False)
+    def _fitted_u(self, x):
+        return self.model.fit_q_u(x, self.fit_u, tf.zeros(2, tf.int32)).mean()[0]
+
     def infer_u(self, x):
-        """Posterior mean of u (u_dim,), within the box, of the set that holds one image (H, W, 1) alone."""
+        """u (u_dim,), within the box, of the set that holds one image (H, W, 1) alone.
+
+        It is the posterior mean, or what `fit_u` steps make of it: then theta(u) codes the image shorter.
+        """
         if not self.u_dim:
             return np.zeros(0)
-        u = self.model.infer_u(tf.cast(x[None, None], tf.float32)).mean()[0].numpy()
+        images = tf.cast(x[None, None], tf.float32)
+        u = (self._fitted_u(images) if self.fit_u else self.model.infer_u(images).mean()[0]).numpy()
         return np.clip(u.astype(np.float64), *self.u_box.T)
 
     @tf.function(jit_compile=True, autograph=False)

@@ -38,4 +38,4 @@ def check_search(args):
 
 def search_settings(args, seed):
     """The SearchSettings of one seed."""
-    return SearchSettings(args.budget, args.evaluations, args.steps, args.acquisition, seed)
+    return SearchSettings(args.budget, args.evaluations, args.steps, args.acquisition, seed, args.fit_u)

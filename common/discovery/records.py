@@ -45,6 +45,7 @@ class SearchSettings(Record):
     steps: int  # outer steps of the iterated search, T of Eq. 10
     acquisition: str  # of the Bayesian optimization
     seed: int  # of the first designs and of the search
+    fit_u: int = added(0)  # steps of Adam that move u of a design, where one is read off it
 
     def __post_init__(self):
         """A single step has nothing to share."""

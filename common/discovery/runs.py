@@ -86,7 +86,7 @@ def hunt(job, known=None, start="classes", **options):
     data, families, commits = job.load(), {}, set()
     for name in ("vae", "hypervae"):
         run = job.train(getattr(job.record, name), data)
-        families[name] = Family(run.model, known, start)
+        families[name] = Family(run.model, known, start, job.record.search.fit_u)
         commits |= set(run.trained_at.split("+"))
     return Hunt(families, job.image, job.record.search, job.folder, **options), "+".join(sorted(commits))
 

@@ -15,6 +15,7 @@ from common.discovery.distances import cosine_distance
 from common.discovery.families import Family
 from common.discovery.records import SearchSettings
 from common.discovery.search import Hunt
+from common.hypervae import density
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.vae import VAE
 
@@ -67,6 +68,19 @@ def test_a_familys_designs_are_those_of_the_vae_taken_out(families):
     np.testing.assert_allclose(
         plain.decode(np.zeros((1, 0)), z[None])[0], plain.model.decode(z[None].astype("float32")).mean()[0], atol=1e-6
     )
+
+
+def test_a_fitted_u_codes_its_image_shorter(families):
+    plain = families["hypervae"]
+    image = tf.constant(TARGET[None, None], tf.float32)
+
+    def nats(u):
+        u = tf.constant(u[None], tf.float32)
+        own = density.code_length(plain.model.body, plain.model.generate(u), image, (0, 0), 0.0, 64)
+        return float((own.reconstruction + own.kl_z)[0, 0] - density.standard_normal(u).log_prob(u)[0])
+
+    fitted = Family(plain.model, fit_u=40)
+    assert nats(fitted.infer_u(TARGET)) < nats(plain.infer_u(TARGET)) - 0.1
 
 
 def test_gradients_find_the_least_distance_on_a_fine_grid(families):
