@@ -116,10 +116,8 @@ def add_likelihood(group):
 
 def add_fit_u(group):
     """--fit-u: the amortised q(u|D) is only where u begins."""
-    words = (
-        "HyperVAE: steps of Adam that move the mean of q(u|D) to where the images' codes are shorter, wherever u is "
-    )
-    words += "read off images (0)"
+    words = "HyperVAE: steps of Adam that move the mean of q(u|D) to where the images' codes are shorter, wherever u "
+    words += "is read off images (0)"
     group.add_argument("--fit-u", type=cli.whole_number, metavar="STEPS", help=words)
 
 
