@@ -60,7 +60,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(CLASSIFY) --seeds 0 1 2
 	$(CLASSIFY) --method hypernet --generator dense --architecture 2x400 3x150
 	$(CLASSIFY) --method hypernet --generator dense --architecture 2x800 --epochs 20
-	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --jobs $(JOBS)
+	for units in 32 8; do $(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --hidden $$units --jobs $(JOBS) || exit; done
 	for image in china camera $(DATA_DIR)/images/house.png $(DATA_DIR)/images/barbara.png; do \
 	  $(RUN) 08_denoise.py --image $$image || exit; \
 	  for missing in "--inpaint 0.3" "--inpaint 0.5" "--inpaint 0.8" "--mask text"; do \
@@ -74,7 +74,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	for change in "$(LARGER)" "--generations 2" "$(MANY)"; do $(RUN) 08_denoise.py $(HOUSE) $$change || exit; done
 	$(RUN) benchmarks/amortised_denoising.py --seconds 120 --seeds 0 1
 	$(RUN) benchmarks/binary_vae_scale.py
-	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --restarts 1 --first-variance 0.01 --mutation flip
+	$(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --hidden 8 --restarts 1 --first-variance 0.01 --mutation flip
 	$(RUN) 08_denoise.py $(HOUSE) $(EARLIER) --seeds 0 1
 	$(RUN) 08_denoise.py $(HOUSE) $(EARLIER) --stride 2 --batch-size 64 --epochs 100
 	$(RUN) 08_denoise.py $(HOUSE) $(EARLIER) $(WARM) --batch-size 128 --epochs 120
@@ -109,6 +109,8 @@ CLASSIFY = $(RUN) 07_classification.py --dataset mnist --data-dir $(DATA_DIR) --
 VALIDATE = $(CLASSIFY) --evaluate-on validation
 
 trials: .venv/.installed
+	for change in "--hidden 8" "--hidden 8 --leaky" "--hidden 16" "--hidden 32" "--hidden 64"; do \
+	  $(RUN) 08_denoise.py --task bars --seeds 10 11 12 13 14 15 16 17 --restarts 1 $$change --results-dir results/trials || exit; done
 	for rate in 0.01 0.1; do \
 	  for image in china camera; do $(RUN) 08_denoise.py --image $$image --epochs 40 --max-learning-rate $$rate || exit; done; done
 	for image in china camera; do \
