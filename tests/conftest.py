@@ -104,7 +104,11 @@ def uncompiled_searches(monkeypatch):
 
 @pytest.fixture
 def call(monkeypatch, capsys):
-    """call(script, *options) runs a script as a user does, but in this process: its exit code and output."""
+    """call(script, *options) runs a script as a user does, but in this process: its exit code and output.
+
+    Its figures are drawn where they fall: to lay them out takes longer than to draw them, and the tests of figures do.
+    """
+    monkeypatch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda engine, figure: None)
 
     def call_script(script, *options):
         monkeypatch.setattr(sys, "argv", [script, *map(str, options)])

@@ -16,7 +16,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from common.errors import InputError
 from common.implicit import calibration
@@ -47,7 +47,16 @@ def step_by_step():
     tf.config.run_functions_eagerly(False)
 
 
-@parametrize_with_checks([REGRESSOR, CLASSIFIER])
+def own_checks():
+    """All of them; `make checks` runs again on read-only memory what asks for a score."""
+    for plain in (REGRESSOR, CLASSIFIER):
+        for estimator, check in estimator_checks_generator(plain):
+            name, again = check.func.__name__, "readonly_memmap" in check.keywords
+            marks = [pytest.mark.slow] if again and name in ABOUT_SCORES else []
+            yield pytest.param(estimator, check, marks=marks, id=f"{type(plain).__name__}-{name}{'-memmap' * again}")
+
+
+@pytest.mark.parametrize(("estimator", "check"), own_checks())
 def test_scikit_learns_own_checks(estimator, check):
     if check.func.__name__ in ABOUT_SCORES:
         estimator = clone(estimator).set_params(**LONG[type(estimator)], learning_rate=0.1)
