@@ -107,25 +107,31 @@ def farthest_pairs(codes, number):
 
 
 def _beside_mean_theta(model, data, u, num_images):
-    """Images (codes, num_images, H, W) of the VAEs of codes u from the same z, and theirs minus the mean theta's."""
+    """Images of the VAEs of codes u from the same z, and theirs minus the mean theta's, the mean over channels.
+
+    Returns:
+        (codes, num_images, H, W), of coloured ones (codes, num_images, H, W, 3), and (codes, num_images, H, W).
+    """
     z = np.random.default_rng(SEED).standard_normal((1, num_images, model.body.latent_dim)).astype(np.float32)
-    images = np.asarray(model.pictures(np.repeat(z, len(u), 0), model.generate(u)))[..., 0]
-    mean = np.asarray(model.average_vae(data.x_validation[:1000]).pictures(z[0]))[..., 0]
-    return images, images - mean
+    images = np.asarray(model.pictures(np.repeat(z, len(u), 0), model.generate(u)))
+    mean = np.asarray(model.average_vae(data.x_validation[:1000]).pictures(z[0]))
+    return images[..., 0] if images.shape[-1] == 1 else images, (images - mean).mean(-1)
 
 
 def _montage(images):
-    """Images (rows, columns, H, W) as one, with gaps (NaN) between them."""
-    framed = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=np.nan)
-    rows, columns, height, width = framed.shape
-    return framed.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    """Images (rows, columns, H, W), or coloured ones (rows, columns, H, W, 3), as one, with white gaps between them."""
+    channels = images.shape[4:]
+    gaps = ((0, 0), (0, 0), (1, 1), (1, 1), *[(0, 0)] * len(channels))
+    framed = np.pad(images, gaps, constant_values=1 if channels else np.nan)
+    rows, columns, height, width = framed.shape[:4]
+    return framed.swapaxes(1, 2).reshape(rows * height, columns * width, *channels)
 
 
 def _images_and_differences(blocks, title, colours, path):
     """Blocks one below the other: images on the left, their differences from the mean theta's images on the right.
 
     Args:
-        blocks: [(title, images (rows, columns, H, W) in [0, 1], differences of that shape, row names)].
+        blocks: [(title, images and differences as `_beside_mean_theta` gives them, row names)].
     """
     rows, columns = sum(len(images) for _, images, _, _ in blocks), blocks[0][1].shape[1]
     size = (1.1 * columns + 2.2, 0.55 * rows + 0.5 * len(blocks) + 1.1)

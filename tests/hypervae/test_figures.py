@@ -26,7 +26,8 @@ def untrained(model):
 
 
 def test_a_users_own_pictures_are_no_negatives():
-    assert [grey(name) for name in ("mnist-0,1", "photos.npz-0,1")] == ["gray_r", "gray"]
+    names = ("mnist-0,1", "photos.npz-0,1", "photographs-grey")
+    assert [grey(name) for name in names] == ["gray_r", "gray", "gray"]
 
 
 def test_figures_of_trainings(tmp_path):
@@ -54,6 +55,16 @@ def test_differences_are_from_the_mean_theta():
     mean = images - differences
     np.testing.assert_allclose(mean[0], mean[1], atol=1e-6)  # one mean theta, the same z
     assert np.abs(differences).max() > 1e-5
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_images_stand_beside_each_other_in_their_colours(channels):
+    images = np.random.default_rng(0).random((2, 3, 4, 5, *channels))
+    whole = figures._montage(images)
+    assert whole.shape == (2 * 6, 3 * 7, *channels)
+    np.testing.assert_array_equal(whole[7:11, 15:20], images[1, 2])
+    gaps = whole[6, :], whole[:, 13]
+    assert all((gap == 1).all() if channels else np.isnan(gap).all() for gap in gaps)
 
 
 def test_farthest_pairs_are_disjoint_and_farthest_first():
