@@ -38,6 +38,10 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	for likelihood in bernoulli discretized_logistic; do \
 	  $(RUN) 03_outliers.py --normal fashion_mnist --outlier all flip_horizontal flip_vertical rotated --iterations 2000 \
 	    --model vae hypervae --likelihood $$likelihood --data-dir $(DATA_DIR) || exit; done
+	$(RUN) 01_train.py $(PHOTOGRAPHS)
+	$(RUN) 02_density.py $(PHOTOGRAPHS) --tables 1 --num-importance-samples 0
+	$(RUN) 02_density.py --dataset photographs --likelihood logistic_mixture --iterations 2000 --tables 1 \
+	  --num-importance-samples 0 --model vae hypervae
 	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier all --model vae hypervae
 	for tasks in auto random; do $(SHORT_OUTLIERS) --normal mnist --outlier fashion_mnist omniglot --model hypervae \
 	  --tasks $$tasks || exit; done
@@ -85,6 +89,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 alloys/main30_100.npz: | .venv/.installed
 	$(RUN) 05_discover_alloys.py --make-data --alloys-per-class 100 --data-dir $(DATA_DIR) --pack $@ $(ALLOYS)
 
+PHOTOGRAPHS = --dataset photographs --likelihood discretized_logistic --iterations 2000
 SHORT_OUTLIERS = $(RUN) 03_outliers.py --iterations 2000 --scores usual combined --data-dir $(DATA_DIR) --jobs $(JOBS)
 NEW_TASKS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 CHARACTERS = --iterations 6000 --latent-dim 50 --hyper-latent-dim 50 --rank 30

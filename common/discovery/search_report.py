@@ -14,7 +14,7 @@ import scipy
 from common.discovery.records import METHOD_NAMES, SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
 from common.runs.results import read_records, read_rows, read_summary, write_table
-from common.runs.summaries import bootstrap_interval, count, markdown_table
+from common.runs.summaries import all_commits, bootstrap_interval, count, markdown_table
 
 DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
 HINDSIGHT = "best HyperVAE search (in hindsight)"
@@ -43,7 +43,8 @@ def summarise(rows, bounds, by, records):
     table = final.join(least, "run").join(reached.rename("reached"), ["run", "method"])
     table["reached"] = table["reached"].fillna(np.inf)
     table["win"], table["past"] = table["final"] < table["rival"], table["final"] < table["bound_vae"]
-    grouped = table.groupby(["protocol", by, "method"], sort=False)
+    keys = ["protocol", by, "method"]
+    grouped = table.groupby(keys, sort=False)
     shown = [name for name in (*SHOWN, "likelihood", "objective") if name in table]
     columns = {name: grouped[name].first() for name in shown}
     columns |= {
@@ -58,8 +59,7 @@ def summarise(rows, bounds, by, records):
         **{name: grouped[name].median() for name in least.columns},
         "seconds_an_evaluation": grouped["seconds"].mean(),
     }
-    for name in ("trained_at", "evaluated_at"):
-        columns[name] = grouped[name].agg(lambda commits: " ".join(sorted(set(commits))))
+    columns |= {name: all_commits(table, keys, name) for name in ("trained_at", "evaluated_at")}
     return pd.DataFrame(columns).reset_index()
 
 

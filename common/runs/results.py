@@ -134,8 +134,8 @@ def with_experiment(rows, records, where=""):
     # A renamed file's runs are repetitions of the old one's. (What depends on no data, as Table 2, keeps each name.)
     knows_data = rows["run"].map({run: identity.knows_data(records[run]) for run in experiments}).astype(bool)
     for name in set(names.COLUMNS) & set(rows):
-        own = rows[knows_data]
-        rows.loc[knows_data, name] = own.groupby("experiment")[name].transform(names.common_name)
+        renamed = knows_data & (rows.groupby("experiment")[name].transform("nunique") > 1)
+        rows.loc[renamed, name] = rows[renamed].groupby("experiment")[name].transform(names.common_name)
     return rows
 
 

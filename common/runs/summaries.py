@@ -17,19 +17,26 @@ def over_seeds(rows, measures, by=(), over="seed"):
     Returns:
         one row a group, with num_<over>s, <measure>_mean, <measure>_std, trained_at and evaluated_at.
     """
-    grouped = rows.groupby(["experiment", *by], sort=False, dropna=False)
+    keys = ["experiment", *by]
+    grouped = rows.groupby(keys, sort=False, dropna=False)
     table = grouped[measures].agg(["mean", "std"])
     table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
     table.insert(0, f"num_{over}s", grouped[over].nunique())
-    left = [
-        name for name in rows if name not in {"experiment", *by, *measures, over, "run", "trained_at", "evaluated_at"}
-    ]
+    left = [name for name in rows if name not in {*keys, *measures, over, "run", "trained_at", "evaluated_at"}]
     constant = [name for name in left if (grouped[name].nunique(dropna=False) == 1).all()]
-    for position, name in enumerate(constant):
-        table.insert(position, name, grouped[name].agg(lambda part: part.iloc[0]))
+    first = rows.drop_duplicates(keys)[constant].set_index(table.index)  # groups stand in the order of their first rows
+    table = pd.concat([first, table], axis=1)
     for name in ("trained_at", "evaluated_at"):
-        table[name] = grouped[name].agg(lambda commits: " ".join(sorted(set(commits))))
+        table[name] = all_commits(rows, keys, name)
     return table.reset_index()
+
+
+def all_commits(rows, keys, name):
+    """The commits in a column of each group's rows, each once, in one text; a Series by the columns `keys`."""
+    distinct = rows.drop_duplicates([*keys, name])
+    several = distinct.duplicated(keys, keep=False)  # few groups have: most time goes where Python joins texts
+    joined = distinct[several].sort_values(name).groupby(keys, sort=False, dropna=False)[name].agg(" ".join)
+    return pd.concat([distinct[~several].set_index(keys)[name], joined])
 
 
 def with_fingerprint(rows, fingerprints):
