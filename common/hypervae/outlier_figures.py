@@ -163,7 +163,7 @@ def of_mixtures(args, name, found):
         found: {(fingerprints of a normal and an outlier set): {model: (Scoring, scores)}}.
     """
     data, sets, wanted = mixture_parts(args, name)
-    costs = functools.cache(lambda settings: _pixel_costs(args, settings, data))  # one model for all outlier sets
+    costs = functools.cache(lambda *scored: _pixel_costs(args, data, *scored))  # one model for all outlier sets
     for outlier in sets:
         own = found[data.fingerprint(), outlier.fingerprint]
         by_model = {model: scores for model, (_, scores) in own.items()}
@@ -174,7 +174,7 @@ def of_mixtures(args, name, found):
         score_histograms(by_model, title, folder / "histograms.png")
         if "hypervae" in own:
             record, by_score = own["hypervae"]
-            pixel_nats, anchor = costs(record.scored)
+            pixel_nats, anchor = costs(record.scored, record.fit_u)
             seen = {"normal": data.x_test, "outlier": outlier.drawn(wanted, args.seeds[0])}
             shown = {part: x / options.white(args) for part, x in seen.items()}
 
@@ -187,10 +187,11 @@ def of_mixtures(args, name, found):
                 extremes(shown, by_score[score], maps_of, anchor, MOST_NORMAL, words, data.name, path)
 
 
-def _pixel_costs(args, settings, data):
+def _pixel_costs(args, data, settings, fit_u):
     """A function from images to nats a pixel by the model of some Settings; and where their colours turn."""
     from common.hypervae import outliers
 
     model = options.trained(args, settings, data).model
     normal = spread(data.x_validation, MOST_CALIBRATING)
-    return functools.partial(outliers.pixel_nats, model), outliers.dearest_pixel(model, normal, HELD_OUT_RATE)
+    costs = functools.partial(outliers.pixel_nats, model, fit_u=fit_u)
+    return costs, outliers.dearest_pixel(model, normal, HELD_OUT_RATE, fit_u)

@@ -154,25 +154,25 @@ def _in_batches(of_batch, batch_size, alike=False):
     return of_images
 
 
-def pixel_nats(model, x):
+def pixel_nats(model, x, fit_u=0):
     """Nats that each pixel of images x (N, H, W, channels) costs at the mean of q(z|x), (N, H, W).
 
     Args:
-        model: VAE or HyperVAE, of which each image is a task of its own.
+        model: VAE or HyperVAE, of which each image is a task of its own; fit_u: as `image_statistics`.
     """
 
     def of_some(part):
         tasks = tf.cast(part, tf.float32)[:, None]
-        theta, _ = model.weights_for(tasks, None)
+        theta, *_ = _of_images(model, tasks, fit_u, (0, 0))
         pixels = model.decode(model.encode(tasks, theta).mean(), theta).distribution
         return -pixels.log_prob(tasks).numpy()[:, 0].sum(-1)
 
     return np.concatenate([of_some(part) for part in np.array_split(x, -(-len(x) // PIXELS_AT_ONCE))])
 
 
-def dearest_pixel(model, normal, rate):
+def dearest_pixel(model, normal, rate, fit_u=0):
     """The nats that the dearest pixel of a share `rate` of normal images (N, H, W, channels) exceeds."""
-    return float(np.quantile(pixel_nats(model, normal).max((1, 2)), 1 - rate))
+    return float(np.quantile(pixel_nats(model, normal, fit_u).max((1, 2)), 1 - rate))
 
 
 def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter, fit_u=0):

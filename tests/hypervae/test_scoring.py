@@ -60,6 +60,8 @@ def test_an_images_pixels_add_up_to_its_reconstruction(kind, small_networks, unc
         vae = model.vae_for(image[None]) if kind is HyperVAE else model
         likelihood = vae.decode(vae.encode(image[None]).mean()).log_prob(tf.cast(image[None], tf.float32))
         assert own.sum() == pytest.approx(-float(likelihood[0]), rel=1e-4)
+    if kind is HyperVAE:
+        assert np.abs(outliers.pixel_nats(model, x, fit_u=5) - costs).max() > 1e-4
 
 
 @pytest.fixture
