@@ -39,7 +39,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	  $(RUN) 03_outliers.py --normal fashion_mnist --outlier all flip_horizontal flip_vertical rotated --iterations 2000 \
 	    --model vae hypervae --likelihood $$likelihood --data-dir $(DATA_DIR) || exit; done
 	$(RUN) 01_train.py $(PHOTOGRAPHS)
-	$(RUN) 02_density.py $(PHOTOGRAPHS) --tables 1 --num-importance-samples 0
+	$(RUN) 02_density.py $(PHOTOGRAPHS) --tables 1 2 --num-importance-samples 0
 	$(RUN) 02_density.py --dataset photographs --likelihood logistic_mixture --iterations 2000 --tables 1 \
 	  --num-importance-samples 0 --model vae hypervae
 	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier all --model vae hypervae

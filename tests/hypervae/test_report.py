@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypervae.toy import settings
 
 from common.hypervae import report, timing
 from common.hypervae.density import Evaluation, Likelihood
 from common.hypervae.mixtures import HEADLINE, RULES, Baseline, Scoring
+from common.hypervae.options import LIKELIHOODS
 from common.runs import results
 
 AT = {"trained_at": "a", "evaluated_at": "b"}
@@ -16,12 +18,13 @@ OURS = dict(recipe="ours", dataset="mnist", iterations=10_000, batch_size=100, t
 
 def density_rows(folder, evaluations):
     """Table 1 with one row for each of {Evaluation: -ELBO}."""
-    rows = []
+    rows, likelihoods = [], {body: name for name, body in LIKELIHOODS.items()}
     for evaluation, value in evaluations.items():
         own, likelihood = evaluation.training, evaluation.likelihood
         names = ("dataset", "recipe", "binarize", "model", "summary", "generator", "iterations", "seed")
         row = {name: getattr(own, name) for name in names} | {"evaluate_on": evaluation.evaluate_on}
         row |= {"neg_elbo": value, "reconstruction": value - 1, "kl_z": 1, "kl_u": 0, "nll_is": value - 2}
+        row |= {"bits_per_dim": round(value / (64 * np.log(2)), 4), "likelihood": likelihoods[own.body]}
         row |= {"num_importance_samples": likelihood.num_importance_samples, "nll_num_images": likelihood.num_images}
         rows.append({"run": evaluation, **row, **AT})
     columns = [name for name in rows[0] if name not in {"run", *AT}]
@@ -30,6 +33,17 @@ def density_rows(folder, evaluations):
 
 def evaluation(likelihood=(16, 100), **changes):
     return Evaluation(settings(**(OURS | changes)), "test", Likelihood(*likelihood))
+
+
+def test_levels_stand_apart_and_have_bits_a_pixel(tmp_path):
+    values = {evaluation(): 100, evaluation(dataset="x-grey", binarize="none", body="conv_logistic"): 64 * np.log(2)}
+    density_rows(tmp_path, values)
+    binary, levels = section(tmp_path, "Table 1: density").split("**256 levels")
+    assert lines_with(binary, "mnist", "100.0", "106.8") and not lines_with(binary, "x-grey")
+    (row,) = lines_with(levels, "x-grey", "discretized_logistic")
+    assert row.endswith("| 1.00 |") and "106.8" not in levels
+    density_rows(tmp_path / "alone", dict(list(values.items())[1:]))
+    assert "paper -EL" not in section(tmp_path / "alone", "Table 1: density")
 
 
 def section(folder, title):
