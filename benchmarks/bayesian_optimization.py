@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 
-from common.discovery.bayesopt import BayesianOptimizer, GPyOpt  # noqa: E402
+from common.discovery.acquisitions import GPyOpt  # noqa: E402
+from common.discovery.bayesopt import BayesianOptimizer  # noqa: E402
 
 BOUNDS = [(-5, 5)] * 10
 

@@ -38,11 +38,11 @@ def main():
     from pycalphad import equilibrium
     from pycalphad import variables as v
 
-    from common.discovery import calphad
+    from common.discovery import alloying, calphad
 
-    limits = calphad.read_limits(args.limits)
+    limits = alloying.read_limits(args.limits)
     chosen = np.random.default_rng(0).choice(sorted(limits), args.alloys, replace=False)
-    compositions = [calphad.draw_compositions(name, limits[name], 1, 0)[0] for name in chosen]
+    compositions = [alloying.draw_compositions(name, limits[name], 1, 0)[0] for name in chosen]
     diagrams = calphad.PhaseDiagrams(args.tdb)
     times = {"ours": [], "ours, first of its elements": [], "plain": [], "plain, models kept": []}
     differences = []
@@ -57,7 +57,7 @@ def main():
     for composition in compositions:
         timed("ours, first of its elements", diagrams.matrix, composition)
         ours = timed("ours", diagrams.matrix, composition)
-        x = calphad.mole_fractions(composition)
+        x = alloying.mole_fractions(composition)
         conditions = {v.T: calphad.TEMPERATURES, v.P: 101325, v.N: 1}
         conditions |= {v.X(e): value for e, value in x.items() if e != "AL"}
         records, models, components, phases = diagrams.system(tuple(x))

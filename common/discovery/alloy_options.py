@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from common.cli import positive_int, refuse_several, refuse_unused, whole_number
+from common.discovery.alloying import ELEMENTS
 from common.discovery.alloys import BODIES
-from common.discovery.calphad import ELEMENTS, phase_diagrams
+from common.discovery.calphad import phase_diagrams
 from common.discovery.designs import METHODS
 from common.errors import InputError
 

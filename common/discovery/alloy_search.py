@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.data.fingerprints import fingerprint
-from common.discovery import alloys, calphad, runs, search_report
+from common.discovery import alloying, alloys, calphad, runs, search_report
 from common.discovery.distances import cosine_distance
 from common.discovery.records import (
     IN_CLASS,
@@ -26,7 +26,7 @@ LABELS = ["alloy", "method", "seed"]
 PROTOCOL = [*SHOWN, "likelihood", "objective"]
 FIGURE3B = [*LABELS, "evaluation", "step", "cosine_distance", "best_so_far", "seconds", *PROTOCOL]
 BOUNDS = [*LABELS, "cosine_distance", *PROTOCOL]
-TABLE5 = [*LABELS, "element_error", "phase_error", "in_class", "cosine_distance", *calphad.ELEMENTS, *PROTOCOL]
+TABLE5 = [*LABELS, "element_error", "phase_error", "in_class", "cosine_distance", *alloying.ELEMENTS, *PROTOCOL]
 TABLE5 += ["regressor", "calphad_evaluations"]
 ORDER = ["dataset", "objective", *LABELS]
 INVERSE_MAP = ["dataset", "regressor", "held_out", "seed", "r2", "element_error", "num_alloys"]
@@ -213,7 +213,7 @@ def _errors(bench, found):
             phase_error = alloys.phase_error(diagram[..., 0], real)
         row = {"method": method, "element_error": error, "phase_error": phase_error, "in_class": error <= IN_CLASS}
         row["cosine_distance"] = float(hunt.distance(diagram))
-        rows.append(row | dict(zip(calphad.ELEMENTS, composition.tolist())))
+        rows.append(row | dict(zip(alloying.ELEMENTS, composition.tolist())))
     designs = {method: np.round(diagram, 4).tolist() for method, (diagram, _) in found.items()}
     return {"rows": rows, "designs": designs, "trained_at": trained_at}
 

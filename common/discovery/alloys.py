@@ -10,15 +10,8 @@ from tqdm import tqdm
 from common.data.datasets import VALIDATION_FRACTION, Dataset, restrict, stratified_split
 from common.data.fingerprints import fingerprint
 from common.data.readers import read_arrays
-from common.discovery.calphad import (
-    ELEMENTS,
-    PHASES,
-    TEMPERATURES,
-    TEXTBOOK,
-    draw_compositions,
-    phase_diagrams,
-    read_limits,
-)
+from common.discovery.alloying import ELEMENTS, draw_compositions, read_limits
+from common.discovery.calphad import PHASES, TEMPERATURES, TEXTBOOK, phase_diagrams
 from common.discovery.distances import cosine_distance
 from common.errors import InputError
 from common.names import name_of_file
@@ -192,7 +185,7 @@ def chosen_limits(tdb, path, designations=None):
     """{designation: limits} of the classes asked for (all), in a table of limits; the database has their elements.
 
     Raises:
-        InputError: see `calphad.read_limits` and `PhaseDiagrams`; no database, or a class without limits.
+        InputError: see `alloying.read_limits` and `PhaseDiagrams`; no database, or a class without limits.
     """
     if not tdb:
         raise InputError("--make-data needs a thermodynamic database: name it with --tdb")

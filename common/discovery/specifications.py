@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.discovery.calphad import ELEMENTS, HOTTER, LAST_LIQUID, MATRIX, MOLTEN, PHASES, TEMPERATURES
+from common.discovery.alloying import ELEMENTS
+from common.discovery.calphad import HOTTER, LAST_LIQUID, MATRIX, MOLTEN, PHASES, TEMPERATURES
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.identity import Record, label

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from conftest import ALLOYS, ROOT, TDB, needs_tdb
 
-from common.discovery import alloys, calphad
-from common.discovery.calphad import ELEMENTS, PHASES, TEMPERATURES
+from common.discovery import alloying, alloys, calphad
+from common.discovery.alloying import ELEMENTS
+from common.discovery.calphad import PHASES, TEMPERATURES
 from common.errors import InputError
 
 LIMITS = ALLOYS / "alloy_limits.csv"
@@ -31,7 +32,7 @@ def test_a_scaled_phase_counts_relative_to_its_largest_share():
 
 
 def test_mole_fractions_by_hand():
-    x = calphad.mole_fractions(composition(CU=10.0, MG=1e-5))
+    x = alloying.mole_fractions(composition(CU=10.0, MG=1e-5))
     moles = 90 / 26.9815, 10 / 63.546
     assert list(x) == ["AL", "CU", "MG"]  # what is absent is left out
     assert x["CU"] == pytest.approx(moles[1] / sum(moles), rel=1e-5)
@@ -41,34 +42,34 @@ def test_mole_fractions_by_hand():
 @pytest.mark.parametrize("bad", [composition(CU=60, MG=40), composition(CU=-1), composition(CU=np.nan), np.ones(3)])
 def test_impossible_compositions_are_refused(bad):
     with pytest.raises(InputError, match="wt%"):
-        calphad.mole_fractions(bad)
+        alloying.mole_fractions(bad)
 
 
 def test_drawn_compositions_keep_their_limits_and_their_prefix(tmp_path):
     (tmp_path / "limits.csv").write_text(
         TABLE + "6053,Si,0.495,0.91,main30\n6053,Mg,1.1,1.4,main30\n6053,V,0,1,main30\n"
     )
-    limits = calphad.read_limits(tmp_path / "limits.csv")
+    limits = alloying.read_limits(tmp_path / "limits.csv")
     assert limits == {"6053": {"SI": (0.495, 0.91), "MG": (1.1, 1.4)}}
-    drawn = calphad.draw_compositions("6053", limits["6053"], 200, 0)
+    drawn = alloying.draw_compositions("6053", limits["6053"], 200, 0)
     si, mg = drawn[:, ELEMENTS.index("SI")], drawn[:, ELEMENTS.index("MG")]
     assert mg.min() >= 1.1 and mg.max() <= 1.4 and (si >= 0.45 * mg).all() and (si <= 0.65 * mg).all()
     assert drawn.sum() == pytest.approx(si.sum() + mg.sum())
-    np.testing.assert_array_equal(calphad.draw_compositions("6053", limits["6053"], 5, 0), drawn[:5])
+    np.testing.assert_array_equal(alloying.draw_compositions("6053", limits["6053"], 5, 0), drawn[:5])
 
 
 def test_designations_may_have_letters_and_a_table_needs_no_sets(tmp_path):
     text = "designation,element,min_wt,max_wt\nAlSi10Mg,Si,9,11\nEN-AW.6060, si,0.3,0.6\n007,SI,1,2\n7,SI,1,2\n"
     (tmp_path / "limits.csv").write_text(text)
-    limits = calphad.read_limits(tmp_path / "limits.csv")
+    limits = alloying.read_limits(tmp_path / "limits.csv")
     assert limits["EN-AW.6060"] == {"SI": (0.3, 0.6)} and list(limits) == ["AlSi10Mg", "EN-AW.6060", "007", "7"]
     silicon = ELEMENTS.index("SI")
     places = {  # where in its limits each alloy's first draw lies: no two alike
-        name: (calphad.draw_compositions(name, own, 1, 0)[0, silicon] - own["SI"][0]) / np.ptp(own["SI"])
+        name: (alloying.draw_compositions(name, own, 1, 0)[0, silicon] - own["SI"][0]) / np.ptp(own["SI"])
         for name, own in limits.items()
     }
     assert len({round(place, 9) for place in places.values()}) == 4
-    drawn = calphad.draw_compositions("7", limits["7"], 1, 0)[0, silicon]
+    drawn = alloying.draw_compositions("7", limits["7"], 1, 0)[0, silicon]
     assert drawn == np.random.default_rng([0, 7, 0]).uniform(1, 2)
 
 
@@ -89,9 +90,9 @@ def test_designations_may_have_letters_and_a_table_needs_no_sets(tmp_path):
 def test_bad_limits_are_one_line(tmp_path, text, message):
     (tmp_path / "limits.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        calphad.read_limits(tmp_path / "limits.csv")
+        alloying.read_limits(tmp_path / "limits.csv")
     with pytest.raises(InputError, match="missing"):
-        calphad.read_limits(tmp_path / "none.csv")
+        alloying.read_limits(tmp_path / "none.csv")
 
 
 def test_the_papers_classes_are_asked_for_by_one_word():
@@ -111,7 +112,7 @@ def test_equilibria_agree_with_plain_pycalphad(diagrams):
     matrix = diagrams.matrix(own)
     assert matrix.shape == (len(PHASES), len(TEMPERATURES))
     np.testing.assert_allclose(matrix.sum(0), 1, atol=1e-6)
-    x = calphad.mole_fractions(own)
+    x = alloying.mole_fractions(own)
     conditions = {v.T: temperatures, v.P: 101325, v.N: 1} | {v.X(e): value for e, value in x.items() if e != "AL"}
     plain = equilibrium(diagrams.database, [*x, "VA"], list(PHASES), conditions)
     for column, temperature in zip(matrix.T[np.isin(TEMPERATURES, temperatures)], temperatures):
@@ -216,11 +217,11 @@ def test_the_set_that_ships_is_what_metallurgists_expect():
 
 @needs_tdb
 def test_the_set_that_ships_is_computed_by_this_code(diagrams):
-    limits = calphad.read_limits(LIMITS)
+    limits = alloying.read_limits(LIMITS)
     with np.load(SHIPPED, allow_pickle=False) as arrays:
         for name in limits:
             own = arrays["compositions"][arrays["designations"] == name]
-            np.testing.assert_array_equal(own, calphad.draw_compositions(name, limits[name], 100, 0))
+            np.testing.assert_array_equal(own, alloying.draw_compositions(name, limits[name], 100, 0))
         number = int(np.argmin((arrays["compositions"] > 0).sum(1)))  # of few elements: quick
         again = diagrams.matrix(arrays["compositions"][number])
         np.testing.assert_allclose(arrays["matrices"][number], again, atol=2e-3)

@@ -11,13 +11,8 @@ from conftest import ROOT
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from common.discovery.bayesopt import (
-    ACQUISITIONS,
-    BayesianOptimizer,
-    GPyOpt,
-    _ExpectedFeasibleImprovement,
-    _log_improvement,
-)
+from common.discovery.acquisitions import ACQUISITIONS, ExpectedFeasibleImprovement, GPyOpt, log_improvement
+from common.discovery.bayesopt import BayesianOptimizer
 from common.errors import InputError
 
 BOX = [(-5, 5)] * 4
@@ -162,7 +157,7 @@ def test_the_logarithm_of_the_expected_improvement_and_its_slope():
 
     # phi(u) + u Phi(u) is phi(u) times the first moment, and its derivative Phi(u) that times the zeroth one.
     exact = [norm.logpdf(v) + np.log(moment(v, 1)) for v in u]
-    value, derivative = _log_improvement(u)
+    value, derivative = log_improvement(u)
     np.testing.assert_allclose(value, exact, rtol=1e-4, atol=1e-9)
     np.testing.assert_allclose(derivative, [moment(v, 0) / moment(v, 1) for v in u], rtol=1e-3)
 
@@ -174,7 +169,7 @@ def test_the_acquisitions_gradient_is_that_of_its_values():
     model.updateModel(x, rng.standard_normal((12, 1)), None, None)
     space = GPyOpt.Design_space([{"name": "x", "type": "continuous", "domain": (0, 1), "dimensionality": 3}])
     for excess in (rng.standard_normal((12, 2)), 1 + rng.random((12, 2))):  # with points that keep both, and without
-        acquisition = _ExpectedFeasibleImprovement(model, space, None, x, excess)
+        acquisition = ExpectedFeasibleImprovement(model, space, None, x, excess)
         for at in rng.random((4, 3)):
             steps = 1e-5 * np.eye(3)
             numeric = [

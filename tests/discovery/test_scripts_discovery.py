@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from common.data import datasets
-from common.discovery import alloy_options, alloy_search, alloys, calphad, digits
+from common.discovery import alloy_options, alloy_search, alloying, alloys, calphad, digits
 from common.discovery.search import Hunt
 from common.hypervae import density
 from common.runs import results
@@ -106,7 +106,7 @@ def few_alloys(tmp_path_factory):
     matrices = np.zeros((24, len(calphad.PHASES), 32), np.float16)
     matrices[:, :4] = shares.transpose(0, 2, 1)
     path = tmp_path_factory.mktemp("alloys") / "few.npz"
-    compositions = rng.uniform(0.1, 2, (24, len(calphad.ELEMENTS)))
+    compositions = rng.uniform(0.1, 2, (24, len(alloying.ELEMENTS)))
     alloys._write_npz(path, {"matrices": matrices, "compositions": compositions, "designations": designations})
     return path
 

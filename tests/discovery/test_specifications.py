@@ -5,7 +5,8 @@ import pytest
 from conftest import ROOT
 
 from common.discovery import alloys, specifications
-from common.discovery.calphad import ELEMENTS, PHASES, TEMPERATURES
+from common.discovery.alloying import ELEMENTS
+from common.discovery.calphad import PHASES, TEMPERATURES
 from common.discovery.specifications import NOT_FOUND, Limit, read_specification
 from common.errors import InputError
 
