@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from common.errors import InputError
-from common.hypervae import compression
+from common.hypervae import code_stack, compression, listed_tasks
 from common.hypervae.compression import Hyper, Mixture
 
 MAGIC, VERSION = b"\x89HVZ", 1
@@ -50,7 +50,7 @@ class Header:
     sizes: tuple
     codes: np.ndarray | None = None
     shares: np.ndarray | None = None
-    precision: int = compression.PRECISION
+    precision: int = code_stack.PRECISION
 
     @property
     def num_images(self):
@@ -81,7 +81,7 @@ class Header:
         raw += np.array(self.sizes, "<u4").tobytes()
         if self.weights == LISTED:
             raw += np.uint8(self.codes.shape[1]).tobytes()
-            raw += (self.codes * 2.0**compression.LISTED_BITS).astype(np.int8).tobytes()
+            raw += (self.codes * 2.0**listed_tasks.LISTED_BITS).astype(np.int8).tobytes()
             raw += (self.shares % (1 << compression.SHARE_BITS)).astype("<u2").tobytes()
         return raw + struct.pack("<I", zlib.crc32(raw))
 
@@ -103,8 +103,8 @@ def read_header(raw, path):
         good = False
     if not good:
         raise InputError(f"{path}: {GET_AGAIN}")
-    if header.precision != compression.PRECISION:
-        raise InputError(f"{path} has codes of {header.precision} bits, this version reads {compression.PRECISION}")
+    if header.precision != code_stack.PRECISION:
+        raise InputError(f"{path} has codes of {header.precision} bits, this version reads {code_stack.PRECISION}")
     return header, end + 4
 
 
@@ -124,7 +124,7 @@ def _read_header(raw):
     codes = shares = None
     if number:
         dimensions = int(take(1, np.uint8)[0])
-        codes = take(number * dimensions, np.int8).reshape(number, dimensions) * 2.0**-compression.LISTED_BITS
+        codes = take(number * dimensions, np.int8).reshape(number, dimensions) * 2.0**-listed_tasks.LISTED_BITS
         shares = take(number, "<u2").astype(int)
         shares[shares == 0] = 1 << compression.SHARE_BITS  # of one task
     header = Header(
@@ -171,7 +171,7 @@ def plan(model, name, x, labels=None, grouping="order", binarization="none", see
     codes = shares = None
     hyper = model.theta is None
     if hyper and (grouping == "order" or labels is None):
-        codes, shares = compression.find_tasks(model, x, seed)
+        codes, shares = listed_tasks.find_tasks(model, x, seed)
     groups = np.zeros(len(x), int)
     if grouping != "order":
         groups = labels if labels is not None else _nearest(model, codes, shares, x) if hyper else groups
@@ -185,7 +185,7 @@ def plan(model, name, x, labels=None, grouping="order", binarization="none", see
 
 def _nearest(model, codes, shares, x):
     """The listed task (N,) that codes each image shortest; tasks of none are left out."""
-    posterior = compression.listed_tasks(model, codes, shares).posterior(x)
+    posterior = listed_tasks.listed_tasks(model, codes, shares).posterior(x)
     best = posterior.tasks[np.arange(len(x)), posterior.weights.argmax(1)]
     return np.unique(best, return_inverse=True)[1]
 
@@ -194,7 +194,7 @@ def _coder(model, header):
     if header.weights == BY_BLOCK:
         return Hyper(model)
     if header.weights == LISTED:
-        return compression.listed_tasks(model, header.codes, header.shares)
+        return listed_tasks.listed_tasks(model, header.codes, header.shares)
     return Mixture(model.vae, [model.theta])
 
 

@@ -15,112 +15,17 @@ import hashlib
 import math
 from dataclasses import dataclass
 
-import constriction
 import numpy as np
-from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 
 from common.errors import InputError
 from common.hypervae import exact
+from common.hypervae.code_stack import MODELS, RanDryError, Stack
 
-PRECISION = 8  # z and u are whole numbers of steps of 2**-PRECISION
-LARGEST_CODE = 16  # at least the largest mean and a window's width
-WINDOW = 6  # standard deviations to each side, at least
 LARGEST_BATCH, GROWTH = 256, 4  # images whose z are popped at once: at most, and as this part of those before them
 MOST_WORDS = 1 << 15  # of 32 bits, with which a stack begins
-CANDIDATES = 3  # tasks that an image may be coded by: those whose u is nearest to its own
-SHARE_BITS, LISTED_BITS = 16, 4  # of tasks that are listed in a file: their shares, and steps of u
-# The search for tasks: how many, by k-means on so many images at most, of which so many are coded.
-NUMBERS_OF_TASKS, MOST_GROUPED, MOST_MEASURED = (1, 5, 10, 20, 40), 2_000, 400
+SHARE_BITS = 16  # tasks' shares are whole numbers of 2**-SHARE_BITS
 
-_MODELS = constriction.stream.model
-_PRIOR = _MODELS.QuantizedGaussian(-LARGEST_CODE << PRECISION, (LARGEST_CODE << PRECISION) - 1, 0.0, 2.0**PRECISION)
-_PIXELS, _TASKS, _CHOICES = _MODELS.Bernoulli(perfect=False), _MODELS.Categorical(perfect=False), _MODELS.Uniform()
-
-
-class RanDryError(Exception):
-    """A stack had too few bits to choose symbols by."""
-
-
-class Stack:
-    """Symbols are popped and pushed by distributions that both sides know.
-
-    Args:
-        words: (n,) uint32, what is on it; initial: whether they are initial bits, whose zeros at the end count.
-    """
-
-    def __init__(self, words, initial=False):
-        self._coder = constriction.stream.stack.AnsCoder(words, seal=initial)
-
-    def words(self, initial=False):
-        """What is on the stack; `initial` where that must be the bits that it began with.
-
-        Raises:
-            AssertionError: more or less is on it.
-        """
-        return self._coder.get_compressed(unseal=initial)
-
-    @property
-    def bits(self):
-        return self._coder.num_valid_bits()
-
-    def pop(self, *distribution):
-        symbols = self._coder.decode(*distribution)
-        if self._coder.num_words() < 2:
-            raise RanDryError
-        return symbols
-
-    def push(self, symbols, *distribution):
-        self._coder.encode_reverse(np.asarray(symbols, np.int32), *distribution)
-
-    def pop_codes(self, mean, log_var):
-        """Codes (..., d), multiples of 2**-PRECISION, of a Gaussian; its log variance in steps of `exact`."""
-        centre, parts = _windows(mean, log_var)
-        steps = np.empty(centre.size)
-        for own, *distribution in parts:
-            steps[own] = self.pop(*distribution)
-        return (centre + steps.reshape(mean.shape)) * 2.0**-PRECISION
-
-    def push_codes(self, codes, mean, log_var):
-        centre, parts = _windows(mean, log_var)
-        steps = (codes * 2.0**PRECISION - centre).ravel()
-        for own, *distribution in parts[::-1]:
-            self.push(steps[own], *distribution)
-
-    def pop_prior(self, *shape):
-        """Codes of N(0, I), of a shape."""
-        return self.pop(_PRIOR, math.prod(shape)).reshape(shape) * 2.0**-PRECISION
-
-    def push_prior(self, codes):
-        self.push(codes.ravel() * 2.0**PRECISION, _PRIOR)
-
-
-@functools.cache
-def _deviations():
-    """Standard deviation in steps of a code at each step of the log variance, and the width of its window."""
-    deviations = (exact.variances()[1] * 2.0**PRECISION).astype(np.float32)
-    return deviations, np.searchsorted(2.0 ** np.arange(PRECISION + 4), WINDOW * deviations)
-
-
-def _windows(mean, log_var):
-    """Where Gaussians are coded, in steps of a code: the centres, and [(which of them, distribution, its parameters)].
-
-    A coder with probabilities of 24 bits gives each symbol one unit at least. Over a window that is much wider than the
-    Gaussian, so many units are a chance of one in a thousand to draw a code that decodes to noise.
-    """
-    centre = np.rint(mean * 2.0**PRECISION)
-    rest = (mean * 2.0**PRECISION - centre).astype(np.float32).ravel()
-    deviations, widths = (table[log_var.ravel()] for table in _deviations())
-    parts = []
-    for width in np.unique(widths):
-        own = np.flatnonzero(widths == width)
-        parts.append((own, _gaussian(int(width)), rest[own], deviations[own]))
-    return centre, parts
-
-
-@functools.cache
-def _gaussian(width):
-    return _MODELS.QuantizedGaussian(-(1 << width), (1 << width) - 1)
+_PIXELS, _TASKS, _CHOICES = MODELS.Bernoulli(perfect=False), MODELS.Categorical(perfect=False), MODELS.Uniform()
 
 
 @functools.cache
@@ -363,48 +268,3 @@ def unpack_block(coder, words, number, initial, is_set=False):
             "the images that come out are not those that were packed: another machine's constriction computes otherwise"
         )
     return x
-
-
-def listed_tasks(model, codes, shares):
-    """The Mixture of a HyperVAE's VAEs at codes (K, d), multiples of 2**-exact.VALUE_BITS."""
-
-    def nearest(x):
-        distances = np.square(model.single_u(model.features(x))[:, None] - codes).sum(-1)
-        return np.argsort(distances, 1, kind="stable")[:, :CANDIDATES]
-
-    find = nearest if len(codes) > 1 else None
-    return Mixture(model.vae, [model.theta_of(u) for u in codes], shares, find)
-
-
-def find_tasks(model, x, seed=0):
-    """Tasks in images that nobody sorted: k-means of the images' own u, as many groups as make the whole file shortest.
-
-    Args:
-        model: the exact.ExactModel of a HyperVAE; x: images (N, H, W, 1) in {0, 1}; seed: of the sample and k-means.
-
-    Returns:
-        codes (K, d), multiples of 2**-LISTED_BITS, and shares (K,) for `listed_tasks`.
-    """
-    sample = x[np.random.default_rng(seed).permutation(len(x))[:MOST_GROUPED]]
-    with threadpool_limits(1):  # products this small: two threads wait for each other
-        codes = model.single_u(model.features(sample))
-        distinct, best = len(np.unique(codes, axis=0)), (np.inf, None)
-        for number in [number for number in NUMBERS_OF_TASKS if number <= distinct]:
-            means = KMeans(number, n_init=4, random_state=seed).fit(codes)
-            found = listed_codes(means.cluster_centers_), shares_of(np.bincount(means.labels_))
-            nats = listed_tasks(model, *found).posterior(sample[:MOST_MEASURED], measured=True).nats
-            total = nats.mean() * len(x) + number * (8 * codes.shape[1] + SHARE_BITS) * math.log(2)
-            best = min(best, (total, found), key=lambda pair: pair[0])
-    return best[1]
-
-
-def listed_codes(u):
-    """Codes u (K, d) as they are listed in a file: a byte each."""
-    return np.clip(np.rint(u * 2.0**LISTED_BITS), -127, 127) * 2.0**-LISTED_BITS
-
-
-def shares_of(counts):
-    """Whole numbers (K,), at least 1, that sum to 2**SHARE_BITS, about as counts (K,) do."""
-    shares = np.maximum(1, np.floor(counts / counts.sum() * (1 << SHARE_BITS))).astype(int)
-    shares[shares.argmax()] += (1 << SHARE_BITS) - shares.sum()
-    return shares

@@ -21,7 +21,7 @@ from scipy.special import gammaln
 from common.data import readers
 from common.data.fingerprints import fingerprint
 from common.errors import InputError
-from common.hypervae import compressed_files, compression, density, exact, pretrained
+from common.hypervae import compressed_files, compression, density, exact, listed_tasks, pretrained
 from common.hypervae.baselines import context_length
 from common.hypervae.compressed_files import BY_BLOCK, LISTED
 from common.hypervae.options import load_data, settings_for, trained
@@ -56,7 +56,7 @@ class Compression(Record):
     mode: str
     format: int = compressed_files.VERSION
     block_images: int = compressed_files.BLOCK_IMAGES
-    candidates: int = compression.CANDIDATES
+    candidates: int = listed_tasks.CANDIDATES
     growth: int = compression.GROWTH
     first_words: int = compression.Hyper.first_words
     num_samples: int = 8

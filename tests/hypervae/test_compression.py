@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from common.errors import InputError
+from common.hypervae import code_stack, exact, listed_tasks
 from common.hypervae import compressed_files as files
-from common.hypervae import compression, exact
 from common.hypervae.baselines import JBIG, context_length
 
 PACKED = ROOT / "tests" / "hypervae" / "packed"
@@ -214,8 +214,8 @@ def test_other_files_versions_and_models_are_named(model, vae):
 
 
 def test_headers_of_any_number_of_tasks_are_read_as_written(model):
-    codes = compression.listed_codes(np.random.default_rng(0).normal(size=(40, 10)))
-    shares = compression.shares_of(np.arange(1, 41))
+    codes = listed_tasks.listed_codes(np.random.default_rng(0).normal(size=(40, 10)))
+    shares = listed_tasks.shares_of(np.arange(1, 41))
     header = files.Header("a b", model.digest, (8, 8, 1), "bernoulli", files.LISTED, False, False, (7,), codes, shares)
     found, end = files.read_header(header.packed(), "a file")
     assert end == len(header.packed()) and found.sizes == (7,) and found.binarization == "bernoulli"
@@ -292,17 +292,17 @@ def test_other_kernels_and_threads_give_the_same_bytes(tmp_path, kernels, thread
 def test_codes_are_drawn_from_their_gaussian_and_nothing_else():
     """A window of 24-bit probabilities that is too wide would draw one code in a thousand from anywhere."""
     bits = np.random.default_rng(0).integers(0, 2**32, 200_000, dtype=np.uint64).astype(np.uint32)
-    stack = compression.Stack(bits, initial=True)
+    stack = code_stack.Stack(bits, initial=True)
     steps = np.tile([0, 200, 384, 640], 5_000)  # the last is a standard deviation of 1
     mean = exact.on_grid(np.random.default_rng(1).uniform(-8, 8, len(steps)))
     before = stack.bits
     codes = stack.pop_codes(mean, steps)
     deviations = exact.variances()[1][steps]
-    z = (codes - mean) / np.hypot(deviations, 2.0**-compression.PRECISION / np.sqrt(12))
+    z = (codes - mean) / np.hypot(deviations, 2.0**-code_stack.PRECISION / np.sqrt(12))
     assert np.abs(z).max() < 6.5 and z.std() == pytest.approx(1, abs=0.02) and abs(z.mean()) < 0.03
     spent = (before - stack.bits) / len(steps)
     wide = deviations > 0.02  # of narrower ones the grid shows
-    entropy = np.log2(deviations[wide] * 2**compression.PRECISION * np.sqrt(2 * np.pi * np.e)).mean()
+    entropy = np.log2(deviations[wide] * 2**code_stack.PRECISION * np.sqrt(2 * np.pi * np.e)).mean()
     assert spent == pytest.approx(0.75 * entropy + 0.25 * 2.9, abs=0.3)
     stack.push_codes(codes, mean, steps)
     np.testing.assert_array_equal(stack.words(initial=True), bits)
