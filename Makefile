@@ -114,7 +114,7 @@ CLASSIFY = $(RUN) 07_classification.py --dataset mnist --data-dir $(DATA_DIR) --
 VALIDATE = $(CLASSIFY) --evaluate-on validation
 
 trials: .venv/.installed
-	for change in "--hidden 8" "--hidden 8 --leaky" "--hidden 16" "--hidden 32" "--hidden 64"; do \
+	for change in "--hidden 8" "" "--parents 5 --children 4" "--states 128"; do \
 	  $(RUN) 08_denoise.py --task bars --seeds 10 11 12 13 14 15 16 17 --restarts 1 $$change --results-dir results/trials || exit; done
 	for rate in 0.01 0.1; do \
 	  for image in china camera; do $(RUN) 08_denoise.py --image $$image --epochs 40 --max-learning-rate $$rate || exit; done; done
