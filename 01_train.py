@@ -78,7 +78,7 @@ def adapt(args):
 
     if args.export and args.export.suffix != ".keras":
         raise InputError(f"--export {args.export}: give a name that ends in .keras")
-    pile, _ = readers.unlabelled(args.adapt, args.image_size, options.is_grey(args))
+    pile, _ = readers.unlabelled(args.adapt, args.image_size, options.has_levels(args))
     found = new_vae.adapted(args, pile)
     folder = args.results_dir / "01_train" / f"{found.name}_{name_of_file(args.adapt)}-{found.digest}"
     images = found.samples(args.sample)

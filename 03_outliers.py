@@ -55,7 +55,7 @@ def score_pile(args):
     from common.data import readers
     from common.hypervae import outlier_figures, scoring
 
-    pile, names = readers.unlabelled(args.score, args.image_size, options.is_grey(args))
+    pile, names = readers.unlabelled(args.score, args.image_size, options.has_levels(args))
     data, settings = mixtures.normal_of_pile(args, pile)
     found = scoring.answer(args, settings, data, pile, names)
     folder = args.results_dir / "03_outliers" / f"{data.name}_{name_of_file(args.score)}-{found.digest}"

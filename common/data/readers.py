@@ -123,8 +123,10 @@ def read_npz(path, colour=False):
         raise InputError(f"{path}: {x_name} has {len(x)} images, {y_name} {len(y)} labels")
     if x_test not in arrays:
         return Raw(name_of_file(path), x, y)
-    held = as_images(arrays[x_test], f"{path}: {x_test}", colour), _as_labels(arrays[y_test], f"{path}: {y_test}")
-    return Raw(name_of_file(path), x, y, *held)
+    held = as_images(arrays[x_test], f"{path}: {x_test}", colour)
+    # One part may hold no colour.
+    parts = in_channels_of(held.shape[1:], x), y, in_channels_of(x.shape[1:], held)
+    return Raw(name_of_file(path), *parts, _as_labels(arrays[y_test], f"{path}: {y_test}"))
 
 
 def read_names(path):

@@ -77,7 +77,7 @@ class _HyperVAE(KerasEstimator):
         side = round(features**0.5)
         wanted = given or self.image_shape or ((side, side) if side * side == features else (1, features))
         height, width, channels = (int(length) for length in (*wanted, 1)[:3])
-        if channels not in ((1, 3) if options.is_grey(self) else (1,)) or len(wanted) > 3:
+        if channels not in ((1, 3) if options.has_levels(self) else (1,)) or len(wanted) > 3:
             colour = "colour (N, H, W, 3) needs likelihood='discretized_logistic' or 'logistic_mixture'"
             raise InputError(f"images are {tuple(wanted)}: grey ones (N, H, W) are needed; {colour}")
         if height * width * channels != features:
@@ -99,7 +99,7 @@ class _HyperVAE(KerasEstimator):
         if not reset:
             check_is_fitted(self)
         levels = self._bytes(X, reset)
-        return levels if options.is_grey(self) else scoring.binarized(levels, self.binarize)
+        return levels if options.has_levels(self) else scoring.binarized(levels, self.binarize)
 
     def _train(self, X, y):
         """Sets model_; returns the Dataset that it was trained on, with its tasks as labels."""
@@ -299,7 +299,7 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
         z = tf.constant(random.standard_normal((n_samples, 1, self.latent_dim)), tf.float32)
         theta = self.model_.generate(tf.constant(self.task_codes_[tasks]))
         pixels = self.model_.decode(z, theta)
-        if options.is_grey(self):
+        if options.has_levels(self):
             drawn = pixels.sample(seed=tf.constant([self.random_state, n_samples])).numpy()[:, 0]
         else:
             shares = pixels.mean().numpy()[:, 0]

@@ -12,7 +12,7 @@ from common.errors import InputError
 from common.hypervae.options import (
     binarization,
     fit_u,
-    is_grey,
+    has_levels,
     planned_runs,
     refuse_unfollowed,
     settings_for,
@@ -187,7 +187,7 @@ def score_baseline(job):
 
     def scorer(data):
         if baseline.model == "compressor":
-            binary = not is_grey(args)
+            binary = not has_levels(args)
             known = {"normal": data.x_test, "held_out": data.x_validation}
             known = {part: compressed_lengths(x, binary) for part, x in known.items()}
 

@@ -10,7 +10,7 @@ from common.data.fingerprints import fingerprint
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae import outliers, pretrained, scoring
-from common.hypervae.options import is_grey, load_with_tasks, settings_for, trained
+from common.hypervae.options import has_levels, load_with_tasks, settings_for, trained
 from common.hypervae.vae import VAE
 from common.runs import identity
 from common.runs.storage import write_atomically
@@ -59,7 +59,7 @@ def adapted(args, pile):
     pile = in_channels_of(shape, pile)
     check_size(f"images to adapt to and those of {name}", pile.shape[1:], shape)
     model = pretrained.load_pretrained(name) if args.pretrained else trained(args, settings, data).model
-    x = pile if is_grey(args) else scoring.binarized(pile, args.binarize)
+    x = pile if has_levels(args) else scoring.binarized(pile, args.binarize)
     steps = {"fit_steps": args.fit_steps, "tuning_steps": args.tuning_steps}
     vae = model.adapt(x, **steps)
     before, after = (_nats(own, x) for own in (model.vae_for(x), vae))

@@ -126,19 +126,19 @@ def fit_u(args, model):
     return args.fit_u if model == "hypervae" else 0
 
 
-def is_grey(args):
+def has_levels(args):
     """Whether --likelihood is of levels 0 to 255, grey or coloured."""
     return args.likelihood != "bernoulli"
 
 
 def binarization(args):
     """How pixels become 0 or 1; "none" where p(x|z) is of grey levels."""
-    return "none" if is_grey(args) else args.binarize
+    return "none" if has_levels(args) else args.binarize
 
 
 def white(args):
     """The largest value of a pixel; the least is 0."""
-    return 255 if is_grey(args) else 1
+    return 255 if has_levels(args) else 1
 
 
 def add_tasks(group):
@@ -211,10 +211,10 @@ def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
     if args.image_size and (name in image_sets.NAMES or not Path(name).is_dir()):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
-    if is_grey(args):
+    if has_levels(args):
         cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
-    data = datasets.load(name, args.data_dir, binarization(args), args.image_size, colour=is_grey(args))
-    if not is_grey(args):
+    data = datasets.load(name, args.data_dir, binarization(args), args.image_size, colour=has_levels(args))
+    if not has_levels(args):
         return data
     return dataclasses.replace(data, name=data.name + LEVELS[data.x.shape[-1]], body=LIKELIHOODS[args.likelihood])
 

@@ -16,7 +16,7 @@ from common.hypervae import outliers
 from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.mixtures import HEADLINE, MOST_CALIBRATING
-from common.hypervae.options import is_grey, trained
+from common.hypervae.options import has_levels, trained
 from common.hypervae.outlier_sets import EVALUATION_SEED
 from common.hypervae.rules import rules
 from common.runs import identity, storage
@@ -127,7 +127,7 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
         shown: how many of the oddest images the Answer holds.
     """
     rate = args.max_false_positive_rate
-    x = in_channels_of(data.image_shape, pile) if is_grey(args) else binarized(pile, args.binarize)
+    x = in_channels_of(data.image_shape, pile) if has_levels(args) else binarized(pile, args.binarize)
     record = Calibration(settings, args.num_samples)
     run = trained(args, settings, data)
     scorer = calibrated(record, run.model, data, args.results_dir / "checkpoints", progress)

@@ -59,6 +59,17 @@ def test_an_array_is_read_as_the_same_pictures_of_a_folder(tmp_path, dtype, whit
     np.testing.assert_array_equal(array, levels)
 
 
+def test_a_part_without_colour_has_the_channels_of_the_other(tmp_path):
+    coloured, y = np.zeros((4, 6, 8, 3), np.uint8), np.zeros(4, int)
+    coloured[..., 0] = 200
+    neutral = np.full((4, 6, 8, 3), 90, np.uint8)
+    np.savez(tmp_path / "x.npz", x=coloured, y=y, x_test=neutral, y_test=y)
+    raw = readers.read_npz(tmp_path / "x.npz", colour=True)
+    np.testing.assert_array_equal(raw.x, coloured)
+    np.testing.assert_array_equal(raw.x_test, neutral)
+    assert readers.read_npz(tmp_path / "x.npz").x.shape == (4, 6, 8, 1)
+
+
 def test_grey_beside_coloured_images_and_what_cannot_stand_beside_each_other():
     grey, coloured = np.arange(24, dtype=np.uint8).reshape(2, 3, 4, 1), np.zeros((2, 3, 4, 3), np.uint8)
     same = readers.in_channels_of(coloured.shape[1:], grey)
