@@ -70,7 +70,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	  for missing in "--inpaint 0.3" "--inpaint 0.5" "--inpaint 0.8" "--mask text"; do \
 	    $(RUN) 08_denoise.py --image $$image --sigma 0 $$missing $(GENTLE) || exit; done; \
 	  $(RUN) benchmarks/denoising_rivals.py --image $$image --method zs_n2n || exit; done
-	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --sigma 50 --patch 12
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --sigma 50 --patch 12 --seeds 0 1 --jobs $(JOBS)
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --patch 12 --epochs 100
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --seeds 0 1 --jobs $(JOBS)
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) $(MANY)
