@@ -46,6 +46,8 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	for tasks in auto random; do $(SHORT_OUTLIERS) --normal mnist --outlier fashion_mnist omniglot --model hypervae \
 	  --tasks $$tasks || exit; done
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
+	$(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist fashion_mnist omniglot --table told --iterations 2000 \
+	  --num-importance-samples 0 --peer vae_wide hypervae hypervae_auto_tasks hypervae_random_tasks
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 4000
 	$(if $(wildcard $(DATA_DIR)/omniglot_characters/*.npz),$(NEW_TASKS) --table characters $(CHARACTERS))
 	$(RUN) 10_compress.py table --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR)
@@ -62,6 +64,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(REGRESS) --dataset protein --splits 5
 	$(REGRESS) --dataset yacht --recipe paper
 	$(CLASSIFY) --seeds 0 1 2
+	$(CLASSIFY) --architecture 3x750
 	$(CLASSIFY) --method hypernet --generator dense --architecture 2x400 3x150
 	$(CLASSIFY) --method hypernet --generator dense --architecture 2x800 --epochs 20
 	for units in 32 8; do $(RUN) 08_denoise.py --task bars --seeds 0 1 2 3 4 --hidden $$units --jobs $(JOBS) || exit; done
