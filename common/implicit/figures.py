@@ -107,13 +107,14 @@ def certainty(bins, rejection, curves, path, title):
     Args:
         bins, rejection, curves: rows of reliability.csv, rejection.csv and curves.csv of one data set.
     """
-    shapes = list(dict.fromkeys(bins["architecture"]))
+    shapes, colours = list(dict.fromkeys(bins["architecture"])), {}  # one colour for one name in all columns
     figure, axes = plt.subplots(3, len(shapes), figsize=(4.6 * len(shapes) + 0.6, 10.5), squeeze=False, sharey="row")
     for column, shape in enumerate(shapes):
         own = [part[part["architecture"] == shape] for part in (bins, rejection, curves)]
         names = _names(own[0])
-        for i, (experiment, name) in enumerate(names.items()):
-            style = dict(color="black" if name.startswith("SGD") else f"C{i}", label=name)
+        for experiment, name in names.items():
+            colour = "black" if name.startswith("SGD") else colours.setdefault(name, f"C{len(colours)}")
+            style = dict(color=colour, label=name)
             parts = [part[part["experiment"] == experiment] for part in own]
             images = parts[0].groupby("bin")["number"].transform("sum")
             _band(
