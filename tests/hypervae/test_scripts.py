@@ -168,7 +168,7 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
 def test_colours_stand_beside_binarized_pixels(tmp_path, call, small_networks, uncompiled, write_npz):
     """01 and 02 by --likelihood: a name, rows and networks of their own; what is shown is a picture."""
     folder, path = tmp_path / "results", write_npz("photos.npz")
-    with np.load(path) as own:
+    with np.load(path, allow_pickle=False) as own:
         np.savez(path, x=own["x"][..., None] * [1, 0.5, 0], y=own["y"])
     shared = ["--dataset", path, "--results-dir", folder, *SHORT]
     grey = [*shared, "--likelihood", "logistic_mixture"]
