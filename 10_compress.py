@@ -64,10 +64,11 @@ def pack(args, defaults):
 def unpack(args, defaults):
     from common.hypervae import compressed_files as files
     from common.hypervae import compression_runs
+    from common.hypervae.compressed_header import read_header
 
     path, images = args.files
     raw = read_bytes(path)
-    header, _ = files.read_header(raw, path)
+    header, _ = read_header(raw, path)
     _, model = compression_runs.model_for(args, defaults, header)
     x, header = files.unpack(model, raw, path, args.block, blocks_bar("unpacking", len(header.blocks())))
     arrays = {"x": x[..., 0]}
@@ -82,10 +83,11 @@ def unpack(args, defaults):
 def check(args, defaults):
     from common.hypervae import compressed_files as files
     from common.hypervae import compression_runs
+    from common.hypervae.compressed_header import read_header
 
     path, images = args.files
     raw = read_bytes(path)
-    header, _ = files.read_header(raw, path)
+    header, _ = read_header(raw, path)
     other, labels = compression_runs.read_images(images, args.image_size, header.binarization)
     _, model = compression_runs.model_for(args, defaults, header)
     x, _ = files.unpack(model, raw, path, progress=blocks_bar("unpacking", len(header.blocks())))

@@ -21,9 +21,9 @@ from scipy.special import gammaln
 from common.data import readers
 from common.data.fingerprints import fingerprint
 from common.errors import InputError
-from common.hypervae import compressed_files, compression, density, exact, listed_tasks, pretrained
+from common.hypervae import compressed_files, compressed_header, compression, density, exact, listed_tasks, pretrained
 from common.hypervae.baselines import context_length
-from common.hypervae.compressed_files import BY_BLOCK, LISTED
+from common.hypervae.compressed_header import BY_BLOCK, LISTED
 from common.hypervae.options import load_data, settings_for, trained
 from common.hypervae.scoring import binarized
 from common.hypervae.task_mixture import Coder, TaskMixture
@@ -54,8 +54,8 @@ class Compression(Record):
 
     training: Record
     mode: str
-    format: int = compressed_files.VERSION
-    block_images: int = compressed_files.BLOCK_IMAGES
+    format: int = compressed_header.VERSION
+    block_images: int = compressed_header.BLOCK_IMAGES
     candidates: int = listed_tasks.CANDIDATES
     growth: int = compression.GROWTH
     first_words: int = compression.Hyper.first_words
@@ -116,7 +116,7 @@ def read_images(path, size, binarization):
     """Images (N, H, W, 1) in {0, 1} of a file or folder, and labels or None.
 
     Args:
-        size: (H, W) that a folder's pictures are brought to; binarization: one of compressed_files.BINARIZATIONS.
+        size: (H, W) that a folder's pictures are brought to; binarization: one of compressed_header.BINARIZATIONS.
 
     Raises:
         InputError: as readers.perhaps_labelled; grey levels that nothing is said of.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from common.errors import InputError
-from common.hypervae import code_stack, exact, listed_tasks
+from common.hypervae import code_stack, compressed_header, exact, listed_tasks
 from common.hypervae import compressed_files as files
 from common.hypervae.baselines import JBIG, context_length
 
@@ -156,7 +156,7 @@ def test_images_that_tell_nothing(model, grouping):
 
 
 def test_blocks_are_decoded_alone(model, monkeypatch):
-    monkeypatch.setattr(files, "BLOCK_IMAGES", 16)
+    monkeypatch.setattr(compressed_header, "BLOCK_IMAGES", 16)
     x, y = bars().x, bars().y
     made, header = assert_round_trip(model, x, y, "groups")
     blocks = header.blocks()
@@ -216,8 +216,10 @@ def test_other_files_versions_and_models_are_named(model, vae):
 def test_headers_of_any_number_of_tasks_are_read_as_written(model):
     codes = listed_tasks.listed_codes(np.random.default_rng(0).normal(size=(40, 10)))
     shares = listed_tasks.shares_of(np.arange(1, 41))
-    header = files.Header("a b", model.digest, (8, 8, 1), "bernoulli", files.LISTED, False, False, (7,), codes, shares)
-    found, end = files.read_header(header.packed(), "a file")
+    header = compressed_header.Header(
+        "a b", model.digest, (8, 8, 1), "bernoulli", compressed_header.LISTED, False, False, (7,), codes, shares
+    )
+    found, end = compressed_header.read_header(header.packed(), "a file")
     assert end == len(header.packed()) and found.sizes == (7,) and found.binarization == "bernoulli"
     np.testing.assert_array_equal(found.codes, codes)
     np.testing.assert_array_equal(found.shares, shares)
@@ -227,7 +229,7 @@ def test_headers_of_any_number_of_tasks_are_read_as_written(model):
 def test_what_decodes_to_other_images_is_not_handed_out(model, name):
     """A machine whose coder computes otherwise, played by words that a checksum is made for again."""
     raw = (PACKED / f"{name}.hvz").read_bytes()
-    header, start = files.read_header(raw, "a file")
+    header, start = compressed_header.read_header(raw, "a file")
     words, initial = files.read_blocks(raw, header, start, "a file")[0]
     rest = raw[start + files._BLOCK.size + 4 * len(words) :]
     for i in range(len(words)):

@@ -1,0 +1,134 @@
+"""The header of a file of compressed images (.hvz): by which model they were packed, in which way, and how many."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.errors import InputError
+from common.hypervae import code_stack, compression, listed_tasks
+
+MAGIC, VERSION = b"\x89HVZ", 1
+BLOCK_IMAGES = 2_000  # at most
+BINARIZATIONS = ("none", "bernoulli", "threshold")
+# Whose VAE codes an image: the model's own (a plain VAE), that of a listed task, or that of its block's own u.
+OWN, LISTED, BY_BLOCK = range(3)
+_FIXED = struct.Struct("<4sB")
+_HEADER = struct.Struct("<BBBBB32sHHI")
+GET_AGAIN = "it is damaged: get it again, or pack the images again"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself.
+
+    Attributes:
+        name: of the model, as people call it ("mnist hypervae"); digest: 32 bytes, exact.ExactModel's.
+        image_shape: (H, W, 1); binarization: one of BINARIZATIONS, what was done to the images before.
+        weights: OWN, LISTED or BY_BLOCK; is_set: the order within a group is not kept; labelled: groups are labels.
+        sizes: images of each group; one group where the order of all is kept.
+        codes, shares: of listed tasks, (K, d) and (K,).
+    """
+
+    name: str
+    digest: bytes
+    image_shape: tuple
+    binarization: str
+    weights: int
+    is_set: bool
+    labelled: bool
+    sizes: tuple
+    codes: np.ndarray | None = None
+    shares: np.ndarray | None = None
+    precision: int = code_stack.PRECISION
+
+    @property
+    def num_images(self):
+        return sum(self.sizes)
+
+    def labels(self):
+        """The group of each image, (N,)."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    def blocks(self):
+        """Slices of images, groups one after another: blocks of at most BLOCK_IMAGES, each of one group."""
+        found, start = [], 0
+        for size in self.sizes:
+            for part in np.array_split(np.arange(start, start + size), -(-size // BLOCK_IMAGES) or 1):
+                found += [slice(int(part[0]), int(part[-1]) + 1)] if len(part) else []
+            start += size
+        return found
+
+    def packed(self):
+        """The bytes of the header, its checksum last."""
+        name = self.name.encode()[:255]
+        flags = self.weights | self.is_set << 2 | self.labelled << 3
+        how = (flags, BINARIZATIONS.index(self.binarization), self.precision, len(name), 0)
+        if self.weights == LISTED:
+            how = (*how[:4], len(self.codes))
+        raw = _FIXED.pack(MAGIC, VERSION)
+        raw += _HEADER.pack(*how, self.digest, *self.image_shape[:2], len(self.sizes)) + name
+        raw += np.array(self.sizes, "<u4").tobytes()
+        if self.weights == LISTED:
+            raw += np.uint8(self.codes.shape[1]).tobytes()
+            raw += (self.codes * 2.0**listed_tasks.LISTED_BITS).astype(np.int8).tobytes()
+            raw += (self.shares % (1 << compression.SHARE_BITS)).astype("<u2").tobytes()
+        return raw + struct.pack("<I", zlib.crc32(raw))
+
+
+def read_header(raw, path):
+    """The Header of a file's bytes, and where its blocks begin.
+
+    Raises:
+        InputError: no such file of ours, another version, damaged.
+    """
+    if raw[: len(MAGIC)] != MAGIC or len(raw) < _FIXED.size:
+        raise InputError(f"{path} is no .hvz file: give one that this script packed")
+    if raw[len(MAGIC)] != VERSION:
+        raise InputError(f"{path} has format {raw[len(MAGIC)]}, this version reads {VERSION}: get the version for it")
+    try:
+        header, end = _read_header(raw)
+        good = zlib.crc32(raw[:end]) == struct.unpack_from("<I", raw, end)[0]
+    except (struct.error, ValueError, IndexError):
+        good = False
+    if not good:
+        raise InputError(f"{path}: {GET_AGAIN}")
+    if header.precision != code_stack.PRECISION:
+        raise InputError(f"{path} has codes of {header.precision} bits, this version reads {code_stack.PRECISION}")
+    return header, end + 4
+
+
+def _read_header(raw):
+    flags, binarization, precision, length, number, digest, *sizes = _HEADER.unpack_from(raw, _FIXED.size)
+    *sides, groups = sizes
+    end = _FIXED.size + _HEADER.size
+
+    def take(count, kind):
+        nonlocal end
+        array = np.frombuffer(raw, kind, count, end)
+        end += array.nbytes
+        return array
+
+    name = take(length, np.uint8).tobytes().decode()
+    sizes = tuple(map(int, take(groups, "<u4")))
+    codes = shares = None
+    if number:
+        dimensions = int(take(1, np.uint8)[0])
+        codes = take(number * dimensions, np.int8).reshape(number, dimensions) * 2.0**-listed_tasks.LISTED_BITS
+        shares = take(number, "<u2").astype(int)
+        shares[shares == 0] = 1 << compression.SHARE_BITS  # of one task
+    header = Header(
+        name,
+        digest,
+        (*sides, 1),
+        BINARIZATIONS[binarization],
+        flags & 3,
+        bool(flags & 4),
+        bool(flags & 8),
+        sizes,
+        codes,
+        shares,
+        precision,
+    )
+    return header, end
