@@ -54,7 +54,7 @@ def try_likelihood(job):
         commits = {"trained_at": run.trained_at, "evaluated_at": storage.commit()}
         return {"neg_elbo": float(lengths["neg_elbo"])} | errors | commits
 
-    path = settings.folder(args.results_dir / "checkpoints") / f"decoding-{evaluation.digest}.json"
+    path = settings.folder(args.results_dir / "checkpoints") / f"decoded-{evaluation.digest}.json"
     cells = {name: getattr(settings, name) for name in ("model", "seed", "iterations", "recipe")}
     cells |= {"run": evaluation, "dataset": data.name, "likelihood": likelihood}
     return cells | storage.stored(path, measures)

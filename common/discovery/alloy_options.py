@@ -45,7 +45,11 @@ def add_alloy_options(p, search):
         help="of diagrams: the paper's (default), or with each phase relative to its largest share in known alloys",
     )
     search.add_argument(
-        "--likelihood", choices=tuple(BODIES), default="multinomial", help="of phase matrices (multinomial)"
+        "--likelihood",
+        choices=tuple(BODIES),
+        default="multinomial",
+        help="of phase matrices: a multinomial of 100 atoms at each temperature (default), or of more, which count "
+        "smaller shares; splines: its logits are cubic splines over temperature",
     )
     search.add_argument("--regressor", choices=REGRESSORS, default="ridge", help="phase matrix to composition (ridge)")
     search.add_argument(

@@ -29,7 +29,10 @@ PAPER_TABLE_5 = {  # percent: (element error, phase error) of the alloys that th
 }  # fmt: skip
 PAPER_CLASSES = (*PAPER_TABLE_5, "6463")  # the last one is of its text
 FRACTION_ERROR = 0.01  # of a decoded phase fraction; where a phase is present, root mean square (known alloys: 0.008)
-BODIES = {"multinomial": "matrix", "continuous_bernoulli": "matrix_continuous_bernoulli"}  # by likelihood
+BODIES = {  # by likelihood: of 100 atoms, or of more; with splines a diagram's logits are smooth over temperature
+    "multinomial": "matrix", "multinomial_1000": "matrix_1000", "multinomial_10000": "matrix_10000",
+    "multinomial_splines": "matrix_splines", "continuous_bernoulli": "matrix_continuous_bernoulli",
+}  # fmt: skip
 NOTICE = "Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0."
 
 

@@ -8,8 +8,10 @@ task have its own kernel without a loop, and XLA runs it as fast as a library co
 
 import math
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from scipy.interpolate import BSpline
 
 from common.hypervae import likelihoods
 from common.layers.kernels import add_bias, apply_kernel, linear
@@ -185,6 +187,10 @@ class GreyBody(ConvBody):
         return likelihoods.Levels(tf.reshape(parameters, tuple(parameters.shape[:-3]) + shape))
 
 
+ATOMS = 100.0
+SPLINES = 16  # of the 32 temperatures of our diagrams
+
+
 class MatrixBody(Body):
     """Section 4.2 for phase diagrams: matrix layers Y = relu(U X V + B), dense 100, heads; and its mirror.
 
@@ -192,13 +198,19 @@ class MatrixBody(Body):
         image_shape: (phases, temperatures, 1).
         latent_dim, hidden: as every Body's.
         likelihood: "multinomial" or "continuous_bernoulli", see `likelihood`.
+        atoms: of the multinomial, see `likelihood`.
+        splines: number of cubic B-splines over temperature that each phase's logits are a sum of; 0: every temperature
+            has logits of its own.
     """
 
     sizes = ((200, 200), (50, 50))  # the paper gives 200 x 200; a second of that size would be 40 % of all arithmetic
 
-    def __init__(self, image_shape, latent_dim, hidden=None, likelihood="multinomial"):
+    def __init__(self, image_shape, latent_dim, hidden=None, likelihood="multinomial", atoms=ATOMS, splines=0):
         super().__init__(image_shape, latent_dim, hidden)
-        self.likelihood_name = likelihood
+        self.likelihood_name, self.atoms = likelihood, atoms
+        phases, temperatures, _ = self.image_shape
+        self._splines = _cubic_splines(splines, temperatures) if splines else None
+        self._decoded_shape = (phases, splines or temperatures)
 
     def _matrix_shapes(self, name, from_shape, to_shape):
         return {
@@ -225,7 +237,7 @@ class MatrixBody(Body):
             "decoder/unflatten/kernel": (self.hidden, math.prod(second)),
             "decoder/unflatten/bias": (math.prod(second),),
             **self._matrix_shapes("decoder/matrix1", second, first),
-            **self._matrix_shapes("decoder/matrix2", first, self.image_shape),
+            **self._matrix_shapes("decoder/matrix2", first, self._decoded_shape),
         }
 
     def features(self, theta, x):
@@ -242,32 +254,31 @@ class MatrixBody(Body):
         x = tf.nn.relu(linear(theta, "decoder/unflatten", x))
         x = tf.reshape(x, tuple(x.shape[:-1]) + self.sizes[1])
         x = tf.nn.relu(_matrix_layer(theta, "decoder/matrix1", x))
-        return _matrix_layer(theta, "decoder/matrix2", x)[..., None]
+        x = _matrix_layer(theta, "decoder/matrix2", x)
+        return (x if self._splines is None else tf.linalg.matmul(x, self._splines))[..., None]
 
     def likelihood(self, logits):
         """p(x|z) of proportions over the last three axes.
 
-        "multinomial": of ATOMS atoms drawn at each temperature, the share in each phase; its mean's columns sum to 1 as
-        a phase matrix's do. "continuous_bernoulli": every proportion on its own in [0, 1] (Loaiza-Ganem & Cunningham
-        2019).
+        "multinomial": of so many atoms drawn at each temperature, the share in each phase; its mean's columns sum to 1
+        as a phase matrix's do. The more atoms, the smaller the shares that count. "continuous_bernoulli": every
+        proportion on its own in [0, 1] (Loaiza-Ganem & Cunningham 2019).
         """
         if self.likelihood_name == "continuous_bernoulli":
             return tfd.Independent(tfd.ContinuousBernoulli(logits=logits), 3)
-        return AtomCounts(logits)
-
-
-ATOMS = 100.0
+        return AtomCounts(logits, self.atoms)
 
 
 class AtomCounts:
     """Multinomial likelihood of proportions (..., phases, temperatures, 1): log_prob in nats a matrix, and the mean."""
 
-    def __init__(self, logits):
+    def __init__(self, logits, atoms=ATOMS):
+        self.atoms = atoms
         self.logits = tf.linalg.matrix_transpose(logits[..., 0])  # (..., temperatures, phases)
 
     def log_prob(self, x):
-        counts = ATOMS * tf.linalg.matrix_transpose(x[..., 0])
-        return tf.reduce_sum(tfd.Multinomial(ATOMS, logits=self.logits).log_prob(counts), -1)
+        counts = self.atoms * tf.linalg.matrix_transpose(x[..., 0])
+        return tf.reduce_sum(tfd.Multinomial(self.atoms, logits=self.logits).log_prob(counts), -1)
 
     def mean(self):
         return tf.linalg.matrix_transpose(tf.nn.softmax(self.logits))[..., None]
@@ -279,7 +290,16 @@ BODIES = {
     "conv_logistic_mixture": lambda *args: GreyBody(*args, components=likelihoods.MIXED),
     "matrix": MatrixBody,
     "matrix_continuous_bernoulli": lambda *args: MatrixBody(*args, likelihood="continuous_bernoulli"),
+    "matrix_1000": lambda *args: MatrixBody(*args, atoms=1_000.0),
+    "matrix_10000": lambda *args: MatrixBody(*args, atoms=10_000.0),
+    "matrix_splines": lambda *args: MatrixBody(*args, splines=SPLINES),
 }
+
+
+def _cubic_splines(number, points):
+    """(number, points) float32: B-splines of degree 3 with even knots, at even points; they sum to 1 at each."""
+    knots = np.pad(np.linspace(0, 1, number - 2), 3, mode="edge")
+    return BSpline.design_matrix(np.linspace(0, 1, points), knots, 3).toarray().T.astype(np.float32)
 
 
 def _matrix_layer(theta, name, x):

@@ -202,10 +202,12 @@ def test_regressors_and_likelihoods_are_compared(few_alloys, call, monkeypatch):
     assert len(maps) == len(alloy_options.REGRESSORS) * 2 and set(maps["held_out"]) == {"rows", "classes"}
     assert (maps["r2"] < 0.5).all()  # made-up alloys: nothing to learn
     found = results.read_rows(results_dir / "05_discover_alloys" / "likelihoods.csv")
-    assert found["run"].nunique() == len(found) == 4
+    assert found["run"].nunique() == len(found) == 2 * len(alloys.BODIES)
     found = found.set_index(["likelihood", "model"])
-    assert (found.loc["multinomial", "column_sum_error"] < 1e-5).all()
+    for name in ("multinomial", "multinomial_splines"):
+        assert (found.loc[name, "column_sum_error"] < 1e-5).all()
     assert (found.loc["continuous_bernoulli", "column_sum_error"] > 1e-2).all()  # nothing makes its columns sum to 1
+    assert found["phase_error"].between(1, 100).all()
     # Weights of their own: each likelihood's folder has another body.
     bodies = [
         record["training"]["body"]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy.stats import multinomial
 
-from common.hypervae.bodies import ATOMS, BODIES, ConvBody, MatrixBody, patches_3x3, scatter_3x3
+from common.hypervae.bodies import BODIES, ConvBody, MatrixBody, patches_3x3, scatter_3x3
 from common.layers.kernels import FactoredKernel, apply_kernel, dense_theta
 
 RNG = np.random.default_rng(0)
@@ -150,16 +150,34 @@ def test_matrix_layers_are_u_x_v_plus_b():
     np.testing.assert_allclose(ours[..., 0], logits, rtol=2e-3, atol=2e-3 * np.abs(logits).max())
 
 
-def test_the_likelihood_of_proportions_is_scipys_multinomial_of_atoms():
+def test_splines_are_those_of_cox_and_de_boor_and_smooth_the_logits():
+    number, points = 6, 9
+    knots = np.concatenate([[0] * 3, np.linspace(0, 1, number - 2), [1] * 3])
+
+    def spline(i, degree, t):
+        if not degree:
+            return float(knots[i] <= t < knots[i + 1])
+        ends = (
+            (knots[i + degree] - knots[i], t - knots[i]),
+            (knots[i + degree + 1] - knots[i + 1], knots[i + degree + 1] - t),
+        )
+        return sum(top / length * spline(j, degree - 1, t) for j, (length, top) in zip((i, i + 1), ends) if length)
+
+    at = [min(t, 1 - 1e-12) for t in np.linspace(0, 1, points)]
+    basis = np.array([[spline(i, 3, t) for t in at] for i in range(number)])
+    body = MatrixBody((7, points, 1), 3, splines=number)
+    theta = {name: normal(*shape) for name, shape in body.decoder_shapes().items()}
+    free = MatrixBody((7, number, 1), 3).decode(theta, z := normal(4, 3))
+    np.testing.assert_allclose(body.decode(theta, z)[..., 0], free[..., 0].numpy() @ basis, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(("body", "atoms"), [("matrix", 100), ("matrix_1000", 1_000)])
+def test_the_likelihood_of_proportions_is_scipys_multinomial_of_atoms(body, atoms):
     logits = normal(2, 4, 3, 1)
-    counts = RNG.multinomial(int(ATOMS), [0.4, 0.3, 0.2, 0.1], (2, 3)).transpose(
-        0, 2, 1
-    )  # (matrices, phases, temperatures)
-    p = BODIES["matrix"]((4, 3, 1), 2).likelihood(logits)
+    counts = RNG.multinomial(atoms, [0.4, 0.3, 0.2, 0.1], (2, 3)).transpose(0, 2, 1)  # (matrices, phases, temperatures)
+    p = BODIES[body]((4, 3, 1), 2).likelihood(logits)
     share = p.mean().numpy()[..., 0].astype(float)
     np.testing.assert_allclose(share.sum(1), 1, atol=1e-6)
     share /= share.sum(1, keepdims=True)
-    expected = [
-        sum(multinomial.logpmf(counts[i, :, t], int(ATOMS), share[i, :, t]) for t in range(3)) for i in range(2)
-    ]
-    np.testing.assert_allclose(p.log_prob(tf.constant(counts[..., None] / ATOMS, tf.float32)), expected, rtol=1e-4)
+    expected = [sum(multinomial.logpmf(counts[i, :, t], atoms, share[i, :, t]) for t in range(3)) for i in range(2)]
+    np.testing.assert_allclose(p.log_prob(tf.constant(counts[..., None] / atoms, tf.float32)), expected, rtol=1e-4)
