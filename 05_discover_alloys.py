@@ -76,11 +76,13 @@ def compare_regressors(args, loaded, folder):
 
 
 def compare_likelihoods(args, loaded, folder):
-    """Write likelihoods.csv, on test alloys of known classes."""
+    """Write likelihoods.csv, on test alloys of known classes: of all likelihoods, or the one that was asked for."""
     jobs = []
-    for (source, data), likelihood in itertools.product(loaded.items(), alloys.BODIES):
+    models = ("vae", "hypervae") if "all" in args.model else dict.fromkeys(args.model)
+    likelihoods = [args.likelihood] if "--likelihood" in args.given else alloys.BODIES
+    for (source, data), likelihood in itertools.product(loaded.items(), likelihoods):
         dataset = alloys.as_dataset(data, likelihood)
-        for model, recipe, seed in itertools.product(("vae", "hypervae"), args.recipe, args.seeds):
+        for model, recipe, seed in itertools.product(models, args.recipe, args.seeds):
             jobs.append((args, source, likelihood, settings_for(args, dataset, model, recipe, seed)))
     refuse_unfollowed(args, [settings for *_, settings in jobs])
     rows = list(run_jobs(try_likelihood, jobs, args.jobs, args.scheduler))
@@ -137,7 +139,8 @@ def main():
     if args.make_data:
         make_data(args)
         return
-    check_search(args)
+    if args.compare != "likelihoods":  # which searches nothing, and takes one model as well
+        check_search(args)
     check_alloys(args)
     loaded = {Path(source): alloys.load(source) for source in args.dataset}
     folder = args.results_dir / "05_discover_alloys"

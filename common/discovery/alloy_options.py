@@ -79,7 +79,9 @@ def add_alloy_options(p, search):
         "--calphad-evaluations", type=positive_int, default=100, help="of each such search, seconds each (100)"
     )
     search.add_argument(
-        "--compare", choices=("regressors", "likelihoods"), help="compare these on known alloys instead"
+        "--compare",
+        choices=("regressors", "likelihoods"),
+        help="compare these on known alloys instead (all likelihoods, or the one of --likelihood)",
     )
     wanted = p.add_argument_group("alloys by specification")
     wanted.add_argument(
@@ -122,7 +124,9 @@ def check_use(args):
         if not args.refine:
             refuse_unused(args, ("--regressor", "--tdb"), "with --compare regressors and no --refine")
     elif args.compare:
-        refuse_unused(args, OF_SEARCHES, "with --compare likelihoods")
+        refuse_unused(args, set(OF_SEARCHES) - {"--likelihood"}, "with --compare likelihoods")
+        if not {"all", "vae", "hypervae"}.issuperset(args.model):
+            raise InputError("--compare likelihoods trains VAE and HyperVAE: leave --model out, or name one of these")
     if not args.through_calphad:
         refuse_unused(args, ("--calphad-evaluations",), "without --through-calphad")
 

@@ -232,6 +232,7 @@ HEADER = "designation,element,min_wt,max_wt,set\n"
         (["--refine", "2"], "--refine needs a thermodynamic database"),
         (["--realise", "--refine", "2", "--tdb", "all.tdb"], "leave --refine out"),
         (["--realise"], "--realise needs a thermodynamic database"),
+        (["--compare", "likelihoods", "--model", "metavae"], "leave --model out, or name one of these"),
         (["--binarize", "threshold"], "leave --binarize out"),
         (["--tdb", "none.tdb"], "none.tdb is missing"),
         (["--tdb", "small.tdb"], "no element CR"),
