@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from common import cli
 from common.errors import InputError
 from common.hypervae import options
@@ -83,7 +81,6 @@ def adapt(args):
     folder = args.results_dir / "01_train" / f"{found.name}_{name_of_file(args.adapt)}-{found.digest}"
     images = found.samples(args.sample)
     rows = [images[start : start + SAMPLES_A_ROW] for start in range(0, len(images), SAMPLES_A_ROW)]
-    rows[-1] = np.concatenate([rows[-1], np.zeros((len(rows[0]) - len(rows[-1]), *images.shape[1:]))])
     figures.grid(rows, folder / "samples.png", "samples of the adapted VAE: p(x|z)", figures.grey(found.name))
     print(f"{found.words}\nsamples: {folder}/samples.png")
     if args.export:

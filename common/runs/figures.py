@@ -28,12 +28,14 @@ def show(axis, image, colours):
 
 
 def grid(rows, path, title, colours, row_names=None, column_names=None):
-    """rows: a list of arrays (columns, H, W, 1 or 3) in [0, 1]; colours: see `grey`."""
+    """rows: a list of arrays (columns, H, W, 1 or 3) in [0, 1], none longer than the first; colours: see `grey`."""
     columns = len(rows[0])
     figure, axes = plt.subplots(
         len(rows), columns, figsize=(0.62 * columns + 1.2, 0.62 * len(rows) + 0.7), squeeze=False
     )
     for r, images in enumerate(rows):
+        for axis in axes[r, len(images) :]:
+            axis.axis("off")
         for c, image in enumerate(images):
             axis = axes[r, c]
             show(axis, image, colours)

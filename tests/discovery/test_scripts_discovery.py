@@ -153,13 +153,19 @@ class MadeUpDiagrams:
         return shares
 
 
-def test_searches_through_calphad_find_real_diagrams(few_alloys, call, monkeypatch, tmp_path):
+@pytest.fixture
+def made_up_tdb(monkeypatch, tmp_path):
+    """The path of a database whose diagrams are made up."""
     monkeypatch.setattr(calphad, "phase_diagrams", lambda tdb: MadeUpDiagrams())
     monkeypatch.setattr(alloy_options, "phase_diagrams", calphad.phase_diagrams)
     (tmp_path / "made_up.tdb").write_text("a database")
+    return tmp_path / "made_up.tdb"
+
+
+def test_searches_through_calphad_find_real_diagrams(few_alloys, call, made_up_tdb):
     results_dir = few_alloys.parent / "results"  # with the models of the test above, if it has run
     options = ["--alloys", few_alloys, "--results-dir", results_dir, "--held-out", "2024", "--evaluations", 3]
-    options += ["--tdb", tmp_path / "made_up.tdb", "--through-calphad", "--calphad-evaluations", 4]
+    options += ["--tdb", made_up_tdb, "--through-calphad", "--calphad-evaluations", 4]
     call("05_discover_alloys.py", *options, "--objective", "scaled_cosine")
     table = results.read_rows(results_dir / "05_discover_alloys" / "table5.csv").set_index("method")
     table = table[table["objective"] == "scaled_cosine"]
@@ -175,13 +181,10 @@ def test_searches_through_calphad_find_real_diagrams(few_alloys, call, monkeypat
     assert table.loc["nearest_known", "cosine_distance"] == pytest.approx(nearest_known(data, scale), rel=1e-3)
 
 
-def test_every_design_is_judged_by_its_real_diagram(few_alloys, call, monkeypatch, tmp_path):
-    monkeypatch.setattr(calphad, "phase_diagrams", lambda tdb: MadeUpDiagrams())
-    monkeypatch.setattr(alloy_options, "phase_diagrams", calphad.phase_diagrams)
-    (tmp_path / "made_up.tdb").write_text("a database")
+def test_every_design_is_judged_by_its_real_diagram(few_alloys, call, made_up_tdb):
     results_dir = few_alloys.parent / "results"  # with the models of the tests above, if they have run
     options = ["--alloys", few_alloys, "--results-dir", results_dir, "--held-out", "2024", "--evaluations", 4]
-    call("05_discover_alloys.py", *options, "--tdb", tmp_path / "made_up.tdb", "--realise", "--start", "nothing")
+    call("05_discover_alloys.py", *options, "--tdb", made_up_tdb, "--realise", "--start", "nothing")
     records = results.read_records(results_dir / "05_discover_alloys" / "table5.csv")
     realised = [
         run for run, own in records.items() if own.get("discovery", {}).get("realised", "").startswith("ridge ")
