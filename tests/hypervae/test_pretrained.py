@@ -9,7 +9,7 @@ import pytest
 from hypervae.toy import bars, settings
 
 from common.errors import InputError
-from common.hypervae import pretrained
+from common.hypervae import new_vae, pretrained
 from common.hypervae.training import fit_or_load
 
 COMMITTED = [(name, model) for name in ("mnist", "fashion_mnist", "omniglot") for model in ("vae", "hypervae")]
@@ -71,3 +71,21 @@ def test_damage_is_named_and_what_rounding_spoils_is_not_packed(packed, tmp_path
     with pytest.raises(InputError, match="rounded to float16"):
         pretrained.pack(run, bars(), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_new_tasks_vae_is_exported_as_a_user_asks_for_it(call, tmp_path, monkeypatch, uncompiled):
+    adapted, found = new_vae.adapted, []
+    monkeypatch.setattr(new_vae, "adapted", lambda *given: found.append(adapted(*given)) or found[-1])
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
+    np.savez(tmp_path / "pile.npz", x=images)
+    options = ["--pretrained", "mnist", "--adapt", tmp_path / "pile.npz", "--results-dir", tmp_path / "results"]
+    done = call("01_train.py", *options, "--fit-steps", 2, "--sample", 18, "--export", tmp_path / "new.keras")
+    assert done.returncode == 0 and "HyperVAE of mnist, 5 images: u fitted in 2 steps" in done.stdout, done.stderr
+    (picture,) = (tmp_path / "results" / "01_train").glob("mnist_pile.npz-*/samples.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    vae = keras.models.load_model(tmp_path / "new.keras")
+    for name, weight in found[0].vae.theta.items():
+        np.testing.assert_array_equal(weight, vae.theta[name])
+    refused = call("01_train.py", *options, "--export", tmp_path / "new.h5")
+    assert refused.returncode == 2 and "give a name that ends in .keras" in refused.stderr
+    assert not (tmp_path / "new.h5").exists()
