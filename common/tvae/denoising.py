@@ -201,8 +201,11 @@ def denoise(job):
     setting = run.in_short(image.shape[2] if image.ndim == 3 else 1)
     own = _cells(run) | {"method": "tvae", "setting": setting, "trained_at": progress["trained_at"]}
     rows = [own | row for row in progress["rows"]]
-    noisy = patched.noisy if patched.observed is None else np.where(patched.observed, patched.noisy, pictures.WHITE)
-    shown = {"noisy": noisy} if run.sigma is None else {"clean": image, "noisy": noisy}
+    shown = {} if run.sigma is None else {"clean": image}
+    if patched.observed is None:
+        shown["noisy"] = patched.noisy
+    else:
+        shown["given"] = np.where(patched.observed, patched.noisy, pictures.WHITE)
     for other in rivals.installed(run):
         restored = rivals.restore(other, patched.noisy, image, patched.observed)
         rows.append(rival_row(other, restored, image))

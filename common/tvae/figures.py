@@ -10,7 +10,7 @@ from common.tvae import rivals
 from common.tvae.bars import FOUND, match
 from common.tvae.patches import PEAK
 
-NAMES = {**rivals.NAMES, "tvae": "TVAE"}
+NAMES = {**rivals.NAMES, "given": "given, missing in white", "tvae": "TVAE"}
 
 
 def busiest(image, size):

@@ -53,7 +53,7 @@ def draw(found, rows, folder):
     write_restored(own, shown["tvae"], found.like)
     add_bm3d(run, shown, folder)
     psnr = scores(run, rows)
-    channels = 3 if shown["noisy"].ndim == 3 else 1
+    channels = 3 if shown["tvae"].ndim == 3 else 1
     words = title(run, channels)
     figures.before_after(shown, psnr, words, own / "before_after.png")
     figures.curves(rows[rows["run"] == run.digest], psnr, run.sigma, words, own / "curves.png")

@@ -332,7 +332,7 @@ def test_missing_pixels_are_filled_in_by_what_is_learned(eager, tmp_path, scan):
     recipe = dataclasses.replace(RECIPE, epochs=20, max_learning_rate=0.5, half_cycle=5, batch_size=8)
     changes = {"sigma": 0.0, "inpaint": 0.4, "warm_stride": 0}
     found = restored(tmp_path, scan, recipe=recipe, **changes)
-    missing = found.pictures["noisy"] != found.pictures["clean"]
+    missing = found.pictures["given"] != found.pictures["clean"]
     error = np.abs(found.pictures["tvae"] - found.pictures["clean"])
     assert 0.3 < missing.mean() < 0.5 and error[~missing].max() == 0 and error[missing].mean() < 20  # the mean has 60
 
