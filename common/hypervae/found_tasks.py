@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances
 
 from common.data.blocks import spread
 from common.hypervae import task_mixture
-from common.hypervae.options import settings_for, trained
+from common.hypervae.options import NAMES_OF_TASKS, settings_for, trained
 from common.runs import storage
 from common.runs.identity import Record
 
@@ -50,7 +50,7 @@ class FoundTasks(_Found):
     way = "clusters"
 
     def name_of(self, data):
-        return f"{data.name}-{self.number}-clusters"
+        return f"{data.name}-{self.number}{NAMES_OF_TASKS['clusters']}"
 
     def find(self, args, data):
         of_part = _codes_of_parts(args, self.vae, data)
@@ -86,7 +86,7 @@ class AutoTasks(_Found):
     way = "auto_tasks"
 
     def name_of(self, data):
-        return f"{data.name}-auto-tasks"
+        return data.name + NAMES_OF_TASKS["auto"]
 
     def find(self, args, data):
         """Labels, and `trials`: [{number, round, held_out_nats}], all that was tried."""
@@ -128,7 +128,7 @@ class RandomTasks(Record):
     way = "random_tasks"
 
     def name_of(self, data):
-        return f"{data.name}-{self.number}-random-tasks"
+        return f"{data.name}-{self.number}{NAMES_OF_TASKS['random']}"
 
     def stored_labels(self, args, data):
         """Drawn, and kept nowhere."""

@@ -23,6 +23,8 @@ LIKELIHOODS = {
     "logistic_mixture": "conv_logistic_mixture",
 }
 LEVELS = {1: "-grey", 3: "-colour"}  # endings of a data set's name, by its channels: its pixels have 256 levels
+# Endings of the name of data whose tasks are not its labels, see found_tasks.
+NAMES_OF_TASKS = {"auto": "-auto-tasks", "random": "-random-tasks", "clusters": "-clusters"}
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
 # Settings that some models have no use for: theirs hold a value that says so.
 OF_SOME_MODELS = ("tasks_per_step", "hyper_latent_dim", "summary", "generator", "generate", "rank", *SCALES)

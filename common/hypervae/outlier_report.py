@@ -1,7 +1,7 @@
 """The section of results/README.md on outliers (Table 4), made from the CSV file alone."""
 
 from common.hypervae.mixtures import COMBINED, HEADLINE, HELD_OUT_RATE, RULES
-from common.hypervae.options import NAMES
+from common.hypervae.options import NAMES, NAMES_OF_TASKS
 from common.hypervae.outlier_sets import CHANGES, HELD_OUT_CLASS, IMAGE_SETS, WITHOUT
 from common.runs import identity
 from common.runs.summaries import count, markdown_table, over_seeds, plus_minus, settings_column
@@ -29,7 +29,7 @@ def _method(stored):
 
 
 def _outlier_summary(rows, records):
-    """Table 4's measures over seeds, with the columns `method` (all settings but the data) and `pair` (of sets).
+    """Table 4's measures over seeds, with the columns `method` (all settings but the data), `pair` (of sets), `tasks`.
 
     Returns:
         the table; and {method: its stored record}.
@@ -42,7 +42,13 @@ def _outlier_summary(rows, records):
     )
     table["pair"] = table["normal_fingerprint"] + " " + table["outlier_fingerprint"]
     of_method = {methods[run]: _method(records[run]) for run in rows["run"]}
-    return over_seeds(table, MEASURES, by=["score"]), of_method
+    summary = over_seeds(table, MEASURES, by=["score"])
+    return summary.assign(tasks=summary["normal"].map(_tasks)), of_method
+
+
+def _tasks(normal):
+    """What a normal set's tasks are, by its name: "labels", or a key of NAMES_OF_TASKS."""
+    return next((tasks for tasks, ending in NAMES_OF_TASKS.items() if normal.endswith(ending)), "labels")
 
 
 def _scored(stored):
@@ -64,8 +70,8 @@ def _pair_names(summary):
 def table4(rows, records):
     """Markdown: AUC of every model and score (rows) on every pair (columns), and the mean over the pairs.
 
-    Grey levels stand apart from binarized pixels, and other sets' images apart from changed normal ones and held-out
-    classes, whose AUC is the mean over the classes.
+    Grey levels stand apart from binarized pixels, other sets' images apart from changed normal ones and held-out
+    classes, whose AUC is the mean over the classes, and tasks that are no labels apart from labels.
     """
     summary, of_method = _outlier_summary(rows, records)
     summary = summary.assign(
@@ -74,8 +80,9 @@ def table4(rows, records):
         pair_name=summary["pair"].map(_pair_names(summary)),
     )
     parts = []
-    for (likelihood, own), part in summary.groupby(["likelihood", "own"], sort=False):
+    for (likelihood, own, tasks), part in summary.groupby(["likelihood", "own", "tasks"], sort=False):
         title = f"p(x|z) {likelihood.replace('_', ' ')}; outliers from " + ("the normal set" if own else "other sets")
+        title += "" if tasks == "labels" else f"; tasks: {tasks}"
         parts.append(f"**{title}**\n\n{_table4_part(part)}")
     return "\n".join(parts)
 
@@ -107,8 +114,9 @@ def _thresholds(summary):
     known = summary.dropna(subset=["fpr_held_out_mean"])
     columns = ["fpr_held_out", "fnr_held_out", "fpr_at_95_tpr", "fpr", "fnr"]
     body = []
-    for (likelihood, model, score, _), own in known.groupby(["likelihood", "model", "score", "method"], sort=False):
-        cells = [NAMES.get(model, model), score.replace("_", " "), likelihood.replace("_", " "), len(own)]
+    keys = ["likelihood", "tasks", "model", "score", "method"]
+    for (likelihood, tasks, model, score, _), own in known.groupby(keys, sort=False):
+        cells = [NAMES.get(model, model), score.replace("_", " "), likelihood.replace("_", " "), tasks, len(own)]
         body.append(cells + [f"{own[f'{name}_mean'].mean():.1f}" for name in columns])
     if not body:
         return ""
@@ -118,7 +126,7 @@ def _thresholds(summary):
         "are found, and both rates at Youden's threshold. FPR counts normal images called outliers, FNR outliers "
         "missed; percent, means over the pairs.\n\n"
     )
-    header = ["model", "score", "p(x\\|z)", "pairs", "FPR (held out)", "FNR (held out)", "FPR at 95 % TPR"]
+    header = ["model", "score", "p(x\\|z)", "tasks", "pairs", "FPR (held out)", "FNR (held out)", "FPR at 95 % TPR"]
     return words + markdown_table([*header, "FPR (Youden)", "FNR (Youden)"], body)
 
 

@@ -146,6 +146,21 @@ def test_sets_of_one_name_are_two_pairs(tmp_path):
     assert lines_with(text, f"| {aucs[first]} | {aucs[second]} | 70.0 | 50.0 |")
 
 
+def test_means_over_pairs_leave_tasks_of_another_kind_out(tmp_path):
+    labels = scoring()
+    found = {tasks: dataclasses.replace(labels.scored, dataset=f"mnist{end}", fingerprint=tasks)
+             for tasks, end in {"auto": "-auto-tasks", "random": "-10-random-tasks"}.items()}  # fmt: skip
+    scores = {
+        (dataclasses.replace(labels, scored=own), HEADLINE): (auc, 1) for own, auc in zip(found.values(), (40, 50))
+    }
+    outlier_rows(tmp_path, {(labels, HEADLINE): (90, 1), **scores})
+    text = section(tmp_path, "Table 4: outlier detection")
+    assert [text.count(f"other sets; tasks: {tasks}**") for tasks in found] == [1, 1]
+    for auc in ("90.0", "40.0", "50.0"):  # of one pair the AUC, its mean and the least are one number
+        assert lines_with(text, f"| 1 | {auc} | {auc} | {auc} |")
+    assert lines_with(text, "| labels | 1 | 5.0 |") and lines_with(text, "| auto | 1 | 5.0 |")
+
+
 def test_the_rule_stands_with_its_history_and_the_baselines_that_win(tmp_path):
     aucs = dict(zip(RULES, (94, 95, 96))) | {"description_length": 70}
     scores = {(scoring(), score): (auc, 9) for score, auc in aucs.items()}
