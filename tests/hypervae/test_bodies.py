@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from scipy.stats import multinomial
 
-from common.hypervae.bodies import BODIES, ConvBody, MatrixBody, patches_3x3, scatter_3x3
+from common.hypervae.bodies import BODIES, ConvBody, patches_3x3, scatter_3x3
+from common.hypervae.matrix_body import MatrixBody
 from common.layers.kernels import FactoredKernel, apply_kernel, dense_theta
 
 RNG = np.random.default_rng(0)

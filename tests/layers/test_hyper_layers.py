@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.hypervae.bodies import ConvBody, MatrixBody
+from common.hypervae.bodies import ConvBody
 from common.hypervae.hypervae import HyperVAE
+from common.hypervae.matrix_body import MatrixBody
 from common.layers.generators import (
     GENERATED,
     GENERATORS,
