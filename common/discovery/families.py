@@ -67,6 +67,10 @@ class Family:
         """
         if self.starts is not None:
             return np.stack([self.encode(u, image) for image in self.starts[0][:budget]])
+        return self.draw_z(seed, budget)
+
+    def draw_z(self, seed, budget):
+        """NUM_INITIAL draws (n, z_dim) of N(0, I) in the box, or `budget`, if that is fewer."""
         draws = np.random.default_rng(seed).standard_normal((min(NUM_INITIAL, budget), self.z_dim))
         return draws.clip(*self.z_box.T)
 

@@ -9,6 +9,7 @@ IN_CLASS = 20.0  # percent of element error within which a found alloy belongs t
 # Searches, and alloys to compare with, in the order of tables and figures.
 METHOD_NAMES = {
     "vae": "VAE + BO",
+    "vae_restarts": "VAE + BO, restarted",
     "hypervae_once": "HyperVAE + BO, once",
     "hypervae_iterated": "HyperVAE + BO, iterated",
     "hypervae_iterated_vae_init": "HyperVAE + BO, iterated from the VAE's best",

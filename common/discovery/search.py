@@ -92,10 +92,7 @@ class Hunt:
         last step found is not thrown away as theta shifts. One step is plain BO over z, with theta of `first_u`.
         """
         progress = _Progress()
-        evaluations, shared = self.settings.evaluations, self.settings.budget == "total"
-        shares = np.diff(np.linspace(0, evaluations, len(members) + 1).round().astype(int))
-        for step, member in enumerate(members):
-            budget = int(shares[step]) if shared else evaluations
+        for step, (member, budget) in enumerate(zip(members, self._shares(len(members)))):
             family = self.families[member]
             u = family.infer_u(progress.design) if step else family.first_u
             earlier = [found for found, whose in zip(progress.steps, members) if whose == member]
@@ -107,6 +104,21 @@ class Hunt:
                 z, y = np.concatenate([found.x for found in earlier]), np.concatenate([found.y for found in earlier])
                 first = np.concatenate([first, z[np.argsort(y, kind="stable")[:CARRIED_OVER]]])
             progress.add(*self._optimize(f"{method}-{step}", family, budget, first, u))
+        return progress.search()
+
+    def restarted(self, method, member):
+        """BO over z of one theta, begun anew as often as `iterated` has steps, each time with draws of its own.
+
+        What the iterated search's fresh starts alone are worth: here theta stays as it is.
+        """
+        progress, family = _Progress(), self.families[member]
+        u = family.first_u
+        for step, budget in enumerate(self._shares(self.settings.steps)):
+            seed = self.settings.seed
+            if step:
+                seed = int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+            first = family.draw_z(seed, budget) if step else family.first_z(u, seed, budget)
+            progress.add(*self._optimize(f"{method}-{step}", family, budget, first, u, seed=seed))
         return progress.search()
 
     def joint(self, method):
@@ -153,7 +165,14 @@ class Hunt:
         progress.add(*self._optimize(f"{method}-0", family, len(z), z, family.first_u))
         return progress.search()
 
-    def _optimize(self, name, family, budget, first, u=None, known=None):
+    def _shares(self, steps):
+        """Evaluations of each outer step."""
+        evaluations = self.settings.evaluations
+        if self.settings.budget == "total":
+            return np.diff(np.linspace(0, evaluations, steps + 1).round().astype(int)).tolist()
+        return [evaluations] * steps
+
+    def _optimize(self, name, family, budget, first, u=None, known=None, seed=None):
         """BO over z at one u, or over (u, z); returns the finished optimizer, what decodes its points, and their codes.
 
         It minimises the logarithm of the distance: the last gains, of a few percent of it, then look as large to the
@@ -170,7 +189,7 @@ class Hunt:
 
         optimizer = BayesianOptimizer(
             box,
-            self.settings.seed,
+            self.settings.seed if seed is None else seed,
             self.settings.acquisition,
             num_initial=0,
             first=first,
@@ -204,6 +223,7 @@ class _Progress:
 
 METHODS = {
     "vae": lambda hunt, name: hunt.iterated(name, ["vae"]),
+    "vae_restarts": lambda hunt, name: hunt.restarted(name, "vae"),
     "hypervae_once": lambda hunt, name: hunt.iterated(name, ["hypervae"]),
     "hypervae_iterated": lambda hunt, name: hunt.iterated(name, ["hypervae"] * hunt.settings.steps),
     "hypervae_iterated_vae_init": lambda hunt, name: hunt.iterated(

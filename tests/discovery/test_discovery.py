@@ -172,6 +172,11 @@ def test_every_method_spends_the_same_evaluations(families, tmp_path):
         np.testing.assert_allclose(cosine_distance(search.designs[-1], TARGET), search.distance.min(), rtol=1e-5)
     assert list(np.bincount(found["hypervae_iterated"].step)) == [7, 7, 7]
     assert found["vae"].distance.min() <= found["random_vae"].distance.min() + 0.01
+    # A third of the evaluations as VAE + BO has them; then twice anew, each time from other draws.
+    restarts = found["vae_restarts"]
+    assert list(np.bincount(restarts.step)) == [7, 7, 7]
+    np.testing.assert_array_equal(restarts.distance[:5], found["vae"].distance[:5])
+    assert len(np.unique(restarts.distance)) == 21
     least = hunt(families, tmp_path).by_gradients(5)
     assert least["vae"] <= found["vae"].distance.min() + NEAR
     assert least["hypervae_joint"] <= min(found[m].distance.min() for m in found if m.startswith("hypervae")) + NEAR
@@ -193,7 +198,7 @@ def test_a_step_begins_with_the_best_design_under_its_own_theta(families, tmp_pa
     np.testing.assert_array_equal(third[1:6], best)
 
 
-@pytest.mark.parametrize("method", ["hypervae_iterated", "hypervae_joint"])
+@pytest.mark.parametrize("method", ["hypervae_iterated", "hypervae_joint", "vae_restarts"])
 def test_a_search_that_was_cut_off_ends_as_a_whole_one(families, tmp_path, monkeypatch, method):
     whole = hunt(families, tmp_path / "whole").search(method)
     tell, told = BayesianOptimizer.tell, []
