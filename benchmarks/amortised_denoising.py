@@ -3,7 +3,8 @@
 TVAE (no encoder) beside a VAE with concrete (Gumbel-softmax) binary latents and one with Gaussian latents: the same
 patches, the same decoder, sigma and prior in closed form, one core. The time is CPU seconds, compilation included,
 evaluation not. Nobody is told the noise level. The VAEs are trained at several learning rates; the figure draws the one
-of the best bound (free energy, mean over pictures and seeds) bold. Writes RESULTS_DIR/08_denoise/amortised.csv and .png.
+of the best bound (free energy, mean over pictures and seeds) bold. Writes amortised.csv and .png in
+RESULTS_DIR/08_denoise.
 
   python benchmarks/amortised_denoising.py --image china camera --seconds 120 --seeds 0 1
 """
@@ -109,7 +110,7 @@ def best_rates(rows):
     """{method: the learning rate with the greatest free energy at the end, mean over pictures and seeds}"""
     ends = rows.dropna(subset="learning_rate").groupby("run", sort=False).tail(1)
     means = ends.groupby(["method", "learning_rate"])["free_energy"].mean()
-    return {method: rate for method, rate in means.groupby("method").idxmax()}
+    return dict(means.groupby("method").idxmax().tolist())
 
 
 def draw(rows, path):
@@ -132,7 +133,8 @@ def draw(rows, path):
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7, loc="lower right")
     sigmas = ", ".join(f"{sigma:g}" for sigma in sorted(set(rows["sigma"])))
-    figure.suptitle(f"One noisy image (sigma {sigmas}), one decoder, with and without an encoder (faint: other rates)", fontsize=10)
+    title = f"One noisy image (sigma {sigmas}), one decoder, with and without an encoder (faint: other rates)"
+    figure.suptitle(title, fontsize=10)
     save(figure, path)
 
 
@@ -173,8 +175,8 @@ def main():
             rows, parameters = train(run, picture.pixels)
             cells |= {"run": run, "parameters": int(parameters), "trained_at": commit(), "evaluated_at": commit()}
             table = put_rows(folder / "amortised.csv", [cells | row for row in rows], COLUMNS, ["epoch"])
-            at = f" at {rate:g}" if rate else ""
-            print(f"{name}, {method}{at}, seed {seed}: {rows[-1]['psnr']:.2f} dB, {rows[-1]['seconds']:.0f} s", flush=True)
+            at, last = f" at {rate:g}" if rate else "", rows[-1]
+            print(f"{name}, {method}{at}, seed {seed}: {last['psnr']:.2f} dB, {last['seconds']:.0f} s", flush=True)
     draw(table, folder / "amortised.png")
 
 

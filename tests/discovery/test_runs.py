@@ -12,7 +12,7 @@ from test_records import Training, discovery
 
 from common.discovery import digits, runs
 from common.discovery.records import SearchSettings
-from common.discovery.search import Hunt
+from common.discovery.search import METHODS, Hunt
 from common.runs import storage
 
 IMAGE = (np.arange(16).reshape(4, 4, 1) % 3 > 0).astype(float)
@@ -28,6 +28,9 @@ class Line:
         return 0.5 + 0.4 * np.tanh(z)[:, :, None, None] * (2 * IMAGE - 1)
 
     def first_z(self, u, seed, budget):
+        return self.draw_z(seed, budget)
+
+    def draw_z(self, seed, budget):
         return np.random.default_rng(seed).uniform(-1, 1, (min(3, budget), 1))
 
     def encode(self, u, x):
@@ -124,7 +127,7 @@ def test_models_that_targets_share_are_trained_once(tmp_path):
 def test_rows_of_a_target_carry_its_record_and_commits(tmp_path):
     (job,) = jobs(tmp_path, [5])
     curves, bounds = digits.table_rows([discover(job)])
-    assert len(curves) == 7 * 6 and len(bounds) == 3
+    assert len(curves) == len(METHODS) * 6 and len(bounds) == 3
     for row in (*curves, *bounds):
         assert row["run"] is job.record and row["seed"] == 5 and (row["digit"], row["target_index"]) == (4, 17)
         assert row["trained_at"] == "vae1+hypervae1" and row["evaluated_at"]
