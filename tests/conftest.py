@@ -61,6 +61,14 @@ def small_networks(monkeypatch):
 
 
 @pytest.fixture
+def small_convolutions(small_networks, monkeypatch):
+    """The convolutions that users have, of few filters, where these matter: files and pages that hold them."""
+    from hypervae.toy import BODIES, SmallConvBody
+
+    monkeypatch.setitem(BODIES, "conv", SmallConvBody)
+
+
+@pytest.fixture
 def uncompiled(monkeypatch):
     """The same programs as plain TensorFlow graphs."""
     from hypervae.toy import plain_function, tf

@@ -12,7 +12,7 @@ from common.discovery.families import Family
 from common.hypervae import density, outliers, training
 from common.hypervae.density import code_length
 
-pytestmark = pytest.mark.usefixtures("small_networks")
+pytestmark = pytest.mark.usefixtures("small_convolutions")
 X = (np.random.default_rng(0).random((7, 8, 8, 1)) < 0.4).astype(np.uint8)
 
 

@@ -56,7 +56,7 @@ def assert_round_trip(model, x, labels=None, grouping="order"):
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (10, 7, 1)])
-def test_exact_networks_are_the_keras_ones(shape, small_networks):
+def test_exact_networks_are_the_keras_ones(shape, small_convolutions):
     import tensorflow as tf
 
     from common.hypervae.hypervae import HyperVAE
@@ -118,7 +118,7 @@ def test_weights_too_large_to_be_exact_are_refused(model):
         exact.ExactModel(weights, (8, 8, 1))
 
 
-def test_a_model_that_is_not_known_is_refused(small_networks):
+def test_a_model_that_is_not_known_is_refused(small_convolutions):
     from common.hypervae.hypervae import HyperVAE
 
     with pytest.raises(InputError, match="no exact arithmetic for this --summary"):
@@ -413,7 +413,7 @@ def test_killed_while_it_writes(tmp_path, images):
     assert done.stdout.split() == ["-9"] and file.read_bytes() == b"of before", done.stderr[-1000:]
 
 
-def test_the_table_and_its_report(tmp_path, call, small_networks, uncompiled, untraced_trainings, write_npz):
+def test_the_table_and_its_report(tmp_path, call, small_convolutions, uncompiled, untraced_trainings, write_npz):
     folder = tmp_path / "results"
     options = ["--dataset", write_npz("own.npz"), "--iterations", 4, "--batch-size", 40, "--results-dir", folder]
     done = call("10_compress.py", "table", *options)

@@ -439,7 +439,7 @@ def test_trained_weights_are_taken_for_the_same_run_alone():
     assert packed_run(dataclasses.replace(own, dataset="photos.npz")) is None
 
 
-def test_the_script(tmp_path, call, small_networks, uncompiled, untraced_trainings, write_npz, monkeypatch):
+def test_the_script(tmp_path, call, small_convolutions, uncompiled, untraced_trainings, write_npz, monkeypatch):
     """From a user's file to a page, which says what it was made of; bad input is refused before anything is trained."""
     folder = tmp_path / "results"
     options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--iterations", 10, "--batch-size", 10]

@@ -1,6 +1,7 @@
 """A training of seconds, for tests and the processes they start: toy data, small networks, nothing compiled by XLA."""
 
 import functools
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -10,13 +11,39 @@ from common.hypervae import likelihoods
 from common.hypervae.bodies import BODIES, ConvBody, GreyBody
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.training import Settings
+from common.layers.kernels import linear
 
 
-class SmallBody(ConvBody):
+class SmallConvBody(ConvBody):
     """The same networks with a tenth of the units."""
 
     filters = (4, 6)
     default_hidden = 10
+
+
+class SmallBody(ConvBody):
+    """Two dense layers each way, for what no convolution matters to: traced in half the time."""
+
+    default_hidden = 10
+
+    def encoder_shapes(self, latent_dim=None):
+        pixels = math.prod(self.image_shape)
+        dense = {"encoder/dense/kernel": (pixels, self.hidden), "encoder/dense/bias": (self.hidden,)}
+        return dense | self.head_shapes(latent_dim)
+
+    def decoder_shapes(self):
+        outputs = math.prod(self.image_shape) * self.outputs_a_channel
+        dense = {"decoder/dense/kernel": (self.latent_dim, self.hidden), "decoder/dense/bias": (self.hidden,)}
+        return dense | {"decoder/pixels/kernel": (self.hidden, outputs), "decoder/pixels/bias": (outputs,)}
+
+    def features(self, theta, x):
+        flat = tf.reshape(x / self.white, (*x.shape[:-3], math.prod(self.image_shape)))
+        return tf.nn.relu(linear(theta, "encoder/dense", flat))
+
+    def decode(self, theta, z):
+        x = linear(theta, "decoder/pixels", tf.nn.relu(linear(theta, "decoder/dense", z)))
+        height, width, channels = self.image_shape
+        return tf.reshape(x, (*x.shape[:-1], height, width, channels * self.outputs_a_channel))
 
 
 class SmallGreyBody(SmallBody, GreyBody):
@@ -35,9 +62,9 @@ def plain_function(function=tf.function):
     return lambda *args, jit_compile=None, **options: function(*args, **options)
 
 
-def make_small():
+def make_small(body=SmallBody):
     """For a process of its own; tests have the fixtures of conftest."""
-    BODIES["conv"], tf.function = SmallBody, plain_function()
+    BODIES["conv"], tf.function = body, plain_function()
 
 
 @functools.cache

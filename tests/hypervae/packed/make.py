@@ -22,7 +22,7 @@ WAYS = {"listed": (None, "order"), "groups": (toy.bars().y, "groups"), "sets": (
 
 def train():
     """The small HyperVAE's weights."""
-    toy.make_small()
+    toy.make_small(toy.SmallConvBody)
     settings = toy.settings(summary="mean", generator="layerwise", rank=3, iterations=1_500, learning_rate=5e-3)
     with tempfile.TemporaryDirectory() as folder:
         model = training.fit_or_load(settings, toy.bars(), Path(folder)).model
