@@ -111,12 +111,18 @@ def uncompiled_searches(monkeypatch):
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """call(script, *options) runs a script as a user does, but in this process: its exit code and output.
+def rough_figures(monkeypatch):
+    """Figures of scripts are small, and drawn where they fall: to lay them out takes longer. Tests of figures do it."""
+    from matplotlib.figure import Figure
 
-    Its figures are drawn where they fall: to lay them out takes longer than to draw them, and the tests of figures do.
-    """
+    savefig = Figure.savefig
     monkeypatch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda engine, figure: None)
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: savefig(figure, path, dpi=25))
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, rough_figures):
+    """call(script, *options) runs a script as a user does, but in this process: its exit code and output."""
 
     def call_script(script, *options):
         monkeypatch.setattr(sys, "argv", [script, *map(str, options)])
