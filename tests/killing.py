@@ -42,7 +42,7 @@ def call_and_be_killed(pattern, moment, script, *options):
             kill()
 
     storage.write_atomically = write_or_be_killed  # before any other module takes its name
-    if script.startswith("01"):
+    if not script.startswith("06"):  # which has nothing that XLA compiles
         from hypervae import toy
 
         toy.make_small()
