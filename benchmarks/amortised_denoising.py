@@ -27,7 +27,7 @@ from common.tvae import denoising, inputs, patches
 from common.tvae.training import Recipe
 
 METHODS = {"direct": "TVAE, binary, no encoder", "concrete": "VAE, concrete binary", "gaussian": "VAE, Gaussian"}
-RATES = (3e-4, 1e-3, 3e-3)  # of the VAEs with an encoder
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)  # of the VAEs with an encoder
 COLUMNS = ["image", "sigma", "method", "learning_rate", "seed", "epoch", "seconds", "psnr", "free_energy"]
 COLUMNS += ["learned_sigma", "parameters"]
 
@@ -152,7 +152,7 @@ def main():
         type=cli.positive_float,
         nargs="+",
         default=RATES,
-        help="of VAEs with an encoder, one after the other (0.0003 0.001 0.003)",
+        help="of VAEs with an encoder, one after the other (0.0001 0.0003 0.001 0.003)",
     )
     parser.add_argument("--batch-size", type=cli.positive_int, default=64, help="of VAEs with an encoder (64)")
     parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[0], help="of noise and models (0)")
