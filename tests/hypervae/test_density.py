@@ -18,7 +18,7 @@ X = tf.cast(tf.random.stateless_uniform((20, 8, 8, 1), (0, 1)) < 0.4, tf.float32
 def tiny_vae(latent_dim):
     model = VAE((8, 8, 1), latent_dim)
     for i, variable in enumerate(model.trainable_variables):
-        variable.assign_add(0.15 * tf.random.stateless_normal(variable.shape, (5, i)))
+        variable.assign_add(0.1 * tf.random.stateless_normal(variable.shape, (5, i)))
     return model
 
 
