@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.data import delimited
@@ -95,7 +95,7 @@ def test_a_named_row_number_is_told(tmp_path):
     assert table.names == ("id", "a") and "column id counts the rows" in table.notes[0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     st.lists(
         st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=2, max_size=5
@@ -119,7 +119,7 @@ def test_any_table_of_floats_reads_as_pythons_csv_and_float_do(tmp_path, rows, d
     np.testing.assert_array_equal(np.column_stack([table.x, table.y]), rows)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(st.binary(max_size=60) | st.text(st.sampled_from('ay1,;\t|.-"\n\r eE?°'), max_size=60).map(str.encode))
 def test_any_bytes_are_a_table_or_one_line(tmp_path, raw):
     try:

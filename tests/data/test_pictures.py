@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -130,10 +130,9 @@ def test_pixels_that_are_no_numbers_are_counted(tmp_path):
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 5))
 unit = st.floats(0, 1, width=32)
 grey = shapes.flatmap(lambda s: arrays(np.uint8, s) | arrays(np.uint16, s) | arrays(np.float32, s, elements=unit))
-slow = [HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=slow)
+@settings(max_examples=60)
 @given(grey)
 def test_any_grey_tiff_reads_as_tifffile_reads_it_or_is_refused(tmp_path, array):
     path = tiff(tmp_path, array)
@@ -143,7 +142,7 @@ def test_any_grey_tiff_reads_as_tifffile_reads_it_or_is_refused(tmp_path, array)
     np.testing.assert_allclose(pictures.as_stored(found.pixels, found), array, atol=1e-6)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=slow)
+@settings(max_examples=100)
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 @given(st.integers(0, 300), st.integers(0, 255), st.sampled_from(["a.png", "a.tif", "a.jpg"]))
 def test_a_damaged_file_is_read_or_refused(tmp_path, position, value, name):

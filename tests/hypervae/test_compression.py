@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import DATA, ROOT, assert_refused
 from hypervae.toy import bars
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -93,7 +93,6 @@ def neg_elbo(p_x, q_z, x):
     return -p_x.log_prob(x.astype(np.float32)) + density.kl_to_prior(q_z)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_sums_are_the_same_in_any_order(seed):
     """What float arithmetic does not promise, and numbers on the grid keep."""
@@ -141,7 +140,7 @@ def test_round_trips(model, vae, grouping, number):
 IMAGES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), *map(st.just, (8, 8, 1))), elements=st.integers(0, 1))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(IMAGES)
 def test_any_images_make_a_round_trip(model, vae, x):
     assert_round_trip(vae, x, None, "sets")

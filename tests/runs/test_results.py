@@ -49,7 +49,7 @@ keys = st.sampled_from(["", "0001", "1e5", "nan", "NA", "a,b", 'say "x"', "1.10"
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(keys, st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=6))
 def test_the_same_rows_twice_stand_there_once(tmp_path_factory, pairs):
     path = tmp_path_factory.mktemp("twice") / "t.csv"
