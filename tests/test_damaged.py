@@ -1,6 +1,7 @@
 """Whatever file of ours is damaged, the same command either does without it or ends with one line that names it."""
 
 import itertools
+import re
 import shutil
 
 import pytest
@@ -30,7 +31,12 @@ DAMAGE = {
 def test_damaged_files(
     script, tmp_path, call, on_own_data, small_networks, uncompiled, untraced_trainings, monkeypatch
 ):
-    """Each file once, each with the next kind of damage."""
+    """One file of each sort, each with the next kind of damage."""
+    if script.startswith("03"):
+        from common.hypervae import outlier_figures
+
+        for draw in ("roc_curves", "score_histograms", "extremes"):
+            monkeypatch.setattr(outlier_figures, draw, lambda *_: None)
     if script.startswith("02"):
         from common.hypervae import timing
 
@@ -40,7 +46,9 @@ def test_damaged_files(
     assert call(script, *options, "--results-dir", whole).returncode == 0
     ours = (".json", ".csv", ".npz", ".gz", ".md")
     names = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.suffix in ours)
-    for name, (kind, damage) in zip(names, itertools.cycle(DAMAGE.items())):
+    # Every model and baseline has a folder of its own, with the same files.
+    sorts = {re.sub(r"[0-9a-f]{12}|(?<=checkpoints/)[a-z_]+", "", str(name)): name for name in names}
+    for name, (kind, damage) in zip(sorts.values(), itertools.cycle(DAMAGE.items())):
         shutil.copytree(whole, folder)
         (folder / name).write_bytes(damage((whole / name).read_bytes()))
         done = call(script, *options, "--results-dir", folder)

@@ -15,8 +15,9 @@ PEER_COLOURS |= {
     "scale_bias": "tab:brown",
     "encoder": "tab:pink",
     "decoder": "tab:olive",
+    "cvae": "tab:purple",
 }
-LINES = {"": "-", "_fitted": "--", "_finetuned": ":"}
+LINES = {"": "-", "_fitted": "--", "_finetuned": ":", "_mixture": "-."}
 COLOURS = {"vae": "tab:blue", "cvae": "tab:purple", "metavae": "tab:orange", "hypervae": "tab:green"}
 SEED = 0  # of every draw shown in a figure
 
@@ -190,7 +191,8 @@ def nats_by_context(nats, title, path):
         axis.plot(places, own, LINES[suffix], marker="o", ms=3, color=colour, label=method.replace("_", " "))
     axis.set_xticks(range(len(sizes)), sizes)
     axis.set(
-        xlabel="context images (0: the prior's mean u)", ylabel="-ELBO of other images of the class, nats an image"
+        xlabel="context images (0: u = 0, mixtures: the known tasks)",
+        ylabel="-ELBO of other images of the class, nats an image",
     )
     axis.set_title(title, fontsize=9)
     axis.grid(alpha=0.3)

@@ -22,8 +22,9 @@ of the change of a kernel; the Neural Statistician's form has no H, and biases a
 UNSEEN = """\
 -ELBO of test images of classes that the training left out, nats an image, given a few other images of the class: the
 mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine-tuning's steps and rate are those that
-are best for the next fold's classes, by a model of the same kind that has not seen these. Differences from {rival} are
-paired by class; the interval is a bootstrap's over classes, {level:.0%}.
+are best for the next fold's classes, by a model of the same kind that has not seen these. A mixture is the tuned VAE
+beside those of the tasks of training, its share chosen in the same way. Differences from {rival} are paired by class;
+the interval is a bootstrap's over classes, {level:.0%}.
 """
 CHARACTERS = """\
 -log p of other drawings of an unseen character given some, nats an image, importance-sampled (number of draws and of
@@ -124,6 +125,9 @@ _OF_A_METHOD |= {
     "tuning_steps",
     "tuning_rates",
     "chooser",
+    "num_samples",
+    "adapted_shares",
+    "known_images",
 }
 
 

@@ -42,7 +42,7 @@ TABLES = {  # of new tasks, and their peers
         "hypervae",
         "hypervae_tuned",
     ),
-    "unseen": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
+    "unseen": ("vae", "vae_wide", "cvae", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
     "characters": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
 }
 # Options that one table alone has a use for.

@@ -119,13 +119,13 @@ class TaskMixture:
     def _code(self, x, pairs, noise, found):
         """Write lengths into `found` (K, N): of each (task, indices of images) of `pairs`."""
         for task, own in pairs:
-            found[task, own] = self.coder.code_lengths(self._theta_of(task), 1, x[own], noise[:, own])
+            found[task, own] = self.coder.code_lengths(self.theta_of(task), 1, x[own], noise[:, own])
 
     def neg_log_likelihoods(self, x, seed=0, num_importance_samples=100):
         """Importance-sampled -log p(x|theta_k), nats, (K, N), of images (N, H, W, 1); -ELBO where a task is far off."""
         found = self.code_lengths(x, seed, FEW)
         for task, near in self._near(found):
-            own = self.coder.neg_log_likelihoods(self._theta_of(task), 1, x[near], seed + task, num_importance_samples)
+            own = self.coder.neg_log_likelihoods(self.theta_of(task), 1, x[near], seed + task, num_importance_samples)
             found[task, near] = own
         return found
 
@@ -134,7 +134,8 @@ class TaskMixture:
         behind = lengths - self.log_shares[:, None]
         return _indices(behind <= behind.min(0) + FAR)
 
-    def _theta_of(self, task):
+    def theta_of(self, task):
+        """Weights of one task's VAE, those that differ by task with a first axis of 1."""
         shapes = self.coder.body.shapes()
         own = {name: len(weight.shape) > len(shapes[name]) for name, weight in self.theta.items()}
         return {name: weight[task : task + 1] if own[name] else weight for name, weight in self.theta.items()}

@@ -17,11 +17,11 @@ from common.errors import InputError
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, tuner_of
 from common.hypervae.density import Likelihood
 from common.hypervae.options import load_data, trained
-from common.hypervae.task_mixture import Coder
+from common.hypervae.task_mixture import FEW, MIXTURE_SAMPLES, Coder, TaskMixture, of_dataset
 from common.hypervae.told import family
 from common.hypervae.training import measured_once
 from common.layers.kernels import stacked_theta
-from common.runs.identity import Record
+from common.runs.identity import Record, added
 
 NUM_FOLDS = 5
 CONTEXTS = (0, 1, 2, 5, 10, 20, 100)  # images
@@ -29,10 +29,14 @@ CONTEXTS = (0, 1, 2, 5, 10, 20, 100)  # images
 # contexts are their training images, targets their validation images.
 TUNING_STEPS = (0, 5, 10, 20, 40, 80, 160, 320)
 TUNING_RATES = (3e-4, 1e-3)
+# Of a mixture: the adapted VAE's share, the others' those of the tasks of training; chosen in the same way.
+ADAPTED_SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+KNOWN_IMAGES = 300  # training images of a task, at most, that its u in a mixture comes from
 COLUMNS = ["dataset", "fold", "method", "num_context", "seed", "class", "neg_elbo", "nll_is", "adapt_milliseconds"]
-COLUMNS += ["tuning_steps", "tuning_rate", "parameters", "num_images", "nll_num_images"]
+COLUMNS += ["tuning_steps", "tuning_rate", "adapted_share", "parameters", "num_images", "nll_num_images"]
 COLUMNS += ["iterations", "recipe"]
 KEYS = ["class"]
+TUNED = ("finetuned", "mixture")
 CELLS = ("seed", "iterations", "recipe")  # of the training
 SHOWN_CONTEXT, SHOWN_SAMPLES = 5, 6  # images of a class in the figure of samples
 
@@ -44,7 +48,9 @@ class Unseen(Record):
     training: Record
     chooser: Record | None  # the training without the next fold's classes: by these, new to it, tuning is chosen
     whole: str  # fingerprint of the data with all classes
-    adaptation: str  # "none" (the model as it is, q(u)'s mean), "fitted" or "finetuned"
+    # "none" (the model as it is, q(u)'s mean), "fitted", "finetuned", or "mixture": what is fitted and tuned beside the
+    # VAEs of the tasks of training.
+    adaptation: str
     num_context: int
     likelihood: Likelihood
     tuning_steps: tuple
@@ -57,11 +63,17 @@ class Unseen(Record):
     fit_rate: float = FIT_RATE  # u is always fitted by it
     draw_seed: int = 2021  # of contexts: the same for every model and seed
     evaluation_seed: int = 1
+    adapted_shares: tuple = added(())  # of a mixture
+    known_images: int = added(0)
 
     def __post_init__(self):
         """What is not tuned does not depend on how it would be."""
         super().__post_init__()
-        if self.adaptation != "finetuned":
+        if self.adaptation != "mixture":
+            object.__setattr__(self, "known_images", 0)
+        if self.adaptation != "mixture" or not self.num_context:
+            object.__setattr__(self, "adapted_shares", ())
+        if self.adaptation not in TUNED or not self.num_context:
             for name, value in (("tuning_steps", ()), ("tuning_rates", ()), ("chooser", None)):
                 object.__setattr__(self, name, value)
 
@@ -100,8 +112,8 @@ def contexts_of(x, label, number, repeats, draw_seed):
 
 
 def adaptations(settings):
-    """What can be done with a context under a training: a VAE has no u to fit."""
-    return ("none", "finetuned") if settings.model == "vae" else ("none", "fitted", "finetuned")
+    """What can be done with a context under a training: of the models HyperVAE alone has a u to fit."""
+    return {"vae": ("none", *TUNED), "cvae": TUNED}.get(settings.model, ("none", "fitted", *TUNED))
 
 
 def method(record):
@@ -114,19 +126,33 @@ class Adapter:
     """Adapts one trained model to contexts, and codes targets with what comes out; programs are compiled once.
 
     Args:
-        model: a VAE or a HyperVAE.
+        model: a VAE, a class-told one, or a HyperVAE.
+        seen: the Dataset that it was trained on.
+        known_images: so many of each of its tasks, at most, u of a known task comes from.
     """
 
-    def __init__(self, model, fit_steps=FIT_STEPS, compiled=True):
+    def __init__(self, model, seen, fit_steps=FIT_STEPS, known_images=KNOWN_IMAGES, compiled=True):
         self.model, self.has_u, self.fit_steps = model, hasattr(model, "infer_u"), fit_steps
-        self.coder, self.tuner = Coder(model.body, compiled), tuner_of(model, compiled)
+        self.tuner = tuner_of(model, compiled)
+        if self.has_u or hasattr(model, "num_tasks"):
+            self.known = of_dataset(model, seen, known_images, compiled)
+        else:
+            theta = {name: weight[None] for name, weight in model.theta.items()}
+            self.known = TaskMixture(theta, [1.0], Coder(model.body, compiled))
+        self.coder = self.known.coder
 
     def start(self, contexts, fitted, seed):
-        """Weights {name: (repeats, ...)} for contexts (repeats, k, H, W, 1); where k is 0, those of u = 0."""
+        """Weights {name: (repeats, ...)} for contexts (repeats, k, H, W, 1); where k is 0, those of u = 0.
+
+        Of a model without u those of the known task that codes the context shortest.
+        """
         repeats, number = contexts.shape[:2]
         if not self.has_u:
-            theta = self.model.weights_for(contexts, None)[0]
-        elif not number:
+            one = len(self.known.log_shares) == 1
+            nearest = [0 if one else self.known.code_lengths(x, seed, FEW).sum(1).argmin() for x in contexts]
+            found = [stacked_theta(self.known.theta_of(task), self.model.body.shapes(), 1) for task in nearest]
+            return {name: np.concatenate([own[name] for own in found]) for name in found[0]}
+        if not number:
             theta = self.model.generate(np.zeros((repeats, self.model.hyper_latent_dim), np.float32))
         else:
             theta = self.model.generate(self.model.fit_u(contexts, seed, self.fit_steps if fitted else 0))
@@ -142,26 +168,42 @@ class Adapter:
         for states in zip(*runs):
             yield {name: np.stack([state[name] for state in states]) for name in theta}
 
-    def lengths(self, theta, x, seed, num_samples):
-        """-ELBO, nats an image, mean over contexts and targets x (N, H, W, 1)."""
-        repeats = len(next(iter(theta.values())))
+    def lengths(self, theta, x, seed, num_samples, share=1.0):
+        """-ELBO of targets x (N, H, W, 1), nats, (contexts, N); `share` as of `beside_known`, of 0 (N,)."""
         noise = self.coder.noise(len(x), seed, num_samples)
-        return float(self.coder.code_lengths(theta, repeats, x, noise).mean())
+        adapted = self.coder.code_lengths(theta, _number(theta), x, noise) if share else np.inf
+        known = self.known_lengths(x, seed, num_samples) if share < 1 else np.inf
+        return beside_known(adapted, known, share)
 
-    def nll(self, theta, x, seed, num_importance_samples):
-        """Importance-sampled -log p(x|theta), nats an image, mean over contexts and targets."""
-        repeats = len(next(iter(theta.values())))
-        return float(self.coder.neg_log_likelihoods(theta, repeats, x, seed, num_importance_samples).mean())
+    def known_lengths(self, x, seed, num_samples):
+        """-ELBO under the mixture of the known tasks, nats, (N,)."""
+        return self.known.mixed(self.known.code_lengths(x, seed, num_samples))
+
+    def nll(self, theta, x, seed, number, share=1.0):
+        """-log p(x) by `number` importance samples, nats, otherwise as `lengths`."""
+        adapted = self.coder.neg_log_likelihoods(theta, _number(theta), x, seed, number) if share else np.inf
+        known = self.known.mixed(self.known.neg_log_likelihoods(x, seed, number)) if share < 1 else np.inf
+        return beside_known(adapted, known, share)
+
+
+def _number(theta):
+    return len(next(iter(theta.values())))
+
+
+def beside_known(adapted, known, share):
+    """-log (share e^-adapted + (1 - share) e^-known), nats: what an image costs where two models share it."""
+    with np.errstate(divide="ignore"):  # a share of 0 is no model
+        return -np.logaddexp(np.log(share) - adapted, np.log1p(-share) - known)
 
 
 def choose_tuning(adapter, record, whole, held_out):
-    """Steps and rate of tuning with which classes that a model has not seen are coded shortest.
+    """Steps and rate of tuning, and share, with which classes that a model has not seen are coded shortest.
 
     Args:
         adapter: of the record's `chooser`; whole: the Dataset with all classes; held_out: those that it has not seen.
 
     Returns:
-        (steps, rate)
+        (steps, rate, share); of what is no mixture the share is 1.
     """
     nats = {}
     for label, rate in itertools.product(held_out, record.tuning_rates):
@@ -170,10 +212,12 @@ def choose_tuning(adapter, record, whole, held_out):
         targets = whole.x_validation[whole.y_validation == label][: record.targets]
         theta = adapter.start(contexts, True, record.evaluation_seed)
         tuned = adapter.tuned(theta, contexts, record.tuning_steps, rate)
+        known = adapter.known_lengths(targets, record.evaluation_seed, FEW) if record.adapted_shares else np.inf
         for steps, weights in zip(record.tuning_steps, tuned):
-            nats.setdefault((steps, rate), []).append(
-                adapter.lengths(weights, targets, record.evaluation_seed, record.num_samples)
-            )
+            adapted = adapter.lengths(weights, targets, record.evaluation_seed, FEW)
+            for share in record.adapted_shares or (1.0,):
+                own = beside_known(adapted, known, share).mean()
+                nats.setdefault((steps, rate, share), []).append(own)
     return min(nats, key=lambda choice: np.mean(nats[choice]))
 
 
@@ -182,11 +226,12 @@ def measure(record, adapter, whole, held_out, choose):
 
     Args:
         adapter: of the record's training; whole: the Dataset with all classes, from which contexts and targets come.
-        choose: gives (steps, rate) of tuning; called where there is something to tune to.
+        choose: gives (steps, rate, share) of tuning; called where there is something to tune to.
     """
-    tunes = record.adaptation == "finetuned" and record.num_context > 0
-    steps, rate = choose() if tunes else (0, 0.0)
-    rows = []
+    tunes = record.adaptation in TUNED and record.num_context > 0
+    mixed = record.adaptation == "mixture"
+    steps, rate, share = choose() if tunes else (0, 0.0, float(not mixed))
+    rows, seed = [], record.evaluation_seed
     for label in held_out:
         members = whole.x[whole.y == label]
         if len(members) < record.num_context:
@@ -195,19 +240,21 @@ def measure(record, adapter, whole, held_out, choose):
         targets = whole.x_test[whole.y_test == label][: record.targets]
         for _ in range(1 if rows else 2):  # the first class twice: then all programs are compiled
             started = time.perf_counter()
-            theta = adapter.start(contexts, record.adaptation != "none", record.evaluation_seed)
-            if steps:
+            # Where the adapted VAE has no share there is none: without a context nothing is adapted.
+            theta = adapter.start(contexts, record.adaptation != "none", seed) if share else None
+            if share and steps:
                 (theta,) = adapter.tuned(theta, contexts, [steps], rate)
             milliseconds = 1e3 * (time.perf_counter() - started) / record.repeats
         number, few = record.likelihood.num_importance_samples, targets[: record.nll_targets]
         rows.append(
             {
                 "class": int(label),
-                "neg_elbo": adapter.lengths(theta, targets, record.evaluation_seed, record.num_samples),
-                "nll_is": adapter.nll(theta, few, record.evaluation_seed, number) if number else float("nan"),
+                "neg_elbo": adapter.lengths(theta, targets, seed, record.num_samples, share).mean(),
+                "nll_is": adapter.nll(theta, few, seed, number, share).mean() if number else float("nan"),
                 "adapt_milliseconds": milliseconds,
                 "tuning_steps": steps,
                 "tuning_rate": rate,
+                "adapted_share": share,
                 "num_images": len(targets),
                 "nll_num_images": len(few) if number else 0,
             }
@@ -226,11 +273,12 @@ def measured(job):
     all_folds = folds(whole.num_classes)
     held_out, following = all_folds[fold], all_folds[(fold + 1) % len(all_folds)]
     run = functools.cache(lambda: trained(args, settings, without(whole, held_out)))
-    adapter = functools.cache(lambda: Adapter(run().model, records[0].fit_steps))
+    adapter = functools.cache(lambda: Adapter(run().model, without(whole, held_out), records[0].fit_steps))
 
     @functools.cache
     def chooser():
-        return Adapter(trained(args, records[-1].chooser, without(whole, following)).model, records[0].fit_steps)
+        seen = without(whole, following)
+        return Adapter(trained(args, records[-1].chooser, seen).model, seen, records[0].fit_steps)
 
     def measures(record):
         choose = functools.partial(choose_tuning, record=record, whole=whole, held_out=following)
@@ -249,16 +297,23 @@ def measured(job):
 def plan(settings, chooser, whole, likelihood):
     """The Unseen records of one training: every adaptation and number of context images.
 
-    Where there is no context, or a VAE has no use for it, all adaptations are one.
+    Where there is no context there is the model as it is, and the mixture of its known tasks; a VAE as it is has no use
+    for one.
 
     Args:
         chooser: the Settings of the same model without the next fold's classes; whole: the data's fingerprint.
     """
+    vae = settings.model == "vae"
+    without_context = ("none",) if vae else ("none", "mixture")
+    mixture = {"num_samples": MIXTURE_SAMPLES, "adapted_shares": ADAPTED_SHARES, "known_images": KNOWN_IMAGES}
     return [
-        Unseen(settings, chooser, whole, adaptation, number, likelihood, TUNING_STEPS, TUNING_RATES)
+        Unseen(
+            *(settings, chooser, whole, adaptation, number, likelihood, TUNING_STEPS, TUNING_RATES),
+            **(mixture if adaptation == "mixture" else {}),
+        )
         for adaptation in adaptations(settings)
         for number in CONTEXTS
-        if number == 0 and adaptation == "none" or number and (adaptation, settings.model) != ("none", "vae")
+        if (adaptation in without_context if number == 0 else not (vae and adaptation == "none"))
     ]
 
 
@@ -276,7 +331,8 @@ def samples(job, table):
     (record,) = [r for r in records if (r.adaptation, r.num_context) == ("finetuned", SHOWN_CONTEXT)]
     whole = load_data(args, name)
     held_out = folds(whole.num_classes)[fold]
-    adapter = Adapter(trained(args, settings, without(whole, held_out)).model, record.fit_steps)
+    seen = without(whole, held_out)
+    adapter = Adapter(trained(args, settings, seen).model, seen, record.fit_steps)
     z = tf.random.stateless_normal((1, SHOWN_SAMPLES, settings.latent_dim), (record.evaluation_seed, 0))
     found = {}
     for row in table[table["run"] == record.digest].to_dict("records"):

@@ -141,13 +141,14 @@ def test_no_context_is_the_priors_mean_and_a_fitted_one_no_worse(choice, trained
         if choice
         else trained_bars
     )
-    adapter = unseen.Adapter(model, fit_steps=20, compiled=False)
+    adapter = unseen.Adapter(model, bars(), fit_steps=20, compiled=False)
     none = adapter.start(np.zeros((2, 0, 8, 8, 1), np.uint8), False, 0)
     expected = model.plain_vae(model.generate(tf.zeros((1, model.hyper_latent_dim))))
     for name, weight in expected.theta.items():
         np.testing.assert_allclose(none[name][1], weight, atol=1e-6)
     contexts = unseen.contexts_of(bars().x[bars().y == 2], 2, 5, 2, 7)
-    nats = [adapter.lengths(adapter.start(contexts, fitted, 0), contexts[0], 0, 16) for fitted in (False, True)]
+    starts = [adapter.start(contexts, fitted, 0) for fitted in (False, True)]
+    nats = [adapter.lengths(start, contexts[0], 0, 16).mean() for start in starts]
     assert nats[1] < nats[0] + 1.0
 
 
@@ -155,19 +156,47 @@ def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monk
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 30))
     monkeypatch.setattr(unseen, "TUNING_RATES", (1e-2,))
     data, own = bars(), settings(summary="mean", generator="layerwise")
-    adapter = unseen.Adapter(trained_bars, fit_steps=5, compiled=False)
+    adapter = unseen.Adapter(trained_bars, data, fit_steps=5, compiled=False)
     chooser = dataclasses.replace(own, fingerprint="without the next fold's classes")
     records = {(r.adaptation, r.num_context): r for r in unseen.plan(own, chooser, "whole", FEW)}
-    assert len(records) == 1 + 3 * 6 and len({r.digest for r in records.values()}) == len(records)
-    assert {key for key, record in records.items() if record.chooser} == {k for k in records if k[0] == "finetuned"}
-    assert len(unseen.plan(settings(model="vae"), settings(model="vae"), "whole", FEW)) == 1 + 6
-    choose = lambda: unseen.choose_tuning(adapter, records["finetuned", 5], data, (1,))  # noqa: E731
-    assert choose() in {(0, 1e-2), (30, 1e-2)}
-    rows = unseen.measure(records["finetuned", 5], adapter, data, (0, 2), lambda: (30, 1e-2))
+    assert len(records) == 2 + 4 * 6 and len({r.digest for r in records.values()}) == len(records)
+    tuned = {key for key in records if key[0] in unseen.TUNED and key[1]}
+    assert {key for key, record in records.items() if record.chooser} == tuned
+    assert len(unseen.plan(settings(model="vae"), settings(model="vae"), "whole", FEW)) == 1 + 2 * 6
+    assert len(unseen.plan(settings(model="cvae"), settings(model="cvae"), "whole", FEW)) == 1 + 2 * 6
+    assert unseen.choose_tuning(adapter, records["finetuned", 5], data, (1,)) in {(0, 1e-2, 1), (30, 1e-2, 1)}
+    rows = unseen.measure(records["finetuned", 5], adapter, data, (0, 2), lambda: (30, 1e-2, 1.0))
     assert [(row["class"], row["tuning_steps"], row["tuning_rate"]) for row in rows] == [(0, 30, 1e-2), (2, 30, 1e-2)]
     too_many = dataclasses.replace(records["none", 100], num_context=10_000)
     assert unseen.measure(too_many, adapter, data, (0,), None) == []
     assert all(row["nll_is"] < row["neg_elbo"] + 0.5 and row["adapt_milliseconds"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae", "hypervae"])
+def test_a_mixture_is_the_adapted_vae_beside_the_known_ones(model, trained_bars, monkeypatch):
+    """By hand from the lengths under each; all of it where the share is 1, the known tasks alone where it is 0."""
+    monkeypatch.setattr(unseen, "TUNING_STEPS", (0,))
+    data, own = bars(), settings(model=model, summary="mean", generator="layerwise")
+    network = trained_bars if model == "hypervae" else build_model(own, data)
+    adapter = unseen.Adapter(network, data, fit_steps=5, compiled=False)
+    x, contexts = data.x[data.y == 1][:7], unseen.contexts_of(data.x[data.y == 1], 1, 5, 2, 7)
+    theta = adapter.start(contexts, True, 0)
+    adapted, known = adapter.lengths(theta, x, 0, 4), adapter.known.code_lengths(x, 0, 4)
+    shares = np.exp(adapter.known.log_shares)
+    assert adapted.shape == (2, 7) and known.shape == (len(shares), 7) == (1 if model == "vae" else 3, 7)
+    expected = -np.log(0.3 * np.exp(-adapted) + 0.7 * (shares[:, None] * np.exp(-known)).sum(0))
+    np.testing.assert_allclose(adapter.lengths(theta, x, 0, 4, 0.3), expected, rtol=1e-6)
+    if model == "cvae":  # it begins at the class that codes the context shortest
+        nearest = adapter.known.code_lengths(contexts[0], 0, 4).sum(1).argmin()
+        np.testing.assert_allclose(adapted[0], known[nearest], rtol=1e-5)
+    (record,) = [r for r in unseen.plan(own, own, "whole", FEW) if (r.adaptation, r.num_context) == ("mixture", 5)]
+    _, _, share = unseen.choose_tuning(adapter, record, data, (1,))
+    assert share in unseen.ADAPTED_SHARES
+    (row,) = unseen.measure(record, adapter, data, (1,), lambda: (0, 0.0, 0.0))
+    assert row["adapted_share"] == round(row["adapt_milliseconds"]) == 0
+    targets = data.x_test[data.y_test == 1]
+    np.testing.assert_allclose(row["neg_elbo"], adapter.known_lengths(targets, 1, record.num_samples).mean(), rtol=1e-6)
+    assert row["nll_is"] < row["neg_elbo"] + 0.5
 
 
 def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
