@@ -1,5 +1,6 @@
 import atexit
 import functools
+import gc
 import os
 import runpy
 import shutil
@@ -20,6 +21,7 @@ if "TF_XLA_FLAGS" not in os.environ:
     compiled = tempfile.mkdtemp(prefix="compiled-")
     atexit.register(shutil.rmtree, compiled, ignore_errors=True)
     os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={compiled}"
+gc.set_threshold(50_000, 20, 50)  # TensorFlow's graphs are many objects, which are looked through again and again
 # No test fails because the machine is busy.
 unhurried = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("busy", deadline=None, suppress_health_check=unhurried)

@@ -442,7 +442,7 @@ def test_trained_weights_are_taken_for_the_same_run_alone():
 def test_the_script(tmp_path, call, small_convolutions, uncompiled, untraced_trainings, write_npz, monkeypatch):
     """From a user's file to a page, which says what it was made of; bad input is refused before anything is trained."""
     folder = tmp_path / "results"
-    options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--iterations", 10, "--batch-size", 10]
+    options = ["--dataset", write_npz("own.npz"), "--results-dir", folder, "--iterations", 2, "--batch-size", 10]
     options += ["--tasks-per-step", 5]
     done = call("11_explore.py", *options)
     assert done.returncode == 0, done.stderr
@@ -457,7 +457,7 @@ def test_the_script(tmp_path, call, small_convolutions, uncompiled, untraced_tra
     }
     records = json.loads((path.parent / "settings.json").read_text())
     assert all(digest in contents["about"]["Runs"] for digest in records) and len(records) == 2
-    assert "custom" in contents["about"]["Models"] and "10 steps" in contents["about"]["Models"]
+    assert "custom" in contents["about"]["Models"] and "2 steps" in contents["about"]["Models"]
     assert f"[{path.parent.name}](<{path.relative_to(folder).as_posix()}>)" in (folder / "README.md").read_text()
     assert_refused(call("11_explore.py", *options, "--model", "vae"), "leave --model out")
     monkeypatch.setenv("PATH", str(tmp_path))
