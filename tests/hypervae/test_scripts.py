@@ -16,6 +16,7 @@ from common.hypervae.told import WAYS
 from common.runs import results, storage
 
 SHORT = ["--iterations", 60, "--batch-size", 40]
+UNTRAINED = ["--iterations", 4, "--batch-size", 40]  # where nothing that was learned matters
 
 
 def files(folder, pattern="**/*"):
@@ -90,10 +91,12 @@ def test_tables_2_and_3_need_no_training(tmp_path, monkeypatch, call, small_netw
     assert results.read_rows(tmp_path / "02_density" / "table2.csv").set_index("generator")["total"]["layerwise"] > 0
 
 
-def test_outliers_of_grey_levels_and_of_the_normal_set_itself(tmp_path, call, small_networks, uncompiled, write_npz):
+def test_outliers_of_grey_levels_and_of_the_normal_set_itself(
+    tmp_path, call, small_networks, uncompiled, untraced_trainings, write_npz
+):
     """Flipped and turned normal images, and each class in turn: rows of their own, thresholds without labels."""
     folder, normal = tmp_path / "results", write_npz("n.npz", 0, images=400)
-    options = ["--normal", normal, "--results-dir", folder, *SHORT, "--num-bootstrap", 3, "--model", "vae"]
+    options = ["--normal", normal, "--results-dir", folder, *UNTRAINED, "--num-bootstrap", 3, "--model", "vae"]
     options += ["--outlier-fraction", 0.5, "--likelihood", "discretized_logistic"]
     done = call("03_outliers.py", *options, "--outlier", "flip_vertical", "rotated", "held_out_class")
     assert done.returncode == 0, done.stderr
@@ -117,11 +120,12 @@ def test_outliers_of_grey_levels_and_of_the_normal_set_itself(tmp_path, call, sm
         assert refused.returncode == 2 and words in refused.stderr, refused.stderr
 
 
-def test_outliers(tmp_path, call, small_networks, uncompiled, write_npz):
+def test_outliers(tmp_path, call, small_networks, uncompiled, untraced_trainings, write_npz):
     """A set may be called test.npz, two of one name are two, nothing is repeated, no set changes another's numbers."""
     folder = tmp_path / "results"
     normal, test, photos = (write_npz(name, seed) for seed, name in enumerate(("n.npz", "test.npz", "a/photos.npz")))
-    options = ["--normal", normal, "--results-dir", folder, *SHORT, "--num-bootstrap", 3, "--outlier-fraction", 0.5]
+    options = ["--normal", normal, "--results-dir", folder, *UNTRAINED, "--num-bootstrap", 3]
+    options += ["--outlier-fraction", 0.5]
     done = call("03_outliers.py", *options, "--outlier", test, photos)
     assert done.returncode == 0, done.stderr
     path = folder / "03_outliers" / "table4.csv"
