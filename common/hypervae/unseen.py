@@ -196,29 +196,33 @@ def beside_known(adapted, known, share):
         return -np.logaddexp(np.log(share) - adapted, np.log1p(-share) - known)
 
 
-def choose_tuning(adapter, record, whole, held_out):
-    """Steps and rate of tuning, and share, with which classes that a model has not seen are coded shortest.
+def tuning_nats(adapter, record, whole, held_out, shares=(1.0,)):
+    """What classes that a model has not seen cost by each way to tune, nats an image: {(steps, rate, share): mean}.
 
     Args:
         adapter: of the record's `chooser`; whole: the Dataset with all classes; held_out: those that it has not seen.
-
-    Returns:
-        (steps, rate, share); of what is no mixture the share is 1.
+        shares: of the adapted VAE; 1 is no mixture.
     """
     nats = {}
     for label, rate in itertools.product(held_out, record.tuning_rates):
         members = whole.x[whole.y == label]
         contexts = contexts_of(members, label, record.num_context, 1, record.draw_seed)
         targets = whole.x_validation[whole.y_validation == label][: record.targets]
+        known = adapter.known_lengths(targets, record.evaluation_seed, FEW) if min(shares) < 1 else np.inf
         theta = adapter.start(contexts, True, record.evaluation_seed)
         tuned = adapter.tuned(theta, contexts, record.tuning_steps, rate)
-        known = adapter.known_lengths(targets, record.evaluation_seed, FEW) if record.adapted_shares else np.inf
         for steps, weights in zip(record.tuning_steps, tuned):
             adapted = adapter.lengths(weights, targets, record.evaluation_seed, FEW)
-            for share in record.adapted_shares or (1.0,):
+            for share in shares:
                 own = beside_known(adapted, known, share).mean()
                 nats.setdefault((steps, rate, share), []).append(own)
-    return min(nats, key=lambda choice: np.mean(nats[choice]))
+    return {choice: np.mean(own) for choice, own in nats.items()}
+
+
+def choose_tuning(nats, record):
+    """The (steps, rate, share) of a record that cost least, by `tuning_nats`."""
+    allowed = record.adapted_shares or (1.0,)
+    return min((choice for choice in nats if choice[-1] in allowed), key=nats.get)
 
 
 def measure(record, adapter, whole, held_out, choose):
@@ -280,9 +284,14 @@ def measured(job):
         seen = without(whole, following)
         return Adapter(trained(args, records[-1].chooser, seen).model, seen, records[0].fit_steps)
 
+    @functools.cache
+    def nats(number):  # tuned once for what is a mixture and what is none
+        (record,) = [r for r in records if (r.adaptation, r.num_context) == ("mixture", number)]
+        return tuning_nats(chooser(), record, whole, following, record.adapted_shares)
+
     def measures(record):
-        choose = functools.partial(choose_tuning, record=record, whole=whole, held_out=following)
-        return {"rows": measure(record, adapter(), whole, held_out, lambda: choose(chooser()))}
+        choose = lambda: choose_tuning(nats(record.num_context), record)  # noqa: E731
+        return {"rows": measure(record, adapter(), whole, held_out, choose)}
 
     rows = []
     for record in records:

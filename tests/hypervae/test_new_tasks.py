@@ -164,7 +164,12 @@ def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monk
     assert {key for key, record in records.items() if record.chooser} == tuned
     assert len(unseen.plan(settings(model="vae"), settings(model="vae"), "whole", FEW)) == 1 + 2 * 6
     assert len(unseen.plan(settings(model="cvae"), settings(model="cvae"), "whole", FEW)) == 1 + 2 * 6
-    assert unseen.choose_tuning(adapter, records["finetuned", 5], data, (1,)) in {(0, 1e-2, 1), (30, 1e-2, 1)}
+    nats = unseen.tuning_nats(adapter, records["finetuned", 5], data, (1,))
+    assert set(nats) == {(0, 1e-2, 1), (30, 1e-2, 1)}
+    nats |= {(0, 1e-2, 0.5): 0.0}  # no mixture, no share
+    best = min((0, 1e-2, 1), (30, 1e-2, 1), key=nats.get)
+    assert unseen.choose_tuning(nats, records["finetuned", 5]) == best
+    assert unseen.choose_tuning(nats, records["mixture", 5]) == (0, 1e-2, 0.5)
     rows = unseen.measure(records["finetuned", 5], adapter, data, (0, 2), lambda: (30, 1e-2, 1.0))
     assert [(row["class"], row["tuning_steps"], row["tuning_rate"]) for row in rows] == [(0, 30, 1e-2), (2, 30, 1e-2)]
     too_many = dataclasses.replace(records["none", 100], num_context=10_000)
@@ -190,8 +195,9 @@ def test_a_mixture_is_the_adapted_vae_beside_the_known_ones(model, trained_bars,
         nearest = adapter.known.code_lengths(contexts[0], 0, 4).sum(1).argmin()
         np.testing.assert_allclose(adapted[0], known[nearest], rtol=1e-5)
     (record,) = [r for r in unseen.plan(own, own, "whole", FEW) if (r.adaptation, r.num_context) == ("mixture", 5)]
-    _, _, share = unseen.choose_tuning(adapter, record, data, (1,))
-    assert share in unseen.ADAPTED_SHARES
+    nats = unseen.tuning_nats(adapter, record, data, (1,), (0.0, 1.0))
+    member = data.x_validation[data.y_validation == 1]
+    assert nats[0, 3e-4, 0.0] == pytest.approx(adapter.known_lengths(member, 1, unseen.FEW).mean())
     (row,) = unseen.measure(record, adapter, data, (1,), lambda: (0, 0.0, 0.0))
     assert row["adapted_share"] == round(row["adapt_milliseconds"]) == 0
     targets = data.x_test[data.y_test == 1]
