@@ -7,6 +7,7 @@ of the best bound (free energy, mean over pictures and seeds) bold. Writes amort
 RESULTS_DIR/08_denoise.
 
   python benchmarks/amortised_denoising.py --image china camera --seconds 120 --seeds 0 1
+  python benchmarks/amortised_denoising.py --only-show                    the table and the figure of the rows there are
 """
 
 import argparse
@@ -21,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import cli
 from common.runs.identity import Record, label
-from common.runs.results import put_rows
+from common.runs.results import put_rows, read_rows
 from common.runs.storage import commit
+from common.runs.summaries import markdown_table
 from common.tvae import denoising, inputs, patches
 from common.tvae.training import Recipe
 
@@ -106,6 +108,19 @@ def train(run, image):
     return clock.rows, sum(np.prod(v.shape) for v in model.trainable_variables) + 1 + recipe.latent_dim * model.binary
 
 
+def ends_within(rows, seconds):
+    """A Markdown table of PSNR: the last row of each training that lies within the time, mean over seeds.
+
+    Evaluations of TVAE end its cycles, and so its last one may lie beyond the time.
+    """
+    ends = rows[rows["seconds"] <= seconds].groupby("run", sort=False).tail(1)
+    keys = ["method", "parameters", "learning_rate"]
+    table = ends.pivot_table("psnr", keys, "image", dropna=False).dropna(how="all").round(2).reset_index()
+    table["method"] = table["method"].map(METHODS)
+    rate = table["learning_rate"].map("{:g}".format).replace("nan", "its cycles")
+    return markdown_table(list(table.columns), table.assign(learning_rate=rate).to_numpy())
+
+
 def best_rates(rows):
     """{method: the learning rate with the greatest free energy at the end, mean over pictures and seeds}"""
     ends = rows.dropna(subset="learning_rate").groupby("run", sort=False).tail(1)
@@ -157,8 +172,19 @@ def main():
     parser.add_argument("--batch-size", type=cli.positive_int, default=64, help="of VAEs with an encoder (64)")
     parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[0], help="of noise and models (0)")
     parser.add_argument("--results-dir", type=Path, default=Path("results"), help="(results/)")
+    parser.add_argument(
+        "--only-show", action="store_true", help="train nothing: table and figure of the rows there are"
+    )
     args = parser.parse_args()
     folder = args.results_dir / "08_denoise"
+    if not args.only_show:
+        measure(args, folder)
+    rows = read_rows(folder / "amortised.csv")
+    draw(rows, folder / "amortised.png")
+    print(ends_within(rows, args.seconds))
+
+
+def measure(args, folder):
     shared = dict(
         patch=denoising.PATCH,
         stride=denoising.half(denoising.PATCH),
@@ -174,10 +200,9 @@ def main():
             run = AmortisedRun(**cells, fingerprint=print_of, **shared)
             rows, parameters = train(run, picture.pixels)
             cells |= {"run": run, "parameters": int(parameters), "trained_at": commit(), "evaluated_at": commit()}
-            table = put_rows(folder / "amortised.csv", [cells | row for row in rows], COLUMNS, ["epoch"])
+            put_rows(folder / "amortised.csv", [cells | row for row in rows], COLUMNS, ["epoch"])
             at, last = f" at {rate:g}" if rate else "", rows[-1]
             print(f"{name}, {method}{at}, seed {seed}: {last['psnr']:.2f} dB, {last['seconds']:.0f} s", flush=True)
-    draw(table, folder / "amortised.png")
 
 
 if __name__ == "__main__":
