@@ -14,9 +14,10 @@ EXAMPLES = """examples:
 
 Tables: `told` (the same test images, with more and with less told), `generate` (what of theta u may change, and the
 rank of the change), `unseen` (five folds of held-out classes; 0 to 100 context images; the models as they are, with u
-fitted, and fine-tuned), `characters` (few-shot Omniglot of DATA/omniglot_characters; where asked for). Trains what is
-missing; what was measured is not measured again. Writes RESULTS_DIR/09_new_tasks/told.csv, generate.csv, unseen.csv
-with a figure of each data set, characters.csv, characters_bound.csv, and RESULTS_DIR/README.md."""
+fitted, fine-tuned, and fine-tuned beside the VAEs of the tasks of training), `characters` (few-shot Omniglot of
+DATA/omniglot_characters; where asked for). Trains what is missing; what was measured is not measured again. Writes
+RESULTS_DIR/09_new_tasks/told.csv, generate.csv, unseen.csv with a figure of each data set, characters.csv,
+characters_bound.csv, and RESULTS_DIR/README.md."""
 
 GENERATE = ["dataset", "generate", "rank", "part", "seed", "parameters", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
 GENERATE += ["recipe", "iterations"]

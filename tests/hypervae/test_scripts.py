@@ -343,15 +343,15 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, untraced_training
         by_label, rel=1e-4
     )
     assert set(new["class"]) == {0} and set(new["fold"]) == {0}
-    adapted = {f"hypervae{end}" for end in ("", "_fitted", "_finetuned")}
-    assert set(new["method"]) == adapted | {"vae", "vae_finetuned"}
+    adapted = {f"hypervae{end}" for end in ("", "_fitted", "_finetuned", "_mixture")}
+    assert set(new["method"]) == adapted | {"vae", "vae_finetuned", "vae_mixture"}
     assert [name.partition("_")[0] for name in pngs(stage)] == ["samples", "unseen"]
     assert "### New tasks: unseen classes" in (folder / "README.md").read_text()
     before = {path: path.read_bytes() for path in stage.glob("*.csv")}
     assert call("09_new_tasks.py", *options, *peers, "--folds", 0).returncode == 0
     assert before == {path: path.read_bytes() for path in before}
     for wrong, message in (
-        (["--table", "unseen", "--peer", "cvae"], "none of these models"),
+        (["--table", "generate", "--peer", "cvae"], "none of these models"),
         (["--model", "vae"], "give --peer"),
     ):
         assert_refused(call("09_new_tasks.py", *options, *wrong), message)
