@@ -71,9 +71,8 @@ class Unseen(Record):
         super().__post_init__()
         if self.adaptation != "mixture":
             object.__setattr__(self, "known_images", 0)
-        if self.adaptation != "mixture" or not self.num_context:
             object.__setattr__(self, "adapted_shares", ())
-        if self.adaptation not in TUNED or not self.num_context:
+        if self.adaptation not in TUNED:
             for name, value in (("tuning_steps", ()), ("tuning_rates", ()), ("chooser", None)):
                 object.__setattr__(self, name, value)
 
