@@ -63,8 +63,9 @@ def write_unseen(args, loaded, folder):
     words = protocol_words(own, records)
     drawn = identity.digest(sorted(own["run"].unique()))
     for (dataset, protocol), nats in unseen_by_class(own, records).groupby(["dataset", "protocol"], sort=False):
-        count = f"{nats['class'].nunique()} classes that no training saw"
-        title = ", ".join(filter(None, [f"{dataset}: {count}", words[protocol]]))
+        classes = sorted(nats["class"].unique())
+        which = f"classes {', '.join(map(str, classes))}" if len(classes) <= 10 else f"{len(classes)} classes"
+        title = ", ".join(filter(None, [f"{dataset}: {which} that no training saw", words[protocol]]))
         figures.nats_by_context(nats, title, folder / f"unseen_{dataset}-{identity.digest([protocol, drawn])}.png")
     for name, data in loaded.items():
         shown = {}
