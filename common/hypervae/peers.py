@@ -49,7 +49,7 @@ TABLES = {  # of new tasks, and their peers
 OF_TABLES = {
     "told": ("--clusters", "--num-nll-images"),
     "generate": ("--ranks",),
-    "unseen": ("--folds",),
+    "unseen": ("--folds", "--adaptation"),
     "characters": ("--num-characters",),
 }
 

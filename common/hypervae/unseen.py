@@ -37,6 +37,7 @@ COLUMNS += ["tuning_steps", "tuning_rate", "adapted_share", "parameters", "num_i
 COLUMNS += ["iterations", "recipe"]
 KEYS = ["class"]
 TUNED = ("finetuned", "mixture")
+ADAPTATIONS = ("none", "fitted", *TUNED)
 CELLS = ("seed", "iterations", "recipe")  # of the training
 SHOWN_CONTEXT, SHOWN_SAMPLES = 5, 6  # images of a class in the figure of samples
 
@@ -112,7 +113,7 @@ def contexts_of(x, label, number, repeats, draw_seed):
 
 def adaptations(settings):
     """What can be done with a context under a training: of the models HyperVAE alone has a u to fit."""
-    return {"vae": ("none", *TUNED), "cvae": TUNED}.get(settings.model, ("none", "fitted", *TUNED))
+    return {"vae": ("none", *TUNED), "cvae": TUNED}.get(settings.model, ADAPTATIONS)
 
 
 def method(record):
@@ -285,8 +286,9 @@ def measured(job):
 
     @functools.cache
     def nats(number):  # tuned once for what is a mixture and what is none
-        (record,) = [r for r in records if (r.adaptation, r.num_context) == ("mixture", number)]
-        return tuning_nats(chooser(), record, whole, following, record.adapted_shares)
+        own = [record for record in records if record.adaptation in TUNED and record.num_context == number]
+        shares = max((record.adapted_shares for record in own), key=len) or (1.0,)
+        return tuning_nats(chooser(), own[0], whole, following, shares)
 
     def measures(record):
         choose = lambda: choose_tuning(nats(record.num_context), record)  # noqa: E731
@@ -302,8 +304,8 @@ def measured(job):
     return rows
 
 
-def plan(settings, chooser, whole, likelihood):
-    """The Unseen records of one training: every adaptation and number of context images.
+def plan(settings, chooser, whole, likelihood, wanted=ADAPTATIONS):
+    """The Unseen records of one training: every adaptation that is wanted, and number of context images.
 
     Where there is no context there is the model as it is, and the mixture of its known tasks; a VAE as it is has no use
     for one.
@@ -320,6 +322,7 @@ def plan(settings, chooser, whole, likelihood):
             **(mixture if adaptation == "mixture" else {}),
         )
         for adaptation in adaptations(settings)
+        if adaptation in wanted
         for number in CONTEXTS
         if (adaptation in without_context if number == 0 else not (vae and adaptation == "none"))
     ]
@@ -333,10 +336,13 @@ def samples(job, table):
 
     Returns:
         {class: (SHOWN_CONTEXT context images, and SHOWN_SAMPLES samples each of the VAE of the fitted u and of the
-        tuned one, (images, H, W, 1))}; without the classes of which there are too few images.
+        tuned one, (images, H, W, 1))}; without the classes of which there are too few images, none if nothing is tuned.
     """
     args, settings, name, fold, records = job
-    (record,) = [r for r in records if (r.adaptation, r.num_context) == ("finetuned", SHOWN_CONTEXT)]
+    shown = [r for r in records if (r.adaptation, r.num_context) == ("finetuned", SHOWN_CONTEXT)]
+    if not shown:
+        return {}
+    (record,) = shown
     whole = load_data(args, name)
     held_out = folds(whole.num_classes)[fold]
     seen = without(whole, held_out)

@@ -159,6 +159,8 @@ def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monk
     adapter = unseen.Adapter(trained_bars, data, fit_steps=5, compiled=False)
     chooser = dataclasses.replace(own, fingerprint="without the next fold's classes")
     records = {(r.adaptation, r.num_context): r for r in unseen.plan(own, chooser, "whole", FEW)}
+    some = unseen.plan(own, chooser, "whole", FEW, ["none", "finetuned"])
+    assert {r.digest for r in some} == {r.digest for r in records.values() if r.adaptation in ("none", "finetuned")}
     assert len(records) == 2 + 4 * 6 and len({r.digest for r in records.values()}) == len(records)
     tuned = {key for key in records if key[0] in unseen.TUNED}
     assert {key for key, record in records.items() if record.chooser} == tuned

@@ -352,6 +352,8 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, untraced_training
     assert before == {path: path.read_bytes() for path in before}
     for wrong, message in (
         (["--table", "generate", "--peer", "cvae"], "none of these models"),
+        (["--table", "unseen", "--peer", "vae", "--adaptation", "fitted"], "choose another --adaptation"),
+        (["--table", "told", "--adaptation", "none"], "--adaptation"),
         (["--model", "vae"], "give --peer"),
     ):
         assert_refused(call("09_new_tasks.py", *options, *wrong), message)
