@@ -92,8 +92,7 @@ def unseen_jobs(args, loaded):
         for fold in args.folds or range(len(folds)):
             for settings, chooser in zip(of_fold[fold], of_fold[(fold + 1) % len(folds)]):
                 likelihood = Likelihood(args.num_importance_samples, 0)
-                wanted = args.adaptation or unseen.ADAPTATIONS
-                records = unseen.plan(settings, chooser, data.fingerprint(), likelihood, wanted)
+                records = unseen.plan(settings, chooser, data.fingerprint(), likelihood, args.adaptation)
                 if records:
                     jobs.append((args, settings, name, fold, records))
     if not jobs:

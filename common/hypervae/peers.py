@@ -45,6 +45,7 @@ TABLES = {  # of new tasks, and their peers
     "unseen": ("vae", "vae_wide", "cvae", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
     "characters": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
 }
+ADAPTATIONS = ("none", "fitted", "finetuned", "mixture")  # what `unseen` does with a context
 # Options that one table alone has a use for.
 OF_TABLES = {
     "told": ("--clusters", "--num-nll-images"),

@@ -17,6 +17,7 @@ from common.errors import InputError
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, tuner_of
 from common.hypervae.density import Likelihood
 from common.hypervae.options import load_data, trained
+from common.hypervae.peers import ADAPTATIONS
 from common.hypervae.task_mixture import FEW, MIXTURE_SAMPLES, Coder, TaskMixture, of_dataset
 from common.hypervae.told import family
 from common.hypervae.training import measured_once
@@ -37,7 +38,6 @@ COLUMNS += ["tuning_steps", "tuning_rate", "adapted_share", "parameters", "num_i
 COLUMNS += ["iterations", "recipe"]
 KEYS = ["class"]
 TUNED = ("finetuned", "mixture")
-ADAPTATIONS = ("none", "fitted", *TUNED)
 CELLS = ("seed", "iterations", "recipe")  # of the training
 SHOWN_CONTEXT, SHOWN_SAMPLES = 5, 6  # images of a class in the figure of samples
 
@@ -133,13 +133,17 @@ class Adapter:
 
     def __init__(self, model, seen, fit_steps=FIT_STEPS, known_images=KNOWN_IMAGES, compiled=True):
         self.model, self.has_u, self.fit_steps = model, hasattr(model, "infer_u"), fit_steps
-        self.tuner = tuner_of(model, compiled)
-        if self.has_u or hasattr(model, "num_tasks"):
-            self.known = of_dataset(model, seen, known_images, compiled)
-        else:
-            theta = {name: weight[None] for name, weight in model.theta.items()}
-            self.known = TaskMixture(theta, [1.0], Coder(model.body, compiled))
-        self.coder = self.known.coder
+        self.coder, self.tuner = Coder(model.body, compiled), tuner_of(model, compiled)
+        self._seen, self._known_images = seen, known_images
+
+    @functools.cached_property
+    def known(self):
+        """The TaskMixture of the tasks of training; a VAE's only one is itself."""
+        if self.has_u or hasattr(self.model, "num_tasks"):
+            mixture = of_dataset(self.model, self._seen, self._known_images)
+            mixture.coder = self.coder  # its programs may be compiled already
+            return mixture
+        return TaskMixture({name: weight[None] for name, weight in self.model.theta.items()}, [1.0], self.coder)
 
     def start(self, contexts, fitted, seed):
         """Weights {name: (repeats, ...)} for contexts (repeats, k, H, W, 1); where k is 0, those of u = 0.
@@ -266,6 +270,12 @@ def measure(record, adapter, whole, held_out, choose):
     return rows
 
 
+def _adapter(args, settings, whole, held_out, fit_steps):
+    """The Adapter of a training without the held-out classes."""
+    seen = without(whole, held_out)
+    return Adapter(trained(args, settings, seen).model, seen, fit_steps)
+
+
 def measured(job):
     """Train one run without a fold's classes if it is missing, and measure what it makes of them; rows of unseen.csv.
 
@@ -281,8 +291,7 @@ def measured(job):
 
     @functools.cache
     def chooser():
-        seen = without(whole, following)
-        return Adapter(trained(args, records[-1].chooser, seen).model, seen, records[0].fit_steps)
+        return _adapter(args, records[-1].chooser, whole, following, records[0].fit_steps)
 
     @functools.cache
     def nats(number):  # tuned once for what is a mixture and what is none
@@ -345,8 +354,7 @@ def samples(job, table):
     (record,) = shown
     whole = load_data(args, name)
     held_out = folds(whole.num_classes)[fold]
-    seen = without(whole, held_out)
-    adapter = Adapter(trained(args, settings, seen).model, seen, record.fit_steps)
+    adapter = _adapter(args, settings, whole, held_out, record.fit_steps)
     z = tf.random.stateless_normal((1, SHOWN_SAMPLES, settings.latent_dim), (record.evaluation_seed, 0))
     found = {}
     for row in table[table["run"] == record.digest].to_dict("records"):
