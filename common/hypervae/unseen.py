@@ -14,14 +14,14 @@ import tensorflow as tf
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, tuner_of
+from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
+from common.hypervae.adapter import KNOWN_IMAGES, Adapter, beside_known
 from common.hypervae.density import Likelihood
 from common.hypervae.options import load_data, trained
 from common.hypervae.peers import ADAPTATIONS
-from common.hypervae.task_mixture import FEW, MIXTURE_SAMPLES, Coder, TaskMixture, of_dataset
+from common.hypervae.task_mixture import FEW, MIXTURE_SAMPLES
 from common.hypervae.told import family
 from common.hypervae.training import measured_once
-from common.layers.kernels import stacked_theta
 from common.runs.identity import Record, added
 
 NUM_FOLDS = 5
@@ -32,7 +32,6 @@ TUNING_STEPS = (0, 5, 10, 20, 40, 80, 160, 320)
 TUNING_RATES = (3e-4, 1e-3)
 # Of a mixture: the adapted VAE's share, the others' those of the tasks of training; chosen in the same way.
 ADAPTED_SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-KNOWN_IMAGES = 300  # training images of a task, at most, that its u in a mixture comes from
 COLUMNS = ["dataset", "fold", "method", "num_context", "seed", "class", "neg_elbo", "nll_is", "adapt_milliseconds"]
 COLUMNS += ["tuning_steps", "tuning_rate", "adapted_share", "parameters", "num_images", "nll_num_images"]
 COLUMNS += ["iterations", "recipe"]
@@ -120,84 +119,6 @@ def method(record):
     """The name of a row: "vae", "vae_finetuned", "hypervae_fitted"."""
     name = family(record.training)
     return name if record.adaptation == "none" else f"{name}_{record.adaptation}"
-
-
-class Adapter:
-    """Adapts one trained model to contexts, and codes targets with what comes out; programs are compiled once.
-
-    Args:
-        model: a VAE, a class-told one, or a HyperVAE.
-        seen: the Dataset that it was trained on.
-        known_images: so many of each of its tasks, at most, u of a known task comes from.
-    """
-
-    def __init__(self, model, seen, fit_steps=FIT_STEPS, known_images=KNOWN_IMAGES, compiled=True):
-        self.model, self.has_u, self.fit_steps = model, hasattr(model, "infer_u"), fit_steps
-        self.coder, self.tuner = Coder(model.body, compiled), tuner_of(model, compiled)
-        self._seen, self._known_images = seen, known_images
-
-    @functools.cached_property
-    def known(self):
-        """The TaskMixture of the tasks of training; a VAE's only one is itself."""
-        if self.has_u or hasattr(self.model, "num_tasks"):
-            mixture = of_dataset(self.model, self._seen, self._known_images)
-            mixture.coder = self.coder  # its programs may be compiled already
-            return mixture
-        return TaskMixture({name: weight[None] for name, weight in self.model.theta.items()}, [1.0], self.coder)
-
-    def start(self, contexts, fitted, seed):
-        """Weights {name: (repeats, ...)} for contexts (repeats, k, H, W, 1); where k is 0, those of u = 0.
-
-        Of a model without u those of the known task that codes the context shortest.
-        """
-        repeats, number = contexts.shape[:2]
-        if not self.has_u:
-            one = len(self.known.log_shares) == 1
-            nearest = [0 if one else self.known.code_lengths(x, seed, FEW).sum(1).argmin() for x in contexts]
-            found = [stacked_theta(self.known.theta_of(task), self.model.body.shapes(), 1) for task in nearest]
-            return {name: np.concatenate([own[name] for own in found]) for name in found[0]}
-        if not number:
-            theta = self.model.generate(np.zeros((repeats, self.model.hyper_latent_dim), np.float32))
-        else:
-            theta = self.model.generate(self.model.fit_u(contexts, seed, self.fit_steps if fitted else 0))
-        stacked = stacked_theta(theta, self.model.body.shapes(), repeats)
-        return {name: np.asarray(weight) for name, weight in stacked.items()}
-
-    def tuned(self, theta, contexts, steps, rate):
-        """Yield the weights after each of `steps`; contexts without images cannot be tuned to."""
-        runs = [
-            list(self.tuner({name: value[i] for name, value in theta.items()}, images, steps, rate))
-            for i, images in enumerate(contexts)
-        ]
-        for states in zip(*runs):
-            yield {name: np.stack([state[name] for state in states]) for name in theta}
-
-    def lengths(self, theta, x, seed, num_samples, share=1.0):
-        """-ELBO of targets x (N, H, W, 1), nats, (contexts, N); `share` as of `beside_known`, of 0 (N,)."""
-        noise = self.coder.noise(len(x), seed, num_samples)
-        adapted = self.coder.code_lengths(theta, _number(theta), x, noise) if share else np.inf
-        known = self.known_lengths(x, seed, num_samples) if share < 1 else np.inf
-        return beside_known(adapted, known, share)
-
-    def known_lengths(self, x, seed, num_samples):
-        """-ELBO under the mixture of the known tasks, nats, (N,)."""
-        return self.known.mixed(self.known.code_lengths(x, seed, num_samples))
-
-    def nll(self, theta, x, seed, number, share=1.0):
-        """-log p(x) by `number` importance samples, nats, otherwise as `lengths`."""
-        adapted = self.coder.neg_log_likelihoods(theta, _number(theta), x, seed, number) if share else np.inf
-        known = self.known.mixed(self.known.neg_log_likelihoods(x, seed, number)) if share < 1 else np.inf
-        return beside_known(adapted, known, share)
-
-
-def _number(theta):
-    return len(next(iter(theta.values())))
-
-
-def beside_known(adapted, known, share):
-    """-log (share e^-adapted + (1 - share) e^-known), nats: what an image costs where two models share it."""
-    with np.errstate(divide="ignore"):  # a share of 0 is no model
-        return -np.logaddexp(np.log(share) - adapted, np.log1p(-share) - known)
 
 
 def tuning_nats(adapter, record, whole, held_out, shares=(1.0,)):

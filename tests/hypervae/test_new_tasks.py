@@ -11,6 +11,7 @@ from hypervae.toy import SmallBody, bars, settings
 from common.data import datasets
 from common.errors import InputError
 from common.hypervae import found_tasks, new_tasks_report, options, peers, told, unseen
+from common.hypervae.adapter import Adapter
 from common.hypervae.bodies import BODIES, ConvBody
 from common.hypervae.density import Likelihood, nll_subset
 from common.hypervae.grouping import Heap
@@ -141,7 +142,7 @@ def test_no_context_is_the_priors_mean_and_a_fitted_one_no_worse(choice, trained
         if choice
         else trained_bars
     )
-    adapter = unseen.Adapter(model, bars(), fit_steps=20, compiled=False)
+    adapter = Adapter(model, bars(), fit_steps=20, compiled=False)
     none = adapter.start(np.zeros((2, 0, 8, 8, 1), np.uint8), False, 0)
     expected = model.plain_vae(model.generate(tf.zeros((1, model.hyper_latent_dim))))
     for name, weight in expected.theta.items():
@@ -156,7 +157,7 @@ def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monk
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 30))
     monkeypatch.setattr(unseen, "TUNING_RATES", (1e-2,))
     data, own = bars(), settings(summary="mean", generator="layerwise")
-    adapter = unseen.Adapter(trained_bars, data, fit_steps=5, compiled=False)
+    adapter = Adapter(trained_bars, data, fit_steps=5, compiled=False)
     chooser = dataclasses.replace(own, fingerprint="without the next fold's classes")
     records = {(r.adaptation, r.num_context): r for r in unseen.plan(own, chooser, "whole", FEW)}
     some = unseen.plan(own, chooser, "whole", FEW, ["none", "finetuned"])
@@ -185,7 +186,7 @@ def test_a_mixture_is_the_adapted_vae_beside_the_known_ones(model, trained_bars,
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0,))
     data, own = bars(), settings(model=model, summary="mean", generator="layerwise")
     network = trained_bars if model == "hypervae" else build_model(own, data)
-    adapter = unseen.Adapter(network, data, fit_steps=5, compiled=False)
+    adapter = Adapter(network, data, fit_steps=5, compiled=False)
     x, contexts = data.x[data.y == 1][:7], unseen.contexts_of(data.x[data.y == 1], 1, 5, 2, 7)
     theta = adapter.start(contexts, True, 0)
     adapted, known = adapter.lengths(theta, x, 0, 4), adapter.known.code_lengths(x, 0, 4)
