@@ -85,7 +85,7 @@ def model_of(args, defaults, name, kind, seed=0, data=None):
         raise InputError(f"no images are packed by {kind}: choose --model vae or hypervae")
     own = ("recipe", "iterations", "batch_size", "learning_rate", "schedule", "kl_warmup", "tasks_per_step")
     own += ("latent_dim", "hyper_latent_dim", "summary", "generator", "generate", "rank", "change_scale")
-    own += ("vector_scale", "hidden")
+    own += ("vector_scale", "hidden", "targets")
     as_committed = seed == 0 and all(getattr(args, option) == getattr(defaults, option) for option in own)
     if as_committed and (pretrained.FOLDER / f"{name}-{kind}.json").exists():
         card = pretrained.model_card(name, kind)

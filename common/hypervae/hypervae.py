@@ -13,6 +13,7 @@ from common.layers.generators import CHANGE_SCALE, GENERATORS
 from common.layers.kernels import single_theta
 
 SUMMARIES = ("draw", "mean", "set")
+TARGETS = ("all", "others")
 
 
 @keras.saving.register_keras_serializable(package="hypervae")
@@ -31,6 +32,8 @@ class HyperVAE(VAE):
         generate: what of theta is generated, one of GENERATED; the layerwise generator's.
         change_scale: size of what u changes in a weight at the start; not of the generator "concatenation".
         vector_scale: the same of biases and factors, where it is another; the layerwise generator's.
+        targets: images of a task that a training step codes: "all", as Eq. 9 does, or the "others", which u is not
+            made from (the context and targets of neural processes).
     """
 
     mixed_batches = False
@@ -45,16 +48,17 @@ class HyperVAE(VAE):
         generate="all",
         change_scale=CHANGE_SCALE,
         vector_scale=None,
+        targets="all",
         **kwargs,
     ):
-        if summary not in SUMMARIES or generator not in GENERATORS:
-            raise ValueError(f"summary is one of {SUMMARIES}, generator one of {tuple(GENERATORS)}")
+        if summary not in SUMMARIES or generator not in GENERATORS or targets not in TARGETS:
+            raise ValueError(f"summary: one of {SUMMARIES}, generator: {tuple(GENERATORS)}, targets: {TARGETS}")
         if (generate != "all" or vector_scale is not None) and generator != "layerwise":
             raise ValueError(f"the generator {generator} makes all weights alike: no generate, no vector_scale")
         self.generate_name = generate
         self.hyper_latent_dim, self.summary, self.generator_name = hyper_latent_dim, summary, generator
         self.hyper_hidden, self.hyper_matrix = hyper_hidden, hyper_matrix
-        self.change_scale, self.vector_scale = change_scale, vector_scale
+        self.change_scale, self.vector_scale, self.targets = change_scale, vector_scale, targets
         super().__init__(**kwargs)
         self._fitter = None  # made when u is fitted for the first time; it keeps its programs
 
@@ -122,12 +126,29 @@ class HyperVAE(VAE):
     def weights_for(self, x, labels=None, seed=None, mask=None):
         """In training u is drawn from q(u|D); in evaluation it is the posterior mean (section 3.5)."""
         if seed is not None and self.summary != "draw":
-            seed_size, seed = tf.unstack(tf.random.split(seed, 2))
-            size = tf.random.stateless_uniform((x.shape[0], 1), seed_size, 1, x.shape[1] + 1, tf.int32)
-            mask = tf.range(x.shape[1])[None] < size
+            mask, seed = self._context(x.shape[:2], seed)
         q_u = self.infer_u(x, mask)
         u = q_u.mean() if seed is None else q_u.sample(seed=seed)
         return self.generate(u), density.kl_to_prior(q_u)
+
+    def coded(self, shape, seed):
+        """1 for the images that u is not made from where these alone are coded, see VAE.coded."""
+        if self.targets == "all":
+            return None
+        return 1 - tf.cast(self._context(shape, seed)[0], tf.float32)
+
+    def _context(self, shape, seed):
+        """Images that u is made from in a training step, (tasks, images) bool; and a seed for what else is drawn.
+
+        The first ones of each task, which come in random order: one of a summary "draw", else any number.
+        """
+        tasks, images = shape
+        if self.summary == "draw":
+            return tf.range(images)[None] < tf.ones((tasks, 1), tf.int32), seed
+        seed_size, seed = tf.unstack(tf.random.split(seed, 2))
+        most = images if self.targets == "all" else images - 1
+        size = tf.random.stateless_uniform((tasks, 1), seed_size, 1, most + 1, tf.int32)
+        return tf.range(images)[None] < size, seed
 
     def vae_for(self, images):
         """The plain VAE of one task: `images` (N, H, W, 1) in [0, 1] is the set, u its posterior mean.
@@ -221,4 +242,5 @@ class HyperVAE(VAE):
             "generate": self.generate_name,
             "change_scale": self.change_scale,
             "vector_scale": self.vector_scale,
+            "targets": self.targets,
         }

@@ -121,6 +121,7 @@ _OF_A_METHOD |= {
     "rank",
     "change_scale",
     "vector_scale",
+    "targets",
     "adaptation",
     "tuning_steps",
     "tuning_rates",

@@ -27,7 +27,7 @@ LEVELS = {1: "-grey", 3: "-colour"}  # endings of a data set's name, by its chan
 NAMES_OF_TASKS = {"auto": "-auto-tasks", "random": "-random-tasks", "clusters": "-clusters"}
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
 # Settings that some models have no use for: theirs hold a value that says so.
-OF_SOME_MODELS = ("tasks_per_step", "hyper_latent_dim", "summary", "generator", "generate", "rank", *SCALES)
+OF_SOME_MODELS = ("tasks_per_step", "hyper_latent_dim", "summary", "generator", "generate", "rank", *SCALES, "targets")
 
 # The paper's recipe (section 4.2), and ours: chosen on the validation parts, the same schedule and number of images
 # for every model (`make ablation` shows what each change brings).
@@ -104,6 +104,8 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     train.add_argument("--change-scale", type=positive_float, help=scale)
     scale = "the same of biases and factors of outputs (as --change-scale)"
     train.add_argument("--vector-scale", type=positive_float, help=scale)
+    words = "images of a task that a step codes: all (paper), or the others, from which u is not made"
+    train.add_argument("--targets", choices=("all", "others"), default="all", help=words)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
     p.set_defaults(likelihood="bernoulli", tasks=None, fit_u=0)  # where a script has no such options
     return p
@@ -187,7 +189,7 @@ def settings_for(args, data, model, recipe, seed):
 
     given = {name: getattr(args, name) for name in RECIPES[recipe] if getattr(args, name) is not None}
     own = ("iterations", "batch_size", "latent_dim", "hyper_latent_dim", "generator")
-    own += ("generate", "rank", "hidden")
+    own += ("generate", "rank", "hidden", "targets")
     if (args.generate != "all" or args.vector_scale is not None) and args.generator != "layerwise":
         raise InputError("--generate and --vector-scale are of the layerwise generator: leave --generator out")
     shared = {name: getattr(args, name) for name in own}
@@ -201,6 +203,8 @@ def settings_for(args, data, model, recipe, seed):
     if chosen.batch_size % chosen.tasks_per_step:
         wanted = f"--tasks-per-step {chosen.tasks_per_step}"
         raise InputError(f"--batch-size {chosen.batch_size} is no multiple of {wanted}: change one of them")
+    if chosen.targets == "others" and chosen.batch_size == chosen.tasks_per_step:
+        raise InputError("--targets others needs two images of a task a step: raise --batch-size")
     return chosen if chosen.digest == plain.digest else dataclasses.replace(chosen, recipe="custom")
 
 

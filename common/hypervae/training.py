@@ -53,6 +53,7 @@ class Settings(Record):
     rank: int = added(20)  # of what u changes in a weight: the side of H
     change_scale: float = added(CHANGE_SCALE)  # of that change at the start
     vector_scale: float | None = added(None)  # the same of biases and factors; None: as all others
+    targets: str = added("all")  # images of a task that a step codes: all, or the others than those that u is made from
 
     def __post_init__(self):
         """What a model does not use must not split its checkpoints."""
@@ -61,7 +62,7 @@ class Settings(Record):
         if self.model == "vae":
             unused |= {"tasks_per_step": 1}
         if self.model != "hypervae":
-            unused |= {"summary": "none", "generator": "none", "hyper_latent_dim": 0}
+            unused |= {"summary": "none", "generator": "none", "hyper_latent_dim": 0, "targets": "all"}
         if self.model != "hypervae" or self.generator == "concatenation":
             unused |= {"generate": "all", "rank": 20, "change_scale": CHANGE_SCALE}
             unused |= {"vector_scale": None}
@@ -106,13 +107,14 @@ def build_networks(
     rank=20,
     change_scale=CHANGE_SCALE,
     vector_scale=None,
+    targets="all",
 ):
     """An untrained model; the seed decides its initial weights, and later its draws in training.
 
     Args:
         model: one of MODELS.
         num_classes: MetaVAE's decoders, the classes that CVAE is told; hyper_latent_dim, summary, generator, generate,
-            rank, change_scale, vector_scale: HyperVAE's. The others ignore them.
+            rank, change_scale, vector_scale, targets: HyperVAE's. The others ignore them.
         kl_warmup: iterations, see VAE; hidden: units of the dense layers, 0 for the body's own.
     """
     keras.utils.set_random_seed(seed)
@@ -123,6 +125,7 @@ def build_networks(
     if model in ("metavae", "cvae"):
         return {"metavae": MetaVAE, "cvae": CVAE}[model](num_tasks=num_classes, **common)
     common |= {"generate": generate, "hyper_matrix": rank, "change_scale": change_scale, "vector_scale": vector_scale}
+    common |= {"targets": targets}
     return HyperVAE(hyper_latent_dim=hyper_latent_dim, summary=summary, generator=generator, **common)
 
 
@@ -130,7 +133,7 @@ def networks_of(settings, image_shape, num_classes):
     """An untrained model of a run's Settings, for images of a shape (H, W, 1); the seed decides its initial weights."""
     warmup = round(settings.kl_warmup * settings.iterations)
     own = ("latent_dim", "hyper_latent_dim", "summary", "generator", "seed", "hidden", "generate", "rank")
-    own += ("change_scale", "vector_scale")
+    own += ("change_scale", "vector_scale", "targets")
     options = {name: getattr(settings, name) for name in own}
     shape = tuple(image_shape)
     return build_networks(settings.model, shape, num_classes, settings.body, kl_warmup=warmup, **options)

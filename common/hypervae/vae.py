@@ -56,6 +56,9 @@ class VAE(keras.Model):
         """
         return {name: w.value for name, w in self.theta.items()}, tf.zeros(x.shape[0])
 
+    def coded(self, shape, seed):
+        """Which images of a training step's tasks, of `shape` (tasks, images), are coded: None for all, or 0 and 1."""
+
     def encode(self, x, theta=None):
         """q(z|x, theta), a TFP distribution, for images (..., H, W, 1); theta defaults to the model's own."""
         return density.posterior(*self.body.encode(self._own(theta), tf.cast(x, tf.float32)))
@@ -94,14 +97,15 @@ class VAE(keras.Model):
             # |D| of Eq. 9 is the mini-batch: a task's few images here stand for one of that size.
             share = kl_u[:, None] / (x.shape[0] * x.shape[1])
             lengths = density.code_length(self.body, theta, x, seed_z, share)
+            coded = self.coded(x.shape[:2], seed_u)
             done = tf.cast(self.optimizer.iterations.value, tf.float32) / max(1, self.kl_warmup)
             weight = tf.minimum(done, 1.0) if self.kl_warmup else 1.0
-            loss = tf.reduce_mean(lengths.reconstruction + weight * (lengths.kl_z + lengths.kl_u))
+            weighted = lengths.reconstruction + weight * (lengths.kl_z + lengths.kl_u)
+            loss = tf.reduce_mean(weighted) if coded is None else tf.reduce_sum(coded * weighted) / tf.reduce_sum(coded)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-        self.trackers["neg_elbo"].update_state(lengths.neg_elbo)
-        self.trackers["reconstruction"].update_state(lengths.reconstruction)
-        self.trackers["kl_z"].update_state(lengths.kl_z)
+        for name in ("neg_elbo", "reconstruction", "kl_z"):
+            self.trackers[name].update_state(getattr(lengths, name), coded)
         self.trackers["kl_u"].update_state(kl_u)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 

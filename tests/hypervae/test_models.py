@@ -11,6 +11,7 @@ from common.hypervae.cvae import CVAE
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
 from common.hypervae.vae import VAE
+from common.layers.kernels import dense_theta
 
 pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
 SMALL = dict(image_shape=(8, 8, 1), latent_dim=3)
@@ -158,6 +159,30 @@ def test_a_vae_is_made_for_images_as_in_training_alone(images, message):
 def test_unknown_choices_are_refused():
     with pytest.raises(ValueError, match="summary"):
         HyperVAE(summary="median", **SMALL)
+
+
+@pytest.mark.parametrize("summary", ["draw", "mean"])
+def test_others_than_the_context_are_coded(summary):
+    model = HyperVAE(summary=summary, targets="others", seed=3, **SMALL)
+    model.compile(optimizer=keras.optimizers.SGD(0.1))
+    model.optimizer.build(model.trainable_variables)
+    images, before = X[:, :4], [tf.constant(w.numpy()) for w in model.trainable_variables]
+    seed_u, seed_z = tf.unstack(tf.random.split(tf.constant([3, 0]), 2))
+    coded = model.coded(images.shape[:2], seed_u).numpy()
+    assert (np.diff(coded) >= 0).all() and (coded[:, 0] == 0).all() and (coded[:, -1] == 1).all()
+    changed = tf.where(coded[..., None, None, None] == 1, 1 - images, images)
+    theta, same = (dense_theta(model.weights_for(x, None, seed_u)[0]) for x in (images, changed))
+    for name, weight in theta.items():
+        np.testing.assert_array_equal(weight, same[name])  # u sees no image that is coded
+    with tf.GradientTape() as tape:
+        theta, kl_u = model.weights_for(images, None, seed_u)
+        lengths = density.code_length(model.body, theta, images, seed_z, kl_u[:, None] / 8)
+        loss = tf.reduce_mean(tf.boolean_mask(lengths.neg_elbo, coded == 1))
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    logs = model.train_step((images, tf.zeros(len(images), tf.int32)))
+    np.testing.assert_allclose(logs["neg_elbo"], loss, rtol=1e-5)
+    for w, old, gradient in zip(model.trainable_variables, before, gradients):
+        np.testing.assert_allclose(w.numpy(), old - 0.1 * gradient, atol=1e-5)
 
 
 def test_kl_warmup_weights_the_kl_terms_and_reports_the_whole_length():
