@@ -108,7 +108,8 @@ def certainty(bins, rejection, curves, path, title):
         bins, rejection, curves: rows of reliability.csv, rejection.csv and curves.csv of one data set.
     """
     shapes, colours = list(dict.fromkeys(bins["architecture"])), {}  # one colour for one name in all columns
-    figure, axes = plt.subplots(3, len(shapes), figsize=(4.6 * len(shapes) + 0.6, 10.5), squeeze=False, sharey="row")
+    size, shared = (4.6 * len(shapes) + 0.6, 10.5), {"sharex": "row", "sharey": "row"}
+    figure, axes = plt.subplots(3, len(shapes), figsize=size, squeeze=False, **shared)
     for column, shape in enumerate(shapes):
         own = [part[part["architecture"] == shape] for part in (bins, rejection, curves)]
         names = _names(own[0])
@@ -125,9 +126,10 @@ def certainty(bins, rejection, curves, path, title):
         axes[0, column].set(title=shape, xlabel=f"confidence (bins with {LEAST_IMAGES} images and more)")
         axes[1, column].set(xlabel="images of largest entropy rejected, %")
         axes[2, column].set(xlabel="epoch", yscale="log")
-        low = axes[0, column].get_xlim()[0]
-        axes[0, column].plot([low, 1], [low, 1], "k:", lw=1)
         axes[0, column].legend(fontsize=7, loc="lower right")
+    low = axes[0, 0].get_xlim()[0]  # of all columns
+    for axis in axes[0]:
+        axis.plot([low, 1], [low, 1], "k:", lw=1)
     _plain_numbers(axes[2, 0].yaxis)
     for axis, label in zip(axes[:, 0], ("accuracy", "accuracy of the rest, %", "test error, %")):
         axis.set_ylabel(label)
