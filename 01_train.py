@@ -29,7 +29,7 @@ OF_NEW_TASKS = ["--pretrained", "--fit-steps", "--tuning-steps", "--export", "--
 OF_TRAININGS = ["--data-dir", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule"]
 OF_TRAININGS += ["--kl-warmup", "--tasks-per-step", "--latent-dim", "--hyper-latent-dim", "--summary", "--generator"]
 OF_TRAININGS += ["--generate", "--rank", "--change-scale", "--vector-scale", "--hidden", "--tensorboard"]
-OF_TRAININGS += ["--tasks", "--likelihood"]
+OF_TRAININGS += ["--tasks", "--likelihood", "--body", "--targets"]
 COLUMNS = [*SETTINGS, "images_seen", *MEASURES, "seconds"]
 
 
@@ -92,6 +92,7 @@ def main():
     parser = options.parser(__doc__, EXAMPLES)
     options.add_tasks(parser)
     options.add_likelihood(parser)
+    options.add_body(parser)
     pack = "also write the weights of the first seed and recipe there, as float16, with a model card each"
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help=pack)
     new = parser.add_argument_group("a new task")

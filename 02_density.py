@@ -30,7 +30,7 @@ TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total"]
 OF_TABLE1 = ["--model", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup"]
 OF_TABLE1 += ["--tasks-per-step", "--summary", "--generator", "--change-scale", "--vector-scale", "--seed", "--jobs"]
 OF_TABLE1 += ["--scheduler", "--tensorboard", "--num-importance-samples", "--num-nll-images", "--evaluate-on"]
-OF_TABLE1 += ["--fit-u"]
+OF_TABLE1 += ["--fit-u", "--targets"]
 TABLE3 = ["dataset", "model", "generator", "quantity", "milliseconds", "ratio_to_vae_total"]
 
 
@@ -126,6 +126,7 @@ def write_tables_2_and_3(args, sets, tables):
 def main():
     parser = options.parser(__doc__, EXAMPLES)
     options.add_likelihood(parser)
+    options.add_body(parser)
     options.add_fit_u(parser)
     samples = "draws of z for the likelihood; 0 leaves it out (1024)"
     parser.add_argument("--num-importance-samples", type=cli.whole_number, default=1024, help=samples)

@@ -96,6 +96,7 @@ WRITE = {"told": write_told, "generate": write_generate, "unseen": write_unseen,
 
 def main():
     parser = options.parser(__doc__, EXAMPLES)
+    options.add_body(parser)
     group = parser.add_argument_group("new tasks")
     group.add_argument(
         "--table", choices=tuple(WRITE), nargs="+", help="which tables (all on --dataset that have the models)"

@@ -35,6 +35,13 @@ def patches_3x3(x):
     return tf.reshape(tf.concat(taps, -1), lead + (height // 2, width // 2, 9 * channels))
 
 
+def patches_3x3_same(x):
+    """Patches of a stride-1 "same" 3x3 convolution: (..., h, w, c) to (..., h, w, 9c)."""
+    height, width = x.shape[-3:-1]
+    x = tf.pad(x, [[0, 0]] * (len(x.shape) - 3) + [[1, 1], [1, 1], [0, 0]])
+    return tf.concat([x[..., i : i + height, j : j + width, :] for i in range(3) for j in range(3)], -1)
+
+
 def scatter_3x3(x):
     """The transpose of `patches_3x3`: (..., h, w, 9c) to (..., 2h, 2w, c), overlaps summed."""
     lead, (height, width, channels) = tuple(x.shape[:-3]), x.shape[-3:]
@@ -72,8 +79,10 @@ class ConvBody(Body):
         return {
             "encoder/conv1/kernel": (9 * self.image_shape[-1], first),
             "encoder/conv1/bias": (first,),
+            **self.block_shapes("encoder/block1", first),
             "encoder/conv2/kernel": (9 * first, second),
             "encoder/conv2/bias": (second,),
+            **self.block_shapes("encoder/block2", second),
             "encoder/dense/kernel": (flat, self.hidden),
             "encoder/dense/bias": (self.hidden,),
             **self.head_shapes(latent_dim),
@@ -87,19 +96,30 @@ class ConvBody(Body):
             "decoder/dense/bias": (self.hidden,),
             "decoder/unflatten/kernel": (self.hidden, flat),
             "decoder/unflatten/bias": (flat,),
+            **self.block_shapes("decoder/block1", second),
             "decoder/conv1/kernel": (second, 9 * first),
             "decoder/conv1/bias": (first,),
+            **self.block_shapes("decoder/block2", first),
             "decoder/conv2/kernel": (first, 9 * outputs),
             "decoder/conv2/bias": (outputs,),
         }
+
+    def block_shapes(self, name, channels):
+        """Weight shapes of what stands between two convolutions: of nothing here."""
+        return {}
+
+    def block(self, theta, name, x):
+        """What stands between two convolutions, on x (..., h, w, channels)."""
+        return x
 
     def features(self, theta, x):
         """Images (..., H, W, 1) to the encoder's last hidden layer (..., 100)."""
         height, width, _ = self.image_shape
         pad = [[0, 0]] * (len(x.shape) - 3) + [[0, 4 * self._grid[0] - height], [0, 4 * self._grid[1] - width], [0, 0]]
         x = tf.pad(x / self.white, pad)
-        for name in ("encoder/conv1", "encoder/conv2"):
-            x = tf.nn.relu(linear(theta, name, patches_3x3(x)))
+        for number in (1, 2):
+            x = tf.nn.relu(linear(theta, f"encoder/conv{number}", patches_3x3(x)))
+            x = self.block(theta, f"encoder/block{number}", x)
         x = tf.reshape(x, tuple(x.shape[:-3]) + (-1,))
         return tf.nn.relu(linear(theta, "encoder/dense", x))
 
@@ -108,8 +128,10 @@ class ConvBody(Body):
         x = tf.nn.relu(linear(theta, "decoder/dense", z))
         x = tf.nn.relu(linear(theta, "decoder/unflatten", x))
         x = tf.reshape(x, tuple(x.shape[:-1]) + self._grid + (self.filters[1],))
+        x = self.block(theta, "decoder/block1", x)
         x = scatter_3x3(apply_kernel(x, theta["decoder/conv1/kernel"]))
         x = tf.nn.relu(add_bias(x, theta["decoder/conv1/bias"]))
+        x = self.block(theta, "decoder/block2", x)
         x = scatter_3x3(apply_kernel(x, theta["decoder/conv2/kernel"]))
         x = add_bias(x, theta["decoder/conv2/bias"])
         return x[..., : self.image_shape[0], : self.image_shape[1], :]
@@ -139,8 +161,31 @@ class GreyBody(ConvBody):
         return likelihoods.Levels(tf.reshape(parameters, tuple(parameters.shape[:-3]) + shape))
 
 
+class ResnetBody(ConvBody):
+    """The same with a residual block (He et al. 2016) behind each of its layers of filters but the last.
+
+    relu(x + conv(relu(conv(x)))), convolutions 3x3 of stride 1: five times ConvBody's products at 28 x 28.
+    """
+
+    def block_shapes(self, name, channels):
+        shapes = [(f"{name}/{layer}", channels) for layer in ("conv1", "conv2")]
+        kernels = {f"{layer}/kernel": (9 * size, size) for layer, size in shapes}
+        return kernels | {f"{layer}/bias": (size,) for layer, size in shapes}
+
+    def block(self, theta, name, x):
+        change = tf.nn.relu(linear(theta, f"{name}/conv1", patches_3x3_same(x)))
+        return tf.nn.relu(x + linear(theta, f"{name}/conv2", patches_3x3_same(change)))
+
+
+class GreyResnetBody(GreyBody, ResnetBody):
+    """That of grey levels and colours."""
+
+
 BODIES = {
     "conv": ConvBody,
+    "resnet": ResnetBody,
+    "resnet_logistic": GreyResnetBody,
+    "resnet_logistic_mixture": lambda *args: GreyResnetBody(*args, components=likelihoods.MIXED),
     "conv_logistic": GreyBody,
     "conv_logistic_mixture": lambda *args: GreyBody(*args, components=likelihoods.MIXED),
     "matrix": MatrixBody,

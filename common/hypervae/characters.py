@@ -4,6 +4,7 @@ Of each unseen character the first drawings of a fixed order are the context, th
 every context and model. What a context's theta codes is -log p(x|context): no KL(u) is paid.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -156,9 +157,9 @@ def _of_prior(record, model, compiled):
 
 
 @functools.lru_cache(maxsize=1)
-def load(data_dir):
-    """The Dataset of characters, once in a process."""
-    return characters.load(data_dir)
+def load(data_dir, body):
+    """The Dataset of characters for such networks, once in a process."""
+    return dataclasses.replace(characters.load(data_dir), body=body)
 
 
 def measured(job):
@@ -171,7 +172,7 @@ def measured(job):
         (rows, rows of bounds)
     """
     args, settings, records = job
-    data, rows, bounds = load(args.data_dir), [], []
+    data, rows, bounds = load(args.data_dir, args.body), [], []
     run = functools.cache(lambda: trained(args, settings, data))
     coder = functools.cache(lambda *sizes: ContextCoder(run().model, *sizes))
 

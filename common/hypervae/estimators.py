@@ -111,7 +111,7 @@ class _HyperVAE(KerasEstimator):
             raise InputError(f"X has {len(x)} images, y {len(labels)} labels: give one for each")
         if self.n_tasks != "auto" and not (isinstance(self.n_tasks, numbers.Integral) and self.n_tasks > 0):
             raise InputError(f"n_tasks is {self.n_tasks!r}: give a number of tasks, or 'auto'")
-        data = _in_parts(x, labels, self.random_state, options.LIKELIHOODS[self.likelihood])
+        data = _in_parts(x, labels, self.random_state, options.body_of(self.likelihood))
         own = {"iterations": self.iterations, "latent_dim": self.latent_dim, "hidden": self.hidden}
         own |= {"hyper_latent_dim": self.hyper_latent_dim, "binarize": self.binarize, "likelihood": self.likelihood}
         with contextlib.ExitStack() as stack, own_random_state():

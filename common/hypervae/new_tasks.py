@@ -112,7 +112,7 @@ def first_hypervaes(jobs, name):
 
 def characters_jobs(args):
     """Jobs of characters.measured."""
-    data, sizes = characters.load(args.data_dir), (args.num_importance_samples, args.num_characters)
+    data, sizes = characters.load(args.data_dir, args.body), (args.num_importance_samples, args.num_characters)
     return [
         (args, settings, characters.plan(settings, args.evaluate_on, *sizes))
         for settings in trainings(args, data, "characters")

@@ -17,11 +17,8 @@ GENERATORS = ("layerwise", "block", "concatenation")
 GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
 # {--likelihood: the kind of networks whose p(x|z) it is, of bodies.BODIES}
-LIKELIHOODS = {
-    "bernoulli": "conv",
-    "discretized_logistic": "conv_logistic",
-    "logistic_mixture": "conv_logistic_mixture",
-}
+NETWORKS = ("conv", "resnet")  # of images
+LIKELIHOODS = {"bernoulli": "", "discretized_logistic": "_logistic", "logistic_mixture": "_logistic_mixture"}
 LEVELS = {1: "-grey", 3: "-colour"}  # endings of a data set's name, by its channels: its pixels have 256 levels
 # Endings of the name of data whose tasks are not its labels, see found_tasks.
 NAMES_OF_TASKS = {"auto": "-auto-tasks", "random": "-random-tasks", "clusters": "-clusters"}
@@ -107,7 +104,7 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     words = "images of a task that a step codes: all (paper), or the others, from which u is not made"
     train.add_argument("--targets", choices=("all", "others"), default="all", help=words)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
-    p.set_defaults(likelihood="bernoulli", tasks=None, fit_u=0)  # where a script has no such options
+    p.set_defaults(likelihood="bernoulli", body="conv", tasks=None, fit_u=0)  # where a script has no such options
     return p
 
 
@@ -116,6 +113,17 @@ def add_likelihood(group):
     words = "p(x|z) of binarized pixels (bernoulli, default; colours become grey), or of 256 levels, grey or "
     words += "coloured: a discretized logistic, or a mixture of five"
     group.add_argument("--likelihood", choices=tuple(LIKELIHOODS), help=words)
+
+
+def add_body(group):
+    """--body: the main networks, and the hyper-encoder's."""
+    words = "networks: conv, the paper's (default), or resnet, with residual blocks, five times the work"
+    group.add_argument("--body", choices=NETWORKS, help=words)
+
+
+def body_of(likelihood, networks="conv"):
+    """The name in bodies.BODIES of some NETWORKS with one of LIKELIHOODS."""
+    return networks + LIKELIHOODS[likelihood]
 
 
 def add_fit_u(group):
@@ -220,9 +228,8 @@ def load_data(args, name):
     if has_levels(args):
         cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
     data = datasets.load(name, args.data_dir, binarization(args), args.image_size, colour=has_levels(args))
-    if not has_levels(args):
-        return data
-    return dataclasses.replace(data, name=data.name + LEVELS[data.x.shape[-1]], body=LIKELIHOODS[args.likelihood])
+    name = data.name + (LEVELS[data.x.shape[-1]] if has_levels(args) else "")
+    return dataclasses.replace(data, name=name, body=body_of(args.likelihood, args.body))
 
 
 def trained(args, settings, data):

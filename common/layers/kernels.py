@@ -113,7 +113,8 @@ def initializer(name):
 
     def glorot_3x3(shape, dtype=None):
         rows, columns = shape[-2:]
-        inputs, outputs = (rows // 9, columns) if name.startswith("encoder") else (rows, columns // 9)
+        patches = name.startswith("encoder") or "block" in name  # of inputs; else of outputs
+        inputs, outputs = (rows // 9, columns) if patches else (rows, columns // 9)
         limit = math.sqrt(6 / (9 * (inputs + outputs)))
         return keras.random.uniform(shape, -limit, limit, dtype)
 

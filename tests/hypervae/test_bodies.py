@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy.stats import multinomial
 
-from common.hypervae.bodies import BODIES, ConvBody, patches_3x3, scatter_3x3
+from common.hypervae.bodies import BODIES, ConvBody, ResnetBody, patches_3x3, patches_3x3_same, scatter_3x3
 from common.hypervae.matrix_body import MatrixBody
 from common.layers.kernels import FactoredKernel, apply_kernel, dense_theta
 
@@ -39,6 +39,21 @@ def test_patches_and_scatter_are_keras_convolutions(height, width):
     transpose.build(x.shape)
     transpose.set_weights([keras_decoder_kernel(kernel, 5)])
     np.testing.assert_allclose(scatter_3x3(apply_kernel(x, kernel)), transpose(x), atol=1e-5)
+
+
+def test_a_residual_block_is_keras_layers():
+    body = ResnetBody((8, 12, 1), 3)
+    theta = random_theta(body.block_shapes("encoder/block2", 4))
+    assert set(theta) == {f"encoder/block2/conv{i}/{part}" for i in (1, 2) for part in ("kernel", "bias")}
+    x = normal(2, 5, 3, 4)
+    same = [keras.layers.Conv2D(4, 3, 1, "same") for _ in range(2)]
+    for layer, name in zip(same, ("conv1", "conv2")):
+        layer.build(x.shape)
+        own = {part: theta[f"encoder/block2/{name}/{part}"] for part in ("kernel", "bias")}
+        layer.set_weights([tf.reshape(own["kernel"], (3, 3, 4, 4)), own["bias"]])
+    expected = tf.nn.relu(x + same[1](tf.nn.relu(same[0](x))))
+    np.testing.assert_allclose(body.block(theta, "encoder/block2", x), expected, atol=1e-5)
+    np.testing.assert_allclose(patches_3x3_same(x)[..., 16:20], x)  # the middle of each patch is the pixel itself
 
 
 @pytest.mark.parametrize("height, width", [(28, 28), (10, 6), (9, 7)])  # the last two are filled up inside: to 12 x 8
@@ -103,9 +118,9 @@ def test_the_whole_vae_equals_keras_layers(height, width):
     assert sum(int(np.prod(s)) for s in body.shapes().values()) == encoder.count_params() + decoder.count_params()
 
 
-@pytest.mark.parametrize("image_shape", [(28, 28, 1), (9, 7, 1)])
-def test_weights_of_many_tasks_equal_a_loop(image_shape):
-    body, tasks = ConvBody(image_shape, 4), 3
+@pytest.mark.parametrize("kind, image_shape", [(ConvBody, (28, 28, 1)), (ConvBody, (9, 7, 1)), (ResnetBody, (9, 7, 1))])
+def test_weights_of_many_tasks_equal_a_loop(kind, image_shape):
+    body, tasks = kind(image_shape, 4), 3
     theta = random_theta(body.shapes(), tasks)
     x, z = normal(tasks, 5, *image_shape), normal(tasks, 5, 4)
     mean, log_var = body.encode(theta, x)
@@ -117,6 +132,17 @@ def test_weights_of_many_tasks_equal_a_loop(image_shape):
         np.testing.assert_allclose(mean[t], one_mean, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(log_var[t], one_log_var, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(logits[t], body.decode(own, z[t]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("body", ["resnet_logistic", "resnet_logistic_mixture"])
+def test_residual_networks_have_grey_pixels_too(body):
+    plain, own = BODIES[body.replace("resnet", "conv")]((9, 7, 3), 2), BODIES[body]((9, 7, 3), 2)
+    theta = {name: 0 * value for name, value in random_theta(own.shapes()).items()}
+    blocks = {name for name in theta if "/block" in name}
+    assert theta.keys() - blocks == plain.shapes().keys() and len(blocks) == 16
+    x = 255 * tf.cast(normal(4, 9, 7, 3) > 0, tf.float32)
+    of_both = [b.likelihood(b.decode(theta, normal(4, 2))).log_prob(x) for b in (plain, own)]
+    np.testing.assert_allclose(*of_both)  # of weights of 0 the blocks change nothing
 
 
 @pytest.mark.parametrize("images", [1, 400])  # few images: never formed; many: formed once a task
