@@ -78,17 +78,24 @@ def write_unseen(args, loaded, folder):
 
 
 def write_characters(args, _, folder):
-    from common.hypervae import characters, new_tasks
+    from common.hypervae import characters, figures, new_tasks
+    from common.hypervae.new_tasks_report import PUBLISHED, lines_by_size
 
     jobs = new_tasks.characters_jobs(args)
     for rows, bounds in run_jobs(characters.measured, jobs, args.jobs, args.scheduler):
         order = ["method", "num_context", "seed"]
-        results.put_rows(folder / "characters.csv", rows, characters.COLUMNS, order=order)
+        table = results.put_rows(folder / "characters.csv", rows, characters.COLUMNS, order=order)
         order = ["method", "set_size", "seed"]
         results.put_rows(folder / "characters_bound.csv", bounds, characters.BOUND_COLUMNS, order=order)
         for row in rows:
             line = "{method}, {num_context} drawings, seed {seed}: -ELBO {neg_elbo:.2f}, NLL {nll_is:.2f}"
             print(line.format(**row), flush=True)
+    if args.num_importance_samples:
+        own = table[table["run"].isin(record.digest for *_, plan in jobs for record in plan)]
+        lines = lines_by_size(own, results.read_records(folder / "characters.csv"), "num_context", "nll_is")
+        title = f"unseen characters of Omniglot ({args.evaluate_on} part)"
+        path = folder / f"characters-{identity.digest(sorted(own['run'].unique()))}.png"
+        figures.nats_by_drawings(lines, PUBLISHED, title, path)
 
 
 WRITE = {"told": write_told, "generate": write_generate, "unseen": write_unseen, "characters": write_characters}

@@ -18,6 +18,7 @@ PEER_COLOURS |= {
     "cvae": "tab:purple",
 }
 LINES = {"": "-", "_fitted": "--", "_finetuned": ":", "_mixture": "-."}
+MARKERS = "os^Dv"
 COLOURS = {"vae": "tab:blue", "cvae": "tab:purple", "metavae": "tab:orange", "hypervae": "tab:green"}
 SEED = 0  # of every draw shown in a figure
 
@@ -178,23 +179,59 @@ def nats_by_context(nats, title, path):
         nats: columns method, num_context, class, neg_elbo.
     """
     figure, axis = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-    sizes = sorted(nats["num_context"].unique())
     means = nats.groupby(["method", "num_context"], sort=False)["neg_elbo"].mean()
-    for method in dict.fromkeys(nats["method"]):
-        suffix = next((end for end in LINES if end and method.endswith(end)), "")
-        colour = PEER_COLOURS[method.removesuffix(suffix)]
-        own = means[method].sort_index()
-        if set(own.index) == {0}:  # it has no use for a context
-            axis.axhline(own[0], color=colour, lw=1, label=method.replace("_", " "))
-            continue
-        places = [sizes.index(size) for size in own.index]
-        axis.plot(places, own, LINES[suffix], marker="o", ms=3, color=colour, label=method.replace("_", " "))
-    axis.set_xticks(range(len(sizes)), sizes)
+    methods = dict.fromkeys(nats["method"])
+    _lines(axis, [(method.replace("_", " "), means[method].to_dict(), _style(method)) for method in methods])
     axis.set(
         xlabel="context images (0: u = 0, mixtures: the known tasks)",
         ylabel="-ELBO of other images of the class, nats an image",
     )
     axis.set_title(title, fontsize=9)
-    axis.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=7)
     save(figure, path)
+
+
+def nats_by_drawings(lines, published, title, path):
+    """-log p of unseen characters against the number of drawings given; the published figures in black.
+
+    Args:
+        lines: [{method, words, mean {drawings: nats}}] of one part, see new_tasks_report.lines_by_size.
+        published: {name: {drawings: nats}}.
+    """
+    figure, axis = plt.subplots(figsize=(7.6, 4.6), layout="constrained")
+    drawn, number = [], {}
+    for line in lines:  # trainings of one method have a marker each
+        number[line["method"]] = number.get(line["method"], -1) + 1
+        name = ", ".join(filter(None, [line["method"].replace("_", " "), line["words"]]))
+        style = _style(line["method"]) | {"marker": MARKERS[number[line["method"]] % len(MARKERS)]}
+        drawn.append((name, line["mean"], style))
+    styles = [{"color": "black", "linestyle": style} for style in LINES.values()]
+    _lines(axis, drawn + [(name, nats, style) for (name, nats), style in zip(published.items(), styles)])
+    axis.set(xlabel="drawings given (0: u from its prior)", ylabel="-log p of other drawings, nats an image")
+    axis.set_title(title, fontsize=9)
+    figure.legend(loc="outside right upper", fontsize=7)
+    save(figure, path)
+
+
+def _style(method):
+    """How the line of a method on new tasks looks."""
+    suffix = next((end for end in LINES if end and method.endswith(end)), "")
+    return {"color": PEER_COLOURS[method.removesuffix(suffix)], "linestyle": LINES[suffix]}
+
+
+def _lines(axis, lines):
+    """Nats against sizes of a context, which stand at equal distances; of a model without use for one a level line.
+
+    Args:
+        lines: [(name, {size: nats}, style)]
+    """
+    sizes = sorted({size for _, nats, _ in lines for size in nats})
+    for name, nats, style in lines:
+        if set(nats) == {0}:
+            axis.axhline(nats[0], lw=1, label=name, **{key: style[key] for key in ("color", "linestyle")})
+            continue
+        own = sorted(nats)
+        look = {"marker": MARKERS[0], "ms": 3} | style
+        axis.plot([sizes.index(size) for size in own], [nats[size] for size in own], label=name, **look)
+    axis.set_xticks(range(len(sizes)), sizes)
+    axis.grid(alpha=0.3)

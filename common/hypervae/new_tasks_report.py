@@ -199,21 +199,39 @@ def _characters_bound(rows, records):
     return BOUND + "\n" + _by_size(rows, records, "set_size", "neg_elbo", "in a set", {})
 
 
-def _by_size(rows, records, size, measure, unit, published):
-    """A line a method, part and training, a column a size; of several seeds the mean and standard deviation."""
+def lines_by_size(rows, records, size, measure):
+    """A line for each method, part and training of characters.csv or characters_bound.csv.
+
+    Args:
+        size: the column of sizes; measure: that of nats.
+
+    Returns:
+        [{method, part, words (what tells it from other trainings of that method), num_seeds, parameters, mean and std
+        (of the seeds, {size: nats})}]
+    """
     own = {run: identity.without(records[run], {size}) for run in rows["run"].unique()}
     rows = rows.assign(variant=[identity.experiment(own[run]) for run in rows["run"]])
     table = over_seeds(rows, [measure], ["variant"])
-    sizes = sorted({*table[size], *(number for values in published.values() for number in values)})
-    body = []
+    found = []
     for (method, part), variants in table.groupby(["method", "part"], sort=False):
         runs = rows["run"][rows["variant"].isin(variants["variant"])]
         words = identity.differences({identity.experiment(own[run]): own[run] for run in runs})
         for variant, line in variants.groupby("variant", sort=False):
-            found = {row[size]: plus_minus(row[f"{measure}_mean"], row[f"{measure}_std"]) for _, row in line.iterrows()}
-            cells = [found.get(number, "") for number in sizes]
-            number = f"{line['parameters'].iloc[0]:,.0f}"
-            body.append([method, part, number, line["num_seeds"].max(), *cells, words[variant]])
+            numbers = {"num_seeds": line["num_seeds"].max(), "parameters": line["parameters"].iloc[0]}
+            nats = {name: dict(zip(line[size], line[f"{measure}_{name}"])) for name in ("mean", "std")}
+            found.append({"method": method, "part": part, "words": words[variant], **numbers, **nats})
+    return found
+
+
+def _by_size(rows, records, size, measure, unit, published):
+    """`lines_by_size` as a table, a column a size; of several seeds the mean and standard deviation."""
+    sizes = sorted({*rows[size], *(number for values in published.values() for number in values)})
+    body = []
+    for line in lines_by_size(rows, records, size, measure):
+        mean, std = line["mean"], line["std"]
+        cells = [plus_minus(mean[number], std[number]) if number in mean else "" for number in sizes]
+        own = [line["method"], line["part"], f"{line['parameters']:,.0f}", line["num_seeds"]]
+        body.append([*own, *cells, line["words"]])
     for name, values in published.items():
         body.append([name, "test", "", "", *(values.get(number, "") for number in sizes), ""])
     header = ["method", "part", "parameters", "seeds", *(f"{number} {unit}" for number in sizes), "settings"]

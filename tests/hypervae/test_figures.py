@@ -40,6 +40,23 @@ def test_figures_of_trainings(tmp_path):
     assert drawn == ["generated.png", "loss.png", "reconstructions.png", "walk.png"]
 
 
+def test_trainings_of_one_method_and_published_figures_have_lines_of_their_own(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.extend(figure.axes))
+    own = {"method": "hypervae_fitted", "words": "", "mean": {1: 90.0, 0: 95.0, 9: 80.0}}
+    other = own | {"words": "targets others", "mean": {1: 89.0, 9: 79.0}}
+    vae = {"method": "vae", "words": "", "mean": {0: 99.0}}
+    figures.nats_by_drawings([vae, own, other], {"published: X": {0: 89.2, 9: 64.6}}, "unseen", tmp_path / "c.png")
+    (axis,) = drawn
+    lines = {line.get_label(): line for line in axis.lines}
+    assert list(lines) == ["vae", "hypervae fitted", "hypervae fitted, targets others", "published: X"]
+    assert list(lines["hypervae fitted"].get_xydata().ravel()) == [0, 95, 1, 90, 2, 80]  # sizes at equal distances
+    assert list(lines["published: X"].get_xydata().ravel()) == [0, 89.2, 2, 64.6]
+    first, second = (lines[name] for name in list(lines)[1:3])
+    assert first.get_color() == second.get_color() and first.get_marker() != second.get_marker()
+    assert list(lines["vae"].get_ydata()) == [99, 99]
+
+
 def test_a_log_without_held_out_values_is_drawn(tmp_path):
     run = untrained("vae")
     run.log[training.HELD_OUT] = np.nan

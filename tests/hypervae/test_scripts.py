@@ -380,6 +380,7 @@ def test_characters(tmp_path, call, small_networks, uncompiled, untraced_trainin
     assert sorted(zip(bounds["method"], bounds["set_size"])) == [("hypervae", 2), ("vae", 20)]
     text = (folder / "README.md").read_text()
     assert "published: VAE" in text and "hypervae_fitted" in text
+    assert len(list((folder / "09_new_tasks").glob("characters-*.png"))) == 1
     done = call("09_new_tasks.py", *options, "--data-dir", tmp_path / "nowhere")
     assert_refused(done, "train_small.npz is missing")
 
