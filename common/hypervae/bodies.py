@@ -164,7 +164,7 @@ class GreyBody(ConvBody):
 class ResnetBody(ConvBody):
     """The same with a residual block (He et al. 2016) behind each of its layers of filters but the last.
 
-    relu(x + conv(relu(conv(x)))), convolutions 3x3 of stride 1: five times ConvBody's products at 28 x 28.
+    relu(x + conv(relu(conv(x)))), convolutions 3x3 of stride 1: 6.7 times ConvBody's products at 28 x 28.
     """
 
     def block_shapes(self, name, channels):

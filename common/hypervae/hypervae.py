@@ -33,7 +33,7 @@ class HyperVAE(VAE):
         change_scale: size of what u changes in a weight at the start; not of the generator "concatenation".
         vector_scale: the same of biases and factors, where it is another; the layerwise generator's.
         targets: images of a task that a training step codes: "all", as Eq. 9 does, or the "others", which u is not
-            made from (the context and targets of neural processes).
+            made from (the context and targets of neural processes). All that are coded count alike.
     """
 
     mixed_batches = False

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def training_batches(x, y, tasks_per_step, images_per_task, seed, start, stop, mixed):
+def training_batches(x, y, tasks_per_step, images_per_task, seed, start, stop, mixed, distinct=False):
     """tf.data pipeline of the gradient steps start, start + 1, ..., stop - 1.
 
     A batch is a pure function of (seed, step), so a resumed run sees what an uninterrupted one sees.
@@ -13,6 +13,7 @@ def training_batches(x, y, tasks_per_step, images_per_task, seed, start, stop, m
     Args:
         x, y: images (N, H, W, 1) uint8 and labels (N,).
         mixed: draw all images from the whole set (the plain VAE's batches) instead of one class a task.
+        distinct: no image stands in a task twice; every class has enough.
 
     Returns:
         A dataset of (images (tasks, images, H, W, 1) uint8, labels (tasks,) int32).
@@ -22,17 +23,24 @@ def training_batches(x, y, tasks_per_step, images_per_task, seed, start, stop, m
     counts_t = tf.constant(counts, tf.int32)
     offsets = tf.constant(np.concatenate([[0], np.cumsum(counts)[:-1]]), tf.int32)
     images, labels = tf.constant(x), tf.constant(y, tf.int32)
-    shape = (tasks_per_step, images_per_task)
+    shape, largest = (tasks_per_step, images_per_task), int(counts.max())
 
     def batch(step):
         step = tf.cast(step, tf.int32)
         first = tf.random.stateless_uniform(shape[:1], (seed, 2 * step), 0, len(y), tf.int32)
         label = tf.gather(labels, first)
-        draw = tf.random.stateless_uniform(shape, (seed, 2 * step + 1))
+        count = tf.gather(counts_t, label)[:, None]
+        own_seed = (seed, 2 * step + 1)
         if mixed:
-            index = tf.cast(draw * len(y), tf.int32)
+            index = tf.cast(tf.random.stateless_uniform(shape, own_seed) * len(y), tf.int32)
         else:
-            within = tf.cast(draw * tf.cast(tf.gather(counts_t, label), tf.float32)[:, None], tf.int32)
+            if distinct:  # those of the class that are first when all are shuffled
+                keys = tf.random.stateless_uniform((tasks_per_step, largest), own_seed)
+                keys = tf.where(tf.range(largest)[None] < count, keys, -1.0)
+                within = tf.math.top_k(keys, images_per_task).indices
+            else:
+                draw = tf.random.stateless_uniform(shape, own_seed)
+                within = tf.cast(draw * tf.cast(count, tf.float32), tf.int32)
             index = tf.gather(by_class, tf.gather(offsets, label)[:, None] + within)
         return tf.ensure_shape(tf.gather(images, index), shape + x.shape[1:]), label
 

@@ -224,7 +224,8 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
                 start = first * every
                 stop = min(last * every, settings.iterations)
                 shape = (settings.tasks_per_step, images_per_task)
-                batches = training_batches(data.x, data.y, *shape, settings.seed, start, stop, model.mixed_batches)
+                which = {"mixed": model.mixed_batches, "distinct": settings.targets == "others"}
+                batches = training_batches(data.x, data.y, *shape, settings.seed, start, stop, **which)
                 options = dict(initial_epoch=first, epochs=last, steps_per_epoch=steps, callbacks=callbacks)
                 model.fit(batches, verbose=0, shuffle=False, **options)
     log = pd.DataFrame(progress["rows"], columns=["iteration", "seconds", *MEASURES, HELD_OUT])
