@@ -43,12 +43,12 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 02_density.py --dataset photographs --likelihood logistic_mixture --iterations 2000 --tables 1 \
 	  --num-importance-samples 0 --model vae hypervae
 	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier all --model vae hypervae
-	for tasks in auto random; do $(SHORT_OUTLIERS) --normal mnist --outlier fashion_mnist omniglot --model hypervae \
+	for tasks in auto random; do $(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier all --model hypervae \
 	  --tasks $$tasks || exit; done
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
 	$(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist fashion_mnist omniglot --table told --iterations 2000 \
 	  --num-importance-samples 0 --peer vae_wide hypervae hypervae_auto_tasks hypervae_random_tasks
-	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 4000
+	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 2000
 	$(if $(wildcard $(DATA_DIR)/omniglot_characters/*.npz),$(NEW_TASKS) --table characters $(CHARACTERS))
 	$(RUN) 10_compress.py table --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR)
 	$(RUN) 11_explore.py --dataset mnist --data-dir $(DATA_DIR) --screenshot
@@ -80,6 +80,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --patch 12 --epochs 100
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) --seeds 0 1 --jobs $(JOBS)
 	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) $(MANY)
+	$(RUN) 08_denoise.py $(HOUSE) $(WHOLE) $(MANY) --warm-epochs 460 --epochs 40 --generations 4
 	for image in "$(HOUSE)" "--image camera"; do $(RUN) 08_denoise.py $$image --seeds 1 2 --jobs $(JOBS) || exit; done
 	for change in "$(LARGER)" "--generations 2" "$(MANY)"; do $(RUN) 08_denoise.py $(HOUSE) $$change || exit; done
 	$(RUN) benchmarks/amortised_denoising.py --seconds 120 --seeds 0 1
@@ -177,6 +178,10 @@ ablation: .venv/.installed
 	$(PEERS) --peer bias scale_bias --change-scale 1 --learning-rate 0.001
 	$(PEERS) --peer neural_statistician hypervae --learning-rate 0.001
 	$(ABLATE) --dataset mnist
+	$(RUN) 02_density.py $(FULL) --evaluate-on validation --num-importance-samples 0
+	for steps in 500 700 1000; do for how in threshold bernoulli; do \
+	  $(RUN) 02_density.py --binarize $$how --iterations $$steps --model vae hypervae --evaluate-on validation \
+	    --num-importance-samples 0 || exit; done; done
 	for tasks in 1 10 20; do for summary in draw mean set; do \
 	  $(ABLATE) --dataset mnist --model hypervae --tasks-per-step $$tasks --summary $$summary || exit; done; done
 	$(ABLATE) --dataset mnist --model hypervae --generator block
@@ -191,6 +196,8 @@ bench: .venv/.installed
 	$(RUN) benchmarks/evolutionary_step.py
 	$(RUN) benchmarks/explorer_page.py
 	$(if $(wildcard $(DATA_DIR)/images/house.png),$(RUN) benchmarks/denoising_rivals.py $(HOUSE) --sigma 25 50 --seeds 0 1)
+	for image in china camera $(wildcard $(DATA_DIR)/images/barbara.png); do \
+	  $(RUN) benchmarks/denoising_rivals.py --image $$image --method bm3d bm3d_estimated || exit; done
 	$(if $(TDB),$(RUN) benchmarks/phase_diagrams.py --tdb $(TDB) --limits $(DATA_DIR)/alloys/alloy_limits.csv)
 
 clean:
