@@ -49,7 +49,7 @@ def write_generate(args, loaded, folder):
 
 def write_unseen(args, loaded, folder):
     from common.hypervae import figures, new_tasks, unseen
-    from common.hypervae.new_tasks_report import protocol_words, unseen_by_class
+    from common.hypervae.new_tasks_report import classes_in_words, protocol_words, unseen_by_class
 
     jobs = new_tasks.unseen_jobs(args, loaded)
     order = ["dataset", "method", "num_context", "fold", "seed"]
@@ -63,9 +63,8 @@ def write_unseen(args, loaded, folder):
     words = protocol_words(own, records)
     drawn = identity.digest(sorted(own["run"].unique()))
     for (dataset, protocol), nats in unseen_by_class(own, records).groupby(["dataset", "protocol"], sort=False):
-        classes = sorted(nats["class"].unique())
-        which = f"classes {', '.join(map(str, classes))}" if len(classes) <= 10 else f"{len(classes)} classes"
-        title = ", ".join(filter(None, [f"{dataset}: {which} that no training saw", words[protocol]]))
+        which = f"{dataset}: {classes_in_words(set(nats['class']))} that no training saw"
+        title = ", ".join(filter(None, [which, f"{nats['iterations'].iloc[0]:,} steps", words[protocol]]))
         figures.nats_by_context(nats, title, folder / f"unseen_{dataset}-{identity.digest([protocol, drawn])}.png")
     for name, data in loaded.items():
         shown = {}
@@ -93,9 +92,11 @@ def write_characters(args, _, folder):
     if args.num_importance_samples:
         own = table[table["run"].isin(record.digest for *_, plan in jobs for record in plan)]
         lines = lines_by_size(own, results.read_records(folder / "characters.csv"), "num_context", "nll_is")
-        title = f"unseen characters of Omniglot ({args.evaluate_on} part)"
+        published = PUBLISHED if args.evaluate_on == "test" else {}
+        title = f"unseen characters of Omniglot, {args.evaluate_on} part: {own['num_images'].iloc[0]:,} drawings; "
+        title += f"{args.iterations:,} steps, {args.num_importance_samples} draws (published: 1,000)"
         path = folder / f"characters-{identity.digest(sorted(own['run'].unique()))}.png"
-        figures.nats_by_drawings(lines, PUBLISHED, title, path)
+        figures.nats_by_drawings(lines, published, title, path)
 
 
 WRITE = {"told": write_told, "generate": write_generate, "unseen": write_unseen, "characters": write_characters}

@@ -78,6 +78,8 @@ UNUSED = [
         "01_train.py --adapt pile.npz --pretrained mnist --iterations 3",
         "--iterations changes nothing with --pretrained",
     ),
+    ("01_train.py --adapt pile.npz --generator concatenation --rank 5", f"--rank changes nothing {MODELS}"),
+    ("10_compress.py pack pile.npz out.hvz --dataset digits --model vae --rank 3", f"--rank changes nothing {MODELS}"),
     ("06_regression.py --predict new.csv --splits 3", "--splits changes nothing with --predict"),
     ("07_classification.py --max-error 0.1", "--max-error changes nothing without --predict"),
     ("07_classification.py --predict pile.npz --ood none", "--ood changes nothing with --predict"),

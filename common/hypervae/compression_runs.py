@@ -24,7 +24,7 @@ from common.errors import InputError
 from common.hypervae import compressed_files, compressed_header, compression, density, exact, listed_tasks, pretrained
 from common.hypervae.baselines import context_length
 from common.hypervae.compressed_header import BY_BLOCK, LISTED
-from common.hypervae.options import load_data, settings_for, trained
+from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained
 from common.hypervae.scoring import binarized
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.layers.kernels import dense_theta
@@ -93,7 +93,10 @@ def model_of(args, defaults, name, kind, seed=0, data=None):
         if data is None or data.fingerprint() == settings.fingerprint:
             return pretrained.PackedRun(pretrained.load_pretrained(name, kind), settings, card["trained_at"])
     data = data or load_data(args, name)
-    return trained(args, settings_for(args, data, kind, args.recipe[0], seed), data)
+    kinds = {kind, *(MODES if args.model == ["all"] else args.model)}
+    runs = {own: settings_for(args, data, own, args.recipe[0], seed) for own in kinds}
+    refuse_unfollowed(args, runs.values())
+    return trained(args, runs[kind], data)
 
 
 def model_for(args, defaults, header=None):

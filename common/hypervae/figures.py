@@ -173,15 +173,17 @@ def samples_of_unseen(rows, number, class_names, name, path):
 
 
 def nats_by_context(nats, title, path):
-    """-ELBO of unseen classes against the number of context images; one line a method, the mean over classes.
+    """-ELBO of unseen classes against the number of context images; a line a training, the mean over classes.
 
     Args:
-        nats: columns method, num_context, class, neg_elbo.
+        nats: columns method, words (see new_tasks_report.unseen_by_class), num_context, class, neg_elbo.
     """
     figure, axis = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-    means = nats.groupby(["method", "num_context"], sort=False)["neg_elbo"].mean()
-    methods = dict.fromkeys(nats["method"])
-    _lines(axis, [(method.replace("_", " "), means[method].to_dict(), _style(method)) for method in methods])
+    lines = [
+        {"method": method, "words": words, "mean": own.groupby("num_context")["neg_elbo"].mean().to_dict()}
+        for (method, words), own in nats.groupby(["method", "words"], sort=False)
+    ]
+    _lines(axis, _drawn(lines))
     axis.set(
         xlabel="context images (0: u = 0, mixtures: the known tasks)",
         ylabel="-ELBO of other images of the class, nats an image",
@@ -199,24 +201,25 @@ def nats_by_drawings(lines, published, title, path):
         published: {name: {drawings: nats}}.
     """
     figure, axis = plt.subplots(figsize=(7.6, 4.6), layout="constrained")
-    drawn, number = [], {}
-    for line in lines:  # trainings of one method have a marker each
-        number[line["method"]] = number.get(line["method"], -1) + 1
-        name = ", ".join(filter(None, [line["method"].replace("_", " "), line["words"]]))
-        style = _style(line["method"]) | {"marker": MARKERS[number[line["method"]] % len(MARKERS)]}
-        drawn.append((name, line["mean"], style))
     styles = [{"color": "black", "linestyle": style} for style in LINES.values()]
-    _lines(axis, drawn + [(name, nats, style) for (name, nats), style in zip(published.items(), styles)])
+    _lines(axis, _drawn(lines) + [(name, nats, style) for (name, nats), style in zip(published.items(), styles)])
     axis.set(xlabel="drawings given (0: u from its prior)", ylabel="-log p of other drawings, nats an image")
     axis.set_title(title, fontsize=9)
     figure.legend(loc="outside right upper", fontsize=7)
     save(figure, path)
 
 
-def _style(method):
-    """How the line of a method on new tasks looks."""
-    suffix = next((end for end in LINES if end and method.endswith(end)), "")
-    return {"color": PEER_COLOURS[method.removesuffix(suffix)], "linestyle": LINES[suffix]}
+def _drawn(lines):
+    """[(name, {size: nats}, style)] of lines {method, words, mean {size: nats}}; each of one method has its marker."""
+    drawn, number = [], {}
+    for line in lines:
+        method = line["method"]
+        suffix = next((end for end in LINES if end and method.endswith(end)), "")
+        number[method] = number.get(method, -1) + 1
+        style = {"color": PEER_COLOURS[method.removesuffix(suffix)], "linestyle": LINES[suffix]}
+        style["marker"] = MARKERS[number[method] % len(MARKERS)]
+        drawn.append((", ".join(filter(None, [method.replace("_", " "), line["words"]])), line["mean"], style))
+    return drawn
 
 
 def _lines(axis, lines):

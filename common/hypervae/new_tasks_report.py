@@ -4,7 +4,7 @@ import numpy as np
 
 from common.runs import identity
 from common.runs.results import read_records, read_rows
-from common.runs.summaries import bootstrap_interval, markdown_table, over_seeds, plus_minus, settings_in_words
+from common.runs.summaries import bootstrap_interval, markdown_table, over_seeds, plus_minus
 
 STAGE = "09_new_tasks"
 RIVALS = ("vae_wide_finetuned", "vae_wide")  # whom differences are taken from: the first that is there
@@ -12,8 +12,8 @@ LEVEL = 0.95
 TOLD = """\
 The same images with more and with less told. Both lengths are nats an image and hold KL(u)/n where u is inferred from
 test images. A mixture is p(x) = sum_k p_k p(x|theta_k) over the tasks of training: it is told nothing, and pays for no
-u. `vae_wide` has 190 hidden units, and so, on images of 28 x 28, HyperVAE's number of parameters. Rand is the adjusted
-Rand index of found tasks with the labels.
+u. `vae_wide` has as many hidden units as bring it to HyperVAE's number of parameters (190 on images of 28 x 28). Rand
+is the adjusted Rand index of found tasks with the labels.
 """
 GENERATE = """\
 What of theta u may change, by the protocol of Table 1 (up to 100 test images of one class). The rank is that of H, and
@@ -27,12 +27,13 @@ beside those of the tasks of training, its share chosen in the same way. Differe
 the interval is a bootstrap's over classes, {level:.0%}.
 """
 CHARACTERS = """\
--log p of other drawings of an unseen character given some, nats an image, importance-sampled (number of draws and of
-characters: settings). Without a drawing HyperVAE is the mixture of VAEs of u drawn from its prior. Published figures
-have residual networks, 1,000 draws and all characters (Bartunov & Vetrov 2018, Table 1).
+-log p of other drawings of an unseen character given some, nats an image, importance-sampled by so many draws. Without
+a drawing HyperVAE is the mixture of VAEs of u drawn from its prior. Published figures have residual networks and all
+characters of the test part (Bartunov & Vetrov 2018, Table 1).
 """
 BOUND = """\
--ELBO of sets of drawings of one unseen character, nats an image, u drawn from q(u|set) and KL(u) shared by the set.
+-ELBO of sets of drawings of one unseen character, nats an image, u drawn from q(u|set) and KL(u) shared by the set;
+all characters of the part.
 Published: Neural Statistician 101.6, 96.3, 94.9, 94.4 at sizes 2, 5, 10, 20; SCHA-VAE 94.9, 88.4, 86.7, 86.0 (Giannone
 & Winther 2022, read off a figure; other preparation of the drawings).
 """
@@ -41,6 +42,7 @@ PUBLISHED = {  # -log p by number of drawings
     "published: average of the set": {0: 91.3, 1: 83.9, 2: 82.3, 3: 81.8, 4: 81.1, 9: 80.3},
     "published: Generative Matching Network": {0: 90.9, 1: 82.8, 2: 78.8, 3: 76.4, 4: 74.2, 9: 64.6},
 }
+PUBLISHED_DRAWS = 1_000
 
 
 def sections(results_dir, own=False):
@@ -61,18 +63,29 @@ def sections(results_dir, own=False):
     return found
 
 
-def _apart(rows, records, by):
-    """{experiment: the settings that tell it from those that are alike in the columns `by`, in words}."""
+# Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
+_OF_A_METHOD = {"fingerprint", "model", "tasks_per_step", "summary", "generator", "hyper_latent_dim", "hidden"}
+_OF_A_METHOD |= {"generate", "rank", "change_scale", "vector_scale", "targets", "way", "tasks", "fitted", "adaptation"}
+_OF_A_METHOD |= {"tuning_steps", "tuning_rates", "chooser", "num_samples", "adapted_shares", "known_images"}
+
+
+def _apart(rows, records, by, method):
+    """{experiment: the settings that tell it from those that are alike in the columns `by`, in words}.
+
+    What a method is by itself tells apart those alone that are alike in the columns `method`, too.
+    """
     words = {}
-    for _, part in rows.groupby(by, sort=False, dropna=False):
-        words |= settings_in_words(part, records)
+    for _, part in rows.drop_duplicates("experiment").groupby(by, sort=False, dropna=False):
+        groups = dict(zip(part["experiment"], part[method].itertuples(index=False, name=None)))
+        stored = {row.experiment: records[row.run] for row in part.itertuples()}
+        words |= identity.differences(stored, groups, _OF_A_METHOD)
     return words
 
 
 def _told(rows, records):
     measures = ["neg_elbo", "nll_is"]
     table = over_seeds(rows, measures)
-    words = _apart(rows, records, ["dataset", "part", "method", "iterations"])
+    words = _apart(rows, records, ["dataset", "part", "iterations"], ["method"])
     by_length = {"iterations": -table["iterations"]}  # longer trainings first, each by itself
     table = table.assign(**by_length).sort_values(["dataset", "part", "iterations", "neg_elbo_mean"], kind="stable")
     body = []
@@ -102,7 +115,7 @@ def _told(rows, records):
 
 def _generate(rows, records):
     measures = ["neg_elbo", "reconstruction", "kl_z", "kl_u"]
-    table, words = over_seeds(rows, measures), _apart(rows, records, ["dataset", "part", "generate", "rank"])
+    table, words = over_seeds(rows, measures), _apart(rows, records, ["dataset", "part"], ["generate", "rank"])
     table = table.sort_values(["dataset", "part", "neg_elbo_mean"], kind="stable")
     body = [
         [row["dataset"], row["part"], row["generate"], row["rank"], f"{row['parameters']:,.0f}", row["num_seeds"]]
@@ -114,28 +127,11 @@ def _generate(rows, records):
     return GENERATE + "\n" + markdown_table([*header, "settings"], body)
 
 
-# Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
-_OF_A_METHOD = {"fingerprint", "model", "tasks_per_step", "summary", "generator", "hyper_latent_dim", "hidden"}
-_OF_A_METHOD |= {
-    "generate",
-    "rank",
-    "change_scale",
-    "vector_scale",
-    "targets",
-    "adaptation",
-    "tuning_steps",
-    "tuning_rates",
-    "chooser",
-    "num_samples",
-    "adapted_shares",
-    "known_images",
-}
-
-
 def unseen_by_class(rows, records):
     """-ELBO of each class, seeds averaged: one row a `protocol`, method, `variant`, size of the context and class.
 
-    A protocol is what all methods share; a variant all settings of a method but the fold's data and the context's size.
+    A protocol is what all methods share; a variant all settings of a method but the fold's data and the context's size;
+    `words` tell it from other variants of its method.
     """
     rows = rows.assign(
         protocol=[
@@ -145,7 +141,14 @@ def unseen_by_class(rows, records):
             identity.experiment(identity.without(records[run], {"fingerprint", "num_context"})) for run in rows["run"]
         ],
     )
-    keys = ["dataset", "protocol", "variant", "method", "num_context", "class"]
+    first = rows.drop_duplicates("variant")
+    hidden = {"fingerprint", "num_context", "chooser"}
+    own = {row.variant: identity.without(records[row.run], hidden) for row in first.itertuples()}
+    groups = dict(zip(first["variant"], first[["dataset", "protocol", "method"]].itertuples(index=False, name=None)))
+    words = identity.differences(own, groups, {name for stored in own.values() for name in stored})
+    iterations = [records[run]["training"]["iterations"] for run in rows["run"]]
+    rows = rows.assign(words=rows["variant"].map(words), iterations=iterations)
+    keys = ["dataset", "protocol", "iterations", "variant", "words", "method", "num_context", "class"]
     grouped = rows.groupby(keys, sort=False)
     return grouped["neg_elbo"].mean().to_frame().assign(num_seeds=grouped["seed"].nunique()).reset_index()
 
@@ -157,20 +160,30 @@ def protocol_words(rows, records):
 
 
 def _unseen(rows, records):
+    """A table for each protocol and each set of classes that a method has: means are of the same classes."""
     table = unseen_by_class(rows, records)
     parts, words = [], protocol_words(rows, records)
-    for (dataset, protocol), own in table.groupby(["dataset", "protocol"], sort=False):
+    for (dataset, protocol, iterations), own in table.groupby(["dataset", "protocol", "iterations"], sort=False):
         sizes = sorted(own["num_context"].unique())
         alone = own.groupby("method")["variant"].nunique() == 1  # of two variants neither is the rival
         rival = next((name for name in RIVALS if alone.get(name, False)), None)
-        body = []
-        for (method, _), part in own.groupby(["method", "variant"], sort=False):
-            cells = [_cell(part, own, size, rival) for size in sizes]
-            body.append([method, part["class"].nunique(), part["num_seeds"].max(), *cells])
-        header = ["method", "classes", "seeds", *(f"{size} images" for size in sizes)]
-        text = UNSEEN.format(rival=rival or "no rival", level=LEVEL)
-        parts += [text, f"**{', '.join(filter(None, [dataset, words[protocol]]))}**", markdown_table(header, body)]
+        parts.append(UNSEEN.format(rival=rival or "no rival", level=LEVEL))
+        header = ["method", "seeds", *(f"{size} images" for size in sizes), "settings"]
+        classes_of = own.groupby(["method", "variant"], sort=False)["class"].agg(frozenset)
+        for classes in sorted(set(classes_of), key=lambda found: (-len(found), sorted(found))):
+            same, body = own[own["class"].isin(classes)], []
+            for method, variant in classes_of.index[classes_of >= classes]:
+                part = same[(same["method"] == method) & (same["variant"] == variant)]
+                cells = [_cell(part, same, size, rival) for size in sizes]
+                body.append([method, part["num_seeds"].max(), *cells, part["words"].iloc[0]])
+            title = [dataset, classes_in_words(classes), f"{iterations:,} steps", words[protocol]]
+            parts += [f"**{', '.join(filter(None, title))}**", markdown_table(header, body)]
     return "\n\n".join(parts)
+
+
+def classes_in_words(classes):
+    """ "classes 2, 7"; of many their number."""
+    return f"classes {', '.join(map(str, sorted(classes)))}" if len(classes) <= 10 else f"{len(classes)} classes"
 
 
 def _cell(part, own, size, rival):
@@ -206,20 +219,24 @@ def lines_by_size(rows, records, size, measure):
         size: the column of sizes; measure: that of nats.
 
     Returns:
-        [{method, part, words (what tells it from other trainings of that method), num_seeds, parameters, mean and std
-        (of the seeds, {size: nats})}]
+        [{method, part, words (what tells it from the others), iterations, draws (of z; 0 where nothing is importance-
+        sampled), num_images, parameters, num_seeds, mean and std (of the seeds, {size: nats})}]
     """
     own = {run: identity.without(records[run], {size}) for run in rows["run"].unique()}
     rows = rows.assign(variant=[identity.experiment(own[run]) for run in rows["run"]])
     table = over_seeds(rows, [measure], ["variant"])
+    first = rows.drop_duplicates("variant").set_index("variant")
+    stored = {variant: own[run] for variant, run in first["run"].items()}
+    words = {}
+    for _, alike in first.groupby("part"):
+        of_part = {variant: stored[variant] for variant in alike.index}
+        words |= identity.differences(of_part, alike["method"].to_dict(), _OF_A_METHOD)
     found = []
-    for (method, part), variants in table.groupby(["method", "part"], sort=False):
-        runs = rows["run"][rows["variant"].isin(variants["variant"])]
-        words = identity.differences({identity.experiment(own[run]): own[run] for run in runs})
-        for variant, line in variants.groupby("variant", sort=False):
-            numbers = {"num_seeds": line["num_seeds"].max(), "parameters": line["parameters"].iloc[0]}
-            nats = {name: dict(zip(line[size], line[f"{measure}_{name}"])) for name in ("mean", "std")}
-            found.append({"method": method, "part": part, "words": words[variant], **numbers, **nats})
+    for (method, part, variant), line in table.groupby(["method", "part", "variant"], sort=False):
+        numbers = {name: line[name].max() for name in ("iterations", "num_images", "parameters", "num_seeds")}
+        numbers["draws"] = stored[variant].get("num_importance_samples", 0)
+        nats = {name: dict(zip(line[size], line[f"{measure}_{name}"])) for name in ("mean", "std")}
+        found.append({"method": method, "part": part, "words": words[variant], **numbers, **nats})
     return found
 
 
@@ -230,9 +247,10 @@ def _by_size(rows, records, size, measure, unit, published):
     for line in lines_by_size(rows, records, size, measure):
         mean, std = line["mean"], line["std"]
         cells = [plus_minus(mean[number], std[number]) if number in mean else "" for number in sizes]
-        own = [line["method"], line["part"], f"{line['parameters']:,.0f}", line["num_seeds"]]
-        body.append([*own, *cells, line["words"]])
+        numbers = [f"{line[name]:,.0f}" for name in ("iterations", "draws", "num_images", "parameters", "num_seeds")]
+        body.append([line["method"], line["part"], *numbers, *cells, line["words"]])
     for name, values in published.items():
-        body.append([name, "test", "", "", *(values.get(number, "") for number in sizes), ""])
-    header = ["method", "part", "parameters", "seeds", *(f"{number} {unit}" for number in sizes), "settings"]
-    return markdown_table(header, body)
+        cells = [values.get(number, "") for number in sizes]
+        body.append([name, "test", "", f"{PUBLISHED_DRAWS:,}", "", "", "", *cells, ""])
+    header = ["method", "part", "steps", "draws", "images", "parameters", "seeds"]
+    return markdown_table([*header, *(f"{number} {unit}" for number in sizes), "settings"], body)

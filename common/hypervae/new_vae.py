@@ -10,7 +10,7 @@ from common.data.fingerprints import fingerprint
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae import outliers, pretrained, scoring
-from common.hypervae.options import has_levels, load_with_tasks, settings_for, trained
+from common.hypervae.options import has_levels, load_with_tasks, refuse_unfollowed, settings_for, trained
 from common.hypervae.vae import VAE
 from common.runs import identity
 from common.runs.storage import write_atomically
@@ -55,6 +55,7 @@ def adapted(args, pile):
             raise InputError("--adapt is HyperVAE's: leave --model out")
         data = load_with_tasks(args, args.dataset[0])
         settings = settings_for(args, data, "hypervae", args.recipe[0], args.seeds[0])
+        refuse_unfollowed(args, [settings])
         shape, name, known = data.image_shape, data.name, settings.digest
     pile = in_channels_of(shape, pile)
     check_size(f"images to adapt to and those of {name}", pile.shape[1:], shape)

@@ -18,8 +18,8 @@ NAMES = {"vae": "VAE", "cvae": "class-told VAE", "metavae": "MetaVAE", "hypervae
 GENERATORS = ("layerwise", "block", "concatenation")
 GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
-# {--likelihood: the kind of networks whose p(x|z) it is, of bodies.BODIES}
-NETWORKS = ("conv", "resnet")  # of images
+# Networks of images, and {--likelihood: the ending of their names in bodies.BODIES with such a p(x|z)}.
+NETWORKS = ("conv", "resnet")
 LIKELIHOODS = {"bernoulli": "", "discretized_logistic": "_logistic", "logistic_mixture": "_logistic_mixture"}
 LEVELS = {1: "-grey", 3: "-colour"}  # endings of a data set's name, by its channels: its pixels have 256 levels
 # Endings of the name of data whose tasks are not its labels, see found_tasks.

@@ -1,16 +1,18 @@
 """The models that are compared on new tasks: what each one changes in the options, and which tables have it."""
 
 import argparse
+import functools
+import math
 
 from common.cli import refuse_unused
 from common.errors import InputError
 from common.hypervae.options import SCALES, settings_for
 
-# By the names that tables give them. A VAE with 190 hidden units has as many parameters as HyperVAE, within a tenth, on
-# images of 28 x 28.
+WIDE = "HyperVAE's size"  # hidden units, see wide_hidden
+# By the names that tables give them.
 PEERS = {
     "vae": {"model": "vae"},
-    "vae_wide": {"model": "vae", "hidden": 190},
+    "vae_wide": {"model": "vae", "hidden": WIDE},
     "cvae": {"model": "cvae"},
     "metavae": {"model": "metavae"},
     "neural_statistician": {"model": "hypervae", "generator": "concatenation"},
@@ -59,9 +61,31 @@ def peer_settings(args, data, peer, recipe, seed, **changes):
     """The Settings of one of PEERS; `changes` of the options come on top."""
     chosen = {"hidden": 0, "generator": "layerwise", "generate": "all"} | PEERS[peer] | changes
     chosen |= {name: getattr(args, name) for name in SCALES if getattr(args, name) is not None}
+    if chosen["hidden"] == WIDE:
+        like = peer_settings(args, data, "hypervae", recipe, seed)
+        sizes = (like.latent_dim, like.hyper_latent_dim, like.rank, like.summary)
+        chosen["hidden"] = wide_hidden(like.body, tuple(data.image_shape), *sizes)
     if chosen["generator"] != "layerwise":
         chosen["vector_scale"] = None
     return settings_for(argparse.Namespace(**vars(args) | chosen), data, chosen["model"], recipe, seed)
+
+
+@functools.cache
+def wide_hidden(body, image_shape, latent_dim, hyper_latent_dim, rank, summary):
+    """Units of the dense layers with which a VAE has no more parameters than HyperVAE: the most, a multiple of ten."""
+    from common.hypervae.bodies import BODIES
+    from common.hypervae.training import build_networks
+
+    sizes = {"latent_dim": latent_dim, "hyper_latent_dim": hyper_latent_dim, "rank": rank, "summary": summary}
+    most = build_networks("hypervae", image_shape, 1, body, generator="layerwise", **sizes).count_params()
+
+    def parameters(hidden):
+        return sum(math.prod(shape) for shape in BODIES[body](image_shape, latent_dim, hidden).shapes().values())
+
+    hidden = 10
+    while parameters(hidden + 10) <= most:
+        hidden += 10
+    return hidden
 
 
 def tables_of_peers(args):

@@ -28,9 +28,15 @@ def pack(run, data, folder=FOLDER):
     protocol of Table 1), commits, and the checksum of the weights.
 
     Raises:
-        InputError: rounding costs more than LARGEST_DIFFERENCE; nothing is written then.
+        InputError: rounding costs more than LARGEST_DIFFERENCE, or another training stands there under that name;
+            nothing is written then.
     """
     settings = run.settings
+    path = _path(folder, data.name, settings.model)
+    if path.with_suffix(".json").exists():
+        there = model_card(data.name, settings.model, folder)["settings"]
+        if identity.digest(there) != settings.digest:
+            raise InputError(f"{path} is of another training: choose another --pack folder, or delete it and its .json")
     evaluation = Evaluation(settings, PART)
 
     def neg_elbo(model):
@@ -46,7 +52,6 @@ def pack(run, data, folder=FOLDER):
     if not lost <= LARGEST_DIFFERENCE:
         what = f"{data.name}'s {settings.model}"
         raise InputError(f"rounded to float16, {what} costs {lost:.3f} nats an image more or less: it is not packed")
-    path = _path(folder, data.name, settings.model)
 
     def write(temporary):
         with open(temporary, "wb") as stream:

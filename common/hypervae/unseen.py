@@ -124,6 +124,8 @@ def method(record):
 def tuning_nats(adapter, record, whole, held_out, shares=(1.0,)):
     """What classes that a model has not seen cost by each way to tune, nats an image: {(steps, rate, share): mean}.
 
+    Classes with fewer images than the context are left out; of none the result is empty.
+
     Args:
         adapter: of the record's `chooser`; whole: the Dataset with all classes; held_out: those that it has not seen.
         shares: of the adapted VAE; 1 is no mixture.
@@ -131,6 +133,8 @@ def tuning_nats(adapter, record, whole, held_out, shares=(1.0,)):
     nats = {}
     for label, rate in itertools.product(held_out, record.tuning_rates):
         members = whole.x[whole.y == label]
+        if len(members) < record.num_context:
+            continue
         contexts = contexts_of(members, label, record.num_context, 1, record.draw_seed)
         targets = whole.x_validation[whole.y_validation == label][: record.targets]
         known = adapter.known_lengths(targets, record.evaluation_seed, FEW) if min(shares) < 1 else np.inf
@@ -145,13 +149,15 @@ def tuning_nats(adapter, record, whole, held_out, shares=(1.0,)):
 
 
 def choose_tuning(nats, record):
-    """The (steps, rate, share) of a record that cost least, by `tuning_nats`."""
+    """The (steps, rate, share) of a record that cost least, by `tuning_nats`; None where nothing was tried."""
     allowed = record.adapted_shares or (1.0,)
-    return min((choice for choice in nats if choice[-1] in allowed), key=nats.get)
+    return min((choice for choice in nats if choice[-1] in allowed), key=nats.get, default=None)
 
 
 def measure(record, adapter, whole, held_out, choose):
     """A row of unseen.csv for each held-out class, without its labels; none where a class has too few images.
+
+    Nor is there one where none of the classes by which tuning is chosen has as many.
 
     Args:
         adapter: of the record's training; whole: the Dataset with all classes, from which contexts and targets come.
@@ -159,8 +165,10 @@ def measure(record, adapter, whole, held_out, choose):
     """
     tunes = record.adaptation in TUNED and record.num_context > 0
     mixed = record.adaptation == "mixture"
-    steps, rate, share = choose() if tunes else (0, 0.0, float(not mixed))
-    rows, seed = [], record.evaluation_seed
+    chosen = choose() if tunes else (0, 0.0, float(not mixed))
+    if chosen is None:
+        return []
+    (steps, rate, share), rows, seed = chosen, [], record.evaluation_seed
     for label in held_out:
         members = whole.x[whole.y == label]
         if len(members) < record.num_context:

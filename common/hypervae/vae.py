@@ -18,7 +18,7 @@ class VAE(keras.Model):
         seed: of the draws of z in training; step k of a run always draws the same.
         kl_warmup: iterations over which the weight of both KL terms in the gradient rises from 0 to 1 (Sonderby
             et al. 2016). Without it units of z and u die before the decoders have learned to use them.
-        body: the networks' kind, one of BODIES: "conv" for binary images, "matrix" for phase diagrams.
+        body: the networks' kind, one of BODIES: "conv" or "resnet" for binary images, "matrix" for phase diagrams.
         hidden: units of its dense layers (100).
     """
 

@@ -121,11 +121,13 @@ def knows_data(stored):
     return any(name.rpartition(".")[2] in ("fingerprint", "data") for name in flat(stored))
 
 
-def differences(records):
+def differences(records, groups=None, of_a_group=()):
     """Which settings tell experiments apart, in words.
 
     Args:
         records: {key: stored record}.
+        groups: {key: group} of experiments that differ by what they are: the settings `of_a_group` (with all that is
+            in them) tell apart those of one group alone.
 
     Returns:
         {key: "learning_rate 0.001, summary mean"}; of records that are alike in all settings the text is empty. A
@@ -133,12 +135,22 @@ def differences(records):
     """
     settings = {key: flat(record) for key, record in records.items()}
     names = list(dict.fromkeys(name for own in settings.values() for name in own))
-    varying = [name for name in names if len({json.dumps(own.get(name)) for own in settings.values()}) > 1]
-    last = [name.rpartition(".")[2] for name in varying]
-    shown = {name: short if last.count(short) == 1 else name for name, short in zip(varying, last)}
+    members = {key: [other for other in settings if not groups or groups[other] == groups[key]] for key in settings}
+
+    def tells(name, key):
+        among = members[key] if set(name.split(".")) & set(of_a_group) else settings
+        return len({json.dumps(settings[other].get(name)) for other in among}) > 1
+
+    telling = {key: [name for name in names if name in own and tells(name, key)] for key, own in settings.items()}
+    last = [name.rpartition(".")[2] for name in names if any(name in own for own in telling.values())]
+
+    def shown(name):
+        short = name.rpartition(".")[2]
+        return short if last.count(short) == 1 else name
+
     return {
-        key: ", ".join(f"{shown[name]} {_in_words(own[name])}" for name in varying if name in own)
-        for key, own in settings.items()
+        key: ", ".join(f"{shown(name)} {_in_words(settings[key][name])}" for name in own)
+        for key, own in telling.items()
     }
 
 

@@ -64,18 +64,24 @@ def test_less_told_costs_more(trained_bars):
     assert nats["by_label"] < nats["unsorted"]
 
 
-def test_what_peers_change_is_what_tables_call_them(monkeypatch):
-    monkeypatch.setitem(BODIES, "conv", ConvBody)  # whole networks: their parameters count
+def test_what_peers_change_is_what_tables_call_them():
     args = options.parser("", "").parse_args([])
     for peer in peers.PEERS:
         own = peers.peer_settings(args, bars(), peer, "ours", 0)
         assert told.family(own) == peer
-    wide = [build_model(peers.peer_settings(args, mnist_sized(), p, "ours", 0), mnist_sized()) for p in WIDE]
-    counts = [model.count_params() for model in wide]
-    assert abs(counts[0] / counts[1] - 1) < 0.1
 
 
-WIDE = ("vae_wide", "hypervae")
+@pytest.mark.parametrize("body, sizes", [("conv", (10, 10, 20)), ("conv", (50, 50, 30)), ("resnet", (10, 10, 20))])
+def test_the_wide_vae_has_hypervaes_size(body, sizes, monkeypatch):
+    """Within a tenth, whatever the networks and the codes; 190 units in the rows that were first."""
+    monkeypatch.setitem(BODIES, "conv", ConvBody)
+    monkeypatch.setattr(peers, "wide_hidden", peers.wide_hidden.__wrapped__)  # what it keeps is of small networks
+    names = ("latent_dim", "hyper_latent_dim", "rank")
+    args, data = options.defaults(**dict(zip(names, sizes))), dataclasses.replace(mnist_sized(), body=body)
+    wide, hypervae = (peers.peer_settings(args, data, peer, "ours", 0) for peer in ("vae_wide", "hypervae"))
+    counts = [build_model(own, data).count_params() for own in (wide, hypervae)]
+    assert 0.95 < counts[0] / counts[1] <= 1
+    assert wide.hidden == 190 or (body, sizes) != ("conv", (10, 10, 20))
 
 
 def mnist_sized():
@@ -177,6 +183,9 @@ def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monk
     assert [(row["class"], row["tuning_steps"], row["tuning_rate"]) for row in rows] == [(0, 30, 1e-2), (2, 30, 1e-2)]
     too_many = dataclasses.replace(records["none", 100], num_context=10_000)
     assert unseen.measure(too_many, adapter, data, (0,), None) == []
+    too_many = dataclasses.replace(records["finetuned", 100], num_context=10_000)
+    assert unseen.tuning_nats(adapter, too_many, data, (1,)) == {} and unseen.choose_tuning({}, too_many) is None
+    assert unseen.measure(records["finetuned", 5], adapter, data, (0,), lambda: None) == []
     assert all(row["nll_is"] < row["neg_elbo"] + 0.5 and row["adapt_milliseconds"] > 0 for row in rows)
 
 
@@ -234,10 +243,22 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
     assert len(found) == 8 and found["protocol"].nunique() == 1
     (section,) = new_tasks_report.sections(tmp_path)
     assert (
-        "| vae_wide_finetuned | 4 | 2 | 115.5 |" in section[1]
-        and "| hypervae | 4 | 2 | 113.5 (-2.0: -2.0 to -2.0) |" in section[1]
+        "| vae_wide_finetuned | 2 | 115.5 |  |" in section[1]
+        and "| hypervae | 2 | 113.5 (-2.0: -2.0 to -2.0) |  |" in section[1]
     )
+    assert "**mnist, classes 0, 1, 2, 3, 35 steps**" in section[1]
     assert new_tasks_report.sections(tmp_path, own=True) == []
+    # Another training of HyperVAE, of two classes alone: a line of its own, and means of those two beside it.
+    more = []
+    for row in (row for row in rows if row["method"] == "hypervae" and row["class"] in (1, 3)):
+        record = dataclasses.replace(row["run"], training=dataclasses.replace(row["run"].training, targets="others"))
+        more.append(row | {"run": record, "neg_elbo": 1.0, "trained_at": "a", "evaluated_at": "b"})
+    results.put_rows(path, more, unseen.COLUMNS, ["class"])
+    ((_, text),) = new_tasks_report.sections(tmp_path)
+    whole, part = text.split("**mnist, classes 1, 3, 35 steps**")
+    assert "others" not in whole and "| hypervae | 2 | 113.5 (-2.0: -2.0 to -2.0) |  |" in whole
+    assert "| hypervae | 2 | 118.5 (-2.0: -2.0 to -2.0) |  |" in part and "| targets others |" in part
+    assert "| vae_wide_finetuned | 2 | 120.5 |  |" in part
 
 
 def test_the_likelihoods_images_are_those_of_table_1():

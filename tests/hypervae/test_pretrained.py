@@ -1,5 +1,6 @@
 """Trained models to start from: those that are committed, and that what is packed is what was trained."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -67,6 +68,11 @@ def test_damage_is_named_and_what_rounding_spoils_is_not_packed(packed, tmp_path
     card.write_text(json.dumps(content | {"neg_elbo": 1.0}))
     with pytest.raises(InputError, match="damaged"):
         pretrained.model_card("bars", "hypervae", folder)
+    card.write_text(json.dumps(content))
+    other = dataclasses.replace(run, settings=dataclasses.replace(run.settings, iterations=999))
+    with pytest.raises(InputError, match="is of another training: choose another --pack folder"):
+        pretrained.pack(other, bars(), folder)
+    assert pretrained.model_card("bars", "hypervae", folder)["settings"] == content["settings"]
     monkeypatch.setattr(pretrained, "LARGEST_DIFFERENCE", 0)
     with pytest.raises(InputError, match="rounded to float16"):
         pretrained.pack(run, bars(), tmp_path / "none")

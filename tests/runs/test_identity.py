@@ -89,6 +89,11 @@ def test_differences_name_what_tells_experiments_apart():
     words = identity.differences({"one": one.stored(), "two": two.stored()})
     assert words == {"one": "rate 0.002, hidden 100-50", "two": "rate 0.001, hidden 100-20"}
     assert identity.differences({"one": one.stored()}) == {"one": ""}
+    # What is a method's own tells apart its own experiments alone.
+    three = Evaluation(Training("a", "f", 1, 0.001, (100, 30)), "test")
+    stored = {"one": one.stored(), "two": two.stored(), "three": three.stored()}
+    words = identity.differences(stored, {"one": "x", "two": "y", "three": "y"}, {"hidden"})
+    assert words == {"one": "rate 0.002", "two": "rate 0.001, hidden 100-20", "three": "rate 0.001, hidden 100-30"}
 
 
 def test_a_field_that_came_later_leaves_older_digests_as_they_are():
