@@ -40,6 +40,8 @@ UNUSED = [
     ("03_outliers.py --max-false-positive-rate 0.1", "--max-false-positive-rate changes nothing without --score"),
     ("03_outliers.py --model vae --generator block", f"--generator changes nothing {MODELS}"),
     ("03_outliers.py --score pile.npz --model vae --generator block", f"--generator changes nothing {MODELS}"),
+    ("03_outliers.py --model vae --tasks auto", "--tasks changes nothing with --model vae"),
+    ("03_outliers.py --model metavae --scores usual combined", "--scores combined is of vae and hypervae"),
     ("04_discover_digits.py --target-index 3 --num-targets 2", "--num-targets changes nothing with --target-index"),
     ("04_discover_digits.py --generator concatenation --rank 3", f"--rank changes nothing {MODELS}"),
     ("05_discover_alloys.py --make-data --evaluations 9", "--evaluations changes nothing with --make-data"),

@@ -71,6 +71,8 @@ class _HyperVAE(KerasEstimator):
         if beyond > readers.ROUNDING and self.value_range != "data":
             span = f"[{x.min():g}, {x.max():g}]"
             raise InputError(f"X lies in {span}, black and white are {low:g} and {high:g}: see value_range")
+        if not reset and self.value_range is None and high > 1 and 0 < x.max() <= 1:
+            raise InputError("X lies in [0, 1], the images of the fit in [0, 255]: bring them to one range")
         return np.round(255 * scaled.clip(0, 1)).astype(np.uint8).reshape(-1, *self.image_shape_)
 
     def _shape(self, given, features):
@@ -111,6 +113,8 @@ class _HyperVAE(KerasEstimator):
             raise InputError(f"X has {len(x)} images, y {len(labels)} labels: give one for each")
         if self.n_tasks != "auto" and not (isinstance(self.n_tasks, numbers.Integral) and self.n_tasks > 0):
             raise InputError(f"n_tasks is {self.n_tasks!r}: give a number of tasks, or 'auto'")
+        if self.binarize not in ("bernoulli", "threshold"):
+            raise InputError(f"binarize is {self.binarize!r}: give 'bernoulli' or 'threshold'")
         data = _in_parts(x, labels, self.random_state, options.body_of(self.likelihood))
         own = {"iterations": self.iterations, "latent_dim": self.latent_dim, "hidden": self.hidden}
         own |= {"hyper_latent_dim": self.hyper_latent_dim, "binarize": self.binarize, "likelihood": self.likelihood}
@@ -185,6 +189,9 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
         Raises:
             InputError: images of another kind, or too few for the false-positive rate.
         """
+        if self.contamination is None and not 0 < self.max_false_positive_rate < 1:
+            given = self.max_false_positive_rate
+            raise InputError(f"max_false_positive_rate is {given!r}: give a share between 0 and 1, as 0.05")
         data = self._train(X, y)
         self.x_validation_ = data.x_validation
         table_of = self._table_of()

@@ -10,6 +10,7 @@ from common.cli import refuse_several, refuse_unused
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import (
+    ALL_MODELS,
     binarization,
     fit_u,
     has_levels,
@@ -40,6 +41,7 @@ RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_
 HEADLINE = RULES[-1]
 UNTOLD = ("vae", "hypervae")  # models that an image is given to without its class
 USUAL, COMBINED = "usual", "combined"
+NO_TASKS = "with --model vae"
 SCORES = (USUAL, "likelihood_regret", COMBINED)  # kinds of scores; MetaVAE and the baselines have the first alone
 
 
@@ -74,13 +76,15 @@ class Scoring(Record):
     held_out_rate: float = HELD_OUT_RATE
     scores: str = added(USUAL)  # one of SCORES
     fit_u: int = added(0)  # steps on the mean of q(u|x); HyperVAE's alone
+    # Of the images that rules are fitted to: drawn, or as they come, where a fold may lack a class.
+    folds: str | None = added("shuffled", before=None)
 
     def __post_init__(self):
-        """Baselines draw no z."""
+        """Baselines draw no z, and no rule is fitted to their scores."""
         super().__post_init__()
         if isinstance(self.scored, Baseline):
-            object.__setattr__(self, "num_samples", 0)
-            object.__setattr__(self, "draws", "none")
+            for name, value in (("num_samples", 0), ("draws", "none"), ("folds", None)):
+                object.__setattr__(self, name, value)
 
 
 def fewest_calibrating(rate):
@@ -121,7 +125,7 @@ def normal_of_pile(args, pile):
     check_pile(args, data, pile)
     refuse_unfollowed(args, [settings_for(args, data, models[0], args.recipe[0], args.seeds[0])])
     if models[0] == "vae":
-        refuse_unused(args, ["--tasks"], "with --model vae")
+        refuse_unused(args, ["--tasks"], NO_TASKS)
     data = with_tasks(args, data, "auto" if models[0] == "hypervae" and data.num_classes == 1 else "labels")
     return data, settings_for(args, data, models[0], args.recipe[0], args.seeds[0])
 
@@ -132,6 +136,12 @@ def planned(args):
     Returns:
         options of each mixture, see `every_class_held_out`; the jobs of `score_model`; those of `score_baseline`.
     """
+    if args.model == ["vae"]:
+        refuse_unused(args, ["--tasks"], NO_TASKS)
+    models = ALL_MODELS if args.model == ["all"] else args.model
+    for kind in args.scores:
+        if kind != USUAL and not set(models) & set(UNTOLD):
+            raise InputError(f"--scores {kind} is of {' and '.join(UNTOLD)}: choose --model among them")
     every = every_class_held_out(args)
     for own in every:
         for name in own.dataset:

@@ -21,7 +21,7 @@ FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
 FOLDS = 5
 TAIL = 0.95  # quantile of normal scores from which on their tail is taken to be exponential
 OF_NEIGHBOURS = "local_outlier_factor"
-# Chosen by what each of them does alone on the paper's pairs, before any combination was scored: two densities that see
+# Chosen by the AUC of each alone on the paper's pairs, before any combination was scored: two densities that see
 # lengths and codes, a length that no common pattern shortens, and the pixels' neighbours.
 INGREDIENTS = ("density_of_states", HEADLINE, "complexity_adjusted", OF_NEIGHBOURS)
 
@@ -58,13 +58,14 @@ class DensityOfStates:
 
     def __init__(self, normal, seed=0, max_components=8):
         self._columns, self._normal = list(normal.columns), normal.to_numpy()
+        self._folds = KFold(FOLDS, shuffle=True, random_state=seed)  # images may come class by class
         mixture = make_pipeline(StandardScaler(), GaussianMixture(reg_covar=1e-4, n_init=2, random_state=seed))
         with threadpool_limits(1):  # products this small: two threads wait for each other, up to 30 times as long
             if len(normal) < FEWEST_TO_CHOOSE:
                 self._fitted = mixture.fit(self._normal)
                 return
             sizes = [size for size in (1, 2, 4, 8, 16) if size <= max_components]
-            search = GridSearchCV(mixture, {"gaussianmixture__n_components": sizes}, cv=FOLDS)
+            search = GridSearchCV(mixture, {"gaussianmixture__n_components": sizes}, cv=self._folds)
             self._fitted = search.fit(self._normal).best_estimator_
 
     def __call__(self, table):
@@ -75,7 +76,7 @@ class DensityOfStates:
         """Scores of the held-out normal images, (n,), each by a density that was fitted without it."""
         scores = np.empty(len(self._normal))
         with threadpool_limits(1):
-            for rest, own in KFold(FOLDS).split(self._normal):
+            for rest, own in self._folds.split(self._normal):
                 scores[own] = -clone(self._fitted).fit(self._normal[rest]).score_samples(self._normal[own])
         return scores
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from common.data import datasets, image_sets
+from common.data import datasets, image_sets, readers
 from common.errors import InputError
 
 
@@ -240,3 +240,12 @@ def test_validation_part_comes_from_the_training_part_alone(tmp_path):
     data = datasets.load(path, tmp_path)
     assert [len(data.x), len(data.x_validation), len(data.x_test)] == [36, 4, 20]
     assert data.part("validation")[0] is data.x_validation and data.part("test")[1] is data.y_test
+
+
+@pytest.mark.parametrize("names", [("x", "x_test"), ("x", "x_train"), ("images", "images_test")])
+def test_a_pile_of_several_arrays_is_no_pile(tmp_path, names):
+    path = tmp_path / "pile.npz"
+    np.savez(path, **{name: np.zeros((3, 8, 8), np.uint8) for name in names})
+    for read in (readers.unlabelled, readers.perhaps_labelled):
+        with pytest.raises(InputError, match=f"several arrays of images, {', '.join(names)}"):
+            read(path)

@@ -111,6 +111,8 @@ def test_grey_and_colour_images_keep_their_levels(images, tmp_path, likelihood, 
         (np.zeros((40, 8, 8, 2)), {"likelihood": "logistic_mixture"}, "grey ones"),
         (np.zeros((40, 8, 8)), {"likelihood": "gaussian"}, "'gaussian': give one of bernoulli"),
         (np.zeros((40, 8, 8)), {"max_false_positive_rate": 0.01}, "99 are needed"),
+        (np.zeros((40, 8, 8)), {"max_false_positive_rate": 5}, "give a share between 0 and 1"),
+        (np.zeros((40, 8, 8)), {"binarize": "Threshold"}, "give 'bernoulli' or 'threshold'"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(x, options, message):
@@ -122,6 +124,10 @@ def test_numbers_beyond_the_range_of_the_fit_are_refused(images):
     fitted = clone(DENSITY).fit(images / 1.0)
     with pytest.raises(InputError, match="black and white are 0 and 1"):
         fitted.score_samples(images * 255.0)
+    of_bytes = clone(DENSITY).fit(images * 255)
+    with pytest.raises(InputError, match="the images of the fit in .0, 255."):
+        of_bytes.score_samples(images / 1.0)
+    of_bytes.score_samples(np.zeros_like(images))  # black is black
     sixteen = clone(DENSITY).set_params(value_range=(0, 16)).fit(images * 16)
     np.testing.assert_array_equal(sixteen.score_samples(images * 16), fitted.score_samples(images / 1.0))
 

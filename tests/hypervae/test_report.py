@@ -9,7 +9,7 @@ from hypervae.toy import settings
 from common.hypervae import report, timing
 from common.hypervae.density import Evaluation, Likelihood
 from common.hypervae.mixtures import HEADLINE, RULES, Baseline, Scoring
-from common.hypervae.options import LIKELIHOODS
+from common.hypervae.options import LIKELIHOODS, body_of
 from common.runs import results
 
 AT = {"trained_at": "a", "evaluated_at": "b"}
@@ -18,7 +18,7 @@ OURS = dict(recipe="ours", dataset="mnist", iterations=10_000, batch_size=100, t
 
 def density_rows(folder, evaluations):
     """Table 1 with one row for each of {Evaluation: -ELBO}."""
-    rows, likelihoods = [], {body: name for name, body in LIKELIHOODS.items()}
+    rows, likelihoods = [], {body_of(name): name for name in LIKELIHOODS}
     for evaluation, value in evaluations.items():
         own, likelihood = evaluation.training, evaluation.likelihood
         names = ("dataset", "recipe", "binarize", "model", "summary", "generator", "iterations", "seed")
@@ -158,7 +158,10 @@ def test_means_over_pairs_leave_tasks_of_another_kind_out(tmp_path):
     assert [text.count(f"other sets; tasks: {tasks}**") for tasks in found] == [1, 1]
     for auc in ("90.0", "40.0", "50.0"):  # of one pair the AUC, its mean and the least are one number
         assert lines_with(text, f"| 1 | {auc} | {auc} | {auc} |")
-    assert lines_with(text, "| labels | 1 | 5.0 |") and lines_with(text, "| auto | 1 | 5.0 |")
+    for tasks in ("labels", "auto"):
+        assert lines_with(
+            text, f"| {tasks} | other sets | {labels.scored.recipe} | {labels.scored.iterations:,} | 1 | 5.0 |"
+        )
 
 
 def test_the_rule_stands_with_its_history_and_the_baselines_that_win(tmp_path):
@@ -180,3 +183,20 @@ def test_the_rule_stands_with_its_history_and_the_baselines_that_win(tmp_path):
 
 def test_nothing_is_reported_of_tables_that_are_missing(tmp_path):
     assert report.sections(tmp_path) == [] and report.headline(tmp_path) == []
+
+
+def test_models_are_compared_by_one_protocol_and_binarizations_stand_apart(tmp_path):
+    """A longer trained HyperVAE does not stand beside a shorter trained VAE, where both have a partner of their own."""
+    length = "description_length"
+    scores = {(scoring(model, iterations=steps), length): (auc, 5)
+              for model, steps, auc in (("vae", 40, 60), ("hypervae", 40, 61), ("hypervae", 99, 90))}  # fmt: skip
+    scores |= {(scoring("compressor"), "zlib"): (70, 1)}
+    outlier_rows(tmp_path, scores)
+    text = section(tmp_path, "Table 4: outlier detection")
+    assert lines_with(text, "mnist / omniglot (HyperVAE 61.0, VAE 60.0): zlib 70.0")
+    other = dataclasses.replace(scoring().scored, binarize="bernoulli", fingerprint="other pixels")
+    other = dataclasses.replace(scoring(), scored=other, outlier_fingerprint="other outliers")
+    outlier_rows(tmp_path / "both", {(scoring(), length): (50, 1), (other, length): (90, 1)})
+    text = section(tmp_path / "both", "Table 4: outlier detection")
+    assert lines_with(text, "binarize threshold") and lines_with(text, "binarize bernoulli")
+    assert "70.0" not in text
