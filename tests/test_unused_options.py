@@ -47,6 +47,7 @@ UNUSED = [
     ("05_discover_alloys.py --make-data --evaluations 9", "--evaluations changes nothing with --make-data"),
     ("05_discover_alloys.py --make-data --tdb a.tdb --seeds 0 1", "--make-data takes one --seed, not 2"),
     ("05_discover_alloys.py --compare likelihoods --fit-u 9", "--fit-u changes nothing with --compare"),
+    ("05_discover_alloys.py --data-dir data", "--data-dir changes nothing without --make-data"),
     ("05_discover_alloys.py --alloys-per-class 9", "--alloys-per-class changes nothing without --make-data"),
     ("05_discover_alloys.py --compare regressors --iterations 9", "--iterations changes nothing with --compare"),
     ("05_discover_alloys.py --compare regressors --likelihood multinomial", "--likelihood changes nothing with"),

@@ -14,7 +14,7 @@ REGRESSORS = ("ridge", "kernel_ridge", "extra_trees", "mlp")  # the keys of inve
 # What --make-data and --compare regressors use (or where it is), and what --compare likelihoods does not use.
 OF_MAKING = ("--make-data", "--tdb", "--limits", "--data-dir", "--held-out", "--alloys-per-class", "--seed", "--jobs")
 OF_MAKING += ("--scheduler", "--pack")
-OF_REGRESSORS = ("--compare", "--alloys", "--data-dir", "--results-dir", "--seed", "--jobs", "--scheduler")
+OF_REGRESSORS = ("--compare", "--alloys", "--results-dir", "--seed", "--jobs", "--scheduler")
 OF_REGRESSORS += ("--refine", "--regressor", "--tdb")
 OF_SEARCHES = ("--evaluations", "--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective")
 OF_SEARCHES += ("--likelihood", "--regressor", "--tdb", "--through-calphad", "--calphad-evaluations", "--refine")
@@ -118,7 +118,7 @@ def check_use(args):
             refuse_unused(args, OF_MODELS, "in searches without a model")
     else:
         refuse_unused(args, ("--search-by",), "without --spec")
-    refuse_unused(args, ("--alloys-per-class", "--limits", "--pack"), "without --make-data")
+    refuse_unused(args, ("--alloys-per-class", "--limits", "--pack", "--data-dir"), "without --make-data")
     if args.compare == "regressors":
         refuse_unused(args, set(args.given) - set(OF_REGRESSORS), "with --compare regressors")
         if not args.refine:

@@ -13,6 +13,7 @@ from common.data.readers import read_arrays
 from common.discovery.alloying import ELEMENTS, draw_compositions, read_limits
 from common.discovery.calphad import PHASES, TEMPERATURES, TEXTBOOK, phase_diagrams
 from common.discovery.distances import cosine_distance
+from common.discovery.records import file_fingerprint
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.jobs import run_jobs
@@ -77,6 +78,9 @@ def load(path):
     parts = [_read_classes(file) for file in files]
     if any(part["phases"] != PHASES or part["elements"] != ELEMENTS for part in parts):
         raise InputError(f"{path} has other phases or elements than this version computes: compute it again")
+    if any(not np.array_equal(part["temperatures"], TEMPERATURES) for part in parts):
+        ours = f"the {len(TEMPERATURES)} from {TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g} K of this version"
+        raise InputError(f"{path} has other temperatures than {ours}: compute it again")
     matrices, compositions = (np.concatenate([part[key] for part in parts]) for key in ("matrices", "compositions"))
     designations = np.concatenate([part["designations"] for part in parts])
     found = ~np.isnan(matrices).any((1, 2))
@@ -122,12 +126,9 @@ def _read_classes(path):
         raise InputError(f"{path} {damaged.format(error)}") from error
     if not whole:
         raise InputError(f"{path} has arrays of shapes that do not fit: delete it and compute it again")
-    names = {key: tuple(arrays[key].tolist()) for key in ("phases", "elements")}
-    return {
-        "matrices": arrays["matrices"],
-        "compositions": arrays["compositions"],
-        "designations": designations,
-    } | names
+    found = {key: tuple(arrays[key].tolist()) for key in ("phases", "elements")}
+    found |= {key: arrays[key] for key in ("matrices", "compositions", "temperatures")}
+    return found | {"designations": designations, "database": str(arrays.get("database", ""))}
 
 
 def _write_npz(path, arrays):
@@ -140,7 +141,7 @@ def compute_class(tdb, designation, limits, number, seed, path):
     The file is rewritten every SAVE_EVERY alloys, and alloy i depends on (seed, designation, i) alone, so that a run
     that was cut off goes on, and a larger number extends a smaller one.
     """
-    compositions = draw_compositions(designation, limits, number, seed)
+    compositions, database = draw_compositions(designation, limits, number, seed), file_fingerprint(tdb)
     matrices = np.full((number, len(PHASES), len(TEMPERATURES)), np.nan, np.float16)
     done = 0
     if Path(path).exists():
@@ -148,14 +149,15 @@ def compute_class(tdb, designation, limits, number, seed, path):
         done = min(len(known["matrices"]), number)
         if not np.array_equal(known["compositions"][:done], compositions[:done]) or known["phases"] != PHASES:
             raise InputError(f"{path} holds other alloys: choose another folder or --seed, or delete it")
+        if known["database"] != database:
+            raise InputError(f"{path} was computed by another database than {tdb}: choose another folder, or delete it")
         matrices[:done] = known["matrices"][:done]
     diagrams = phase_diagrams(tdb) if done < number else None
     for start in range(done, number, SAVE_EVERY):
         stop = min(number, start + SAVE_EVERY)
         matrices[start:stop] = [diagrams.matrix(composition) for composition in compositions[start:stop]]
-        _write_npz(
-            path, {"compositions": compositions[:stop], "matrices": matrices[:stop], "designations": designation}
-        )
+        arrays = {"compositions": compositions[:stop], "matrices": matrices[:stop], "designations": designation}
+        _write_npz(path, arrays | {"database": database})
     return int(np.isnan(matrices).any((1, 2)).sum())
 
 

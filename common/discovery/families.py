@@ -61,16 +61,13 @@ class Family:
         return u[0].numpy(), self.model.encode(images, self.theta(u)).mean()[0].numpy()
 
     def first_z(self, u, seed, budget):
-        """Codes z (n, z_dim) with which a search under theta(u) begins: those of `starts`, or draws of N(0, I).
+        """Codes z (n, z_dim) with which a search under theta(u) begins: those of `starts`, or NUM_INITIAL
+        draws of N(0, I) in the box; `budget` at most.
 
         The corners of the box decode to nothing like an image.
         """
         if self.starts is not None:
             return np.stack([self.encode(u, image) for image in self.starts[0][:budget]])
-        return self.draw_z(seed, budget)
-
-    def draw_z(self, seed, budget):
-        """NUM_INITIAL draws (n, z_dim) of N(0, I) in the box, or `budget`, if that is fewer."""
         draws = np.random.default_rng(seed).standard_normal((min(NUM_INITIAL, budget), self.z_dim))
         return draws.clip(*self.z_box.T)
 

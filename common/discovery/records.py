@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from common.runs.identity import SEED, Record, added, digest, label, settings_of
 
 IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class (section 4.5)
-# Searches, and alloys to compare with, in the order of tables and figures.
-METHOD_NAMES = {
+# Searches (search.METHODS), and alloys to compare with, in the order of tables and figures.
+SEARCH_NAMES = {
     "vae": "VAE + BO",
     "vae_restarts": "VAE + BO, restarted",
     "hypervae_once": "HyperVAE + BO, once",
@@ -16,6 +16,8 @@ METHOD_NAMES = {
     "hypervae_joint": "HyperVAE + BO, joint over (u, z)",
     "random_vae": "VAE, random search",
     "random_hypervae": "HyperVAE, random search",
+}
+METHOD_NAMES = SEARCH_NAMES | {
     "vae_calphad": "VAE + BO, through CALPHAD",
     "hypervae_calphad": "HyperVAE + BO, through CALPHAD",
     "nearest_known": "nearest known alloy",

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common.discovery.records import Discovery
+from common.discovery.records import SEARCH_NAMES, Discovery
 from common.runs.identity import Record
 from common.runs.jobs import run_jobs
-from common.runs.storage import commit, locked, stored, write_settings
+from common.runs.storage import commit, locked, stored, write_json, write_settings
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,20 @@ def found(folder, record, make):
     Another process that searches for the same target is waited for.
     """
     with locked(folder):
-        return stored(Path(folder) / f"found-{record.digest}.json", lambda: make() | {"evaluated_at": commit()})
+        return stored(found_path(folder, record), lambda: make() | {"evaluated_at": commit()})
+
+
+def found_path(folder, record):
+    """The file that keeps what was found for a record."""
+    return Path(folder) / f"found-{record.digest}.json"
 
 
 def explore(job, make_hunt):
     """All searches for one target.
 
     Args:
-        make_hunt: make_hunt() gives (Hunt, trained_at), where something is missing.
+        make_hunt: make_hunt() gives (Hunt, trained_at), where something is missing; also a search that was none of
+            SEARCH_NAMES when the others were made.
 
     Returns:
         {"rows": one an evaluation, "bounds": one a space of designs, "designs": {method: of its steps, and their
@@ -117,11 +123,21 @@ def explore(job, make_hunt):
         rows, designs = hunt.explore()
         least = [{"method": name, "cosine_distance": value} for name, value in hunt.by_gradients().items()]
         designs = {"target": {"designs": [hunt.target], "distances": [0.0]}} | designs
-        for own in designs.values():
-            own["designs"] = np.round(own["designs"], 4).tolist()
-        return {"rows": rows, "bounds": least, "designs": designs, "trained_at": trained_at}
+        return {"rows": rows, "bounds": least, "designs": _rounded(designs), "trained_at": trained_at}
 
-    return found(job.folder, job.record, searches)
+    made = found(job.folder, job.record, searches)
+    missing = [method for method in SEARCH_NAMES if method not in made["designs"]]
+    if missing:
+        rows, designs = make_hunt()[0].explore(missing)
+        made |= {"rows": made["rows"] + rows, "designs": made["designs"] | _rounded(designs)}
+        with locked(job.folder):
+            write_json(found_path(job.folder, job.record), made)
+    return made
+
+
+def _rounded(designs):
+    """Designs {method: {"designs", "distances"}} as lists of few digits."""
+    return {name: own | {"designs": np.round(own["designs"], 4).tolist()} for name, own in designs.items()}
 
 
 def table_rows(rows, cells, made):

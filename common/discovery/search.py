@@ -52,10 +52,12 @@ class Hunt:
         """Run, or finish, the search of one of METHODS; returns its Search."""
         return METHODS[method](self, method)
 
-    def explore(self):
-        """Every search: rows, one an evaluation, and {method: {"designs": of its steps, "distances": theirs}}."""
+    def explore(self, methods=None):
+        """Every search, or those of some METHODS: rows, one an evaluation, and {method: {"designs": of its steps,
+        "distances": theirs}}.
+        """
         rows, designs = [], {}
-        for method in METHODS:
+        for method in methods or METHODS:
             found = self.search(method)
             best = np.minimum.accumulate(found.distance)
             ends = np.append(np.flatnonzero(np.diff(found.step)), len(best) - 1)  # of the steps
@@ -89,7 +91,8 @@ class Hunt:
         family.
 
         A step begins with that design encoded under its own theta and with the best codes found before, so what the
-        last step found is not thrown away as theta shifts. One step is plain BO over z, with theta of `first_u`.
+        last step found is not thrown away as theta shifts. One step is plain BO over z, with theta of `first_u`. Many
+        of a VAE, whose theta stays as it is, say what beginning anew is worth by itself.
         """
         progress = _Progress()
         for step, (member, budget) in enumerate(zip(members, self._shares(len(members)))):
@@ -104,21 +107,6 @@ class Hunt:
                 z, y = np.concatenate([found.x for found in earlier]), np.concatenate([found.y for found in earlier])
                 first = np.concatenate([first, z[np.argsort(y, kind="stable")[:CARRIED_OVER]]])
             progress.add(*self._optimize(f"{method}-{step}", family, budget, first, u))
-        return progress.search()
-
-    def restarted(self, method, member):
-        """BO over z of one theta, begun anew as often as `iterated` has steps, each time with draws of its own.
-
-        What the iterated search's fresh starts alone are worth: here theta stays as it is.
-        """
-        progress, family = _Progress(), self.families[member]
-        u = family.first_u
-        for step, budget in enumerate(self._shares(self.settings.steps)):
-            seed = self.settings.seed
-            if step:
-                seed = int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
-            first = family.draw_z(seed, budget) if step else family.first_z(u, seed, budget)
-            progress.add(*self._optimize(f"{method}-{step}", family, budget, first, u, seed=seed))
         return progress.search()
 
     def joint(self, method):
@@ -172,7 +160,7 @@ class Hunt:
             return np.diff(np.linspace(0, evaluations, steps + 1).round().astype(int)).tolist()
         return [evaluations] * steps
 
-    def _optimize(self, name, family, budget, first, u=None, known=None, seed=None):
+    def _optimize(self, name, family, budget, first, u=None, known=None):
         """BO over z at one u, or over (u, z); returns the finished optimizer, what decodes its points, and their codes.
 
         It minimises the logarithm of the distance: the last gains, of a few percent of it, then look as large to the
@@ -189,7 +177,7 @@ class Hunt:
 
         optimizer = BayesianOptimizer(
             box,
-            self.settings.seed if seed is None else seed,
+            self.settings.seed,
             self.settings.acquisition,
             num_initial=0,
             first=first,
@@ -223,7 +211,7 @@ class _Progress:
 
 METHODS = {
     "vae": lambda hunt, name: hunt.iterated(name, ["vae"]),
-    "vae_restarts": lambda hunt, name: hunt.restarted(name, "vae"),
+    "vae_restarts": lambda hunt, name: hunt.iterated(name, ["vae"] * hunt.settings.steps),
     "hypervae_once": lambda hunt, name: hunt.iterated(name, ["hypervae"]),
     "hypervae_iterated": lambda hunt, name: hunt.iterated(name, ["hypervae"] * hunt.settings.steps),
     "hypervae_iterated_vae_init": lambda hunt, name: hunt.iterated(

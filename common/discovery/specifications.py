@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from common.discovery.alloying import ELEMENTS
-from common.discovery.calphad import HOTTER, LAST_LIQUID, MATRIX, MOLTEN, PHASES, TEMPERATURES
+from common.discovery.calphad import HOTTER, LAST_LIQUID, MATRIX, MOLTEN, MOSTLY_SOLID, PHASES, TEMPERATURES
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.identity import Record, label
@@ -252,6 +252,8 @@ class _Reader:
             for key in table:
                 self.known(key, ("min", "max"), f"key of {quantity}")
             for at_least, bound in self.bounds(table, quantity, HOTTER[-1]):
+                if quantity in ("solidus", "liquidus") and bound < MOSTLY_SOLID:
+                    self.refuse(f"{quantity} of {bound:g} is below {MOSTLY_SOLID:g} K: give it in K (C + 273.15)")
                 yield Limit(quantity, (), None, at_least, bound)
 
     def phases(self, content):

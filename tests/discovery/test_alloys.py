@@ -154,6 +154,9 @@ def test_a_class_that_was_cut_off_is_finished_and_read(tmp_path, monkeypatch):
         alloys.pack(tmp_path / "parts", tmp_path / "packed.npz", 5)
     with pytest.raises(InputError, match="other alloys"):
         alloys.compute_class(TDB, "6061", limits, 4, 1, path)
+    (tmp_path / "other.tdb").write_bytes(TDB.read_bytes() + b"\n$ another version\n")
+    with pytest.raises(InputError, match="computed by another database than .*other.tdb"):
+        alloys.compute_class(tmp_path / "other.tdb", "6061", limits, 5, 0, path)
 
 
 def fail_on(matrix, call):
@@ -177,8 +180,10 @@ def test_bad_files_are_one_line(tmp_path):
     (tmp_path / "cut.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:300])
     alloys._write_npz(tmp_path / "shape.npz", good | {"compositions": np.zeros((3, len(ELEMENTS)))})
     alloys._write_npz(tmp_path / "phases.npz", good | {"phases": PHASES[::-1]})
+    alloys._write_npz(tmp_path / "celsius.npz", good | {"temperatures": TEMPERATURES - 273})
     (tmp_path / "empty").mkdir()
-    cases = {"sums.npz": "sum to 1", "cut.npz": "no file", "shape.npz": "do not fit", "phases.npz": "other phases"}
+    cases = {"celsius.npz": "has other temperatures than the"}
+    cases |= {"sums.npz": "sum to 1", "cut.npz": "no file", "shape.npz": "do not fit", "phases.npz": "other phases"}
     for name, message in (cases | {"empty": "no .npz", "none.npz": "missing"}).items():
         with pytest.raises(InputError, match=message):
             alloys.load(tmp_path / name)

@@ -108,6 +108,19 @@ def test_what_was_found_is_not_searched_for_again(tmp_path):
     assert longer.folder != job.folder and len(discover(longer)[1]["rows"]) == len(first["rows"]) + len(METHODS)
 
 
+def test_a_search_that_came_later_is_made_beside_the_others(tmp_path, monkeypatch):
+    (job,) = jobs(tmp_path, (0,))
+    with monkeypatch.context() as patch:
+        patch.delitem(METHODS, "vae_restarts")
+        patch.delitem(runs.SEARCH_NAMES, "vae_restarts")
+        _, before = discover(job)
+    _, found = discover(job)
+    assert set(found["designs"]) - set(before["designs"]) == {"vae_restarts"}
+    assert found["rows"][: len(before["rows"])] == before["rows"] and found["bounds"] == before["bounds"]
+    assert {row["method"] for row in found["rows"][len(before["rows"]) :]} == {"vae_restarts"}
+    assert discover(job)[1] == found and set(runs.SEARCH_NAMES) == set(METHODS)
+
+
 def test_a_step_more_keeps_its_design_and_distance(tmp_path):
     (job,) = jobs(tmp_path, [0])
     found = discover(job)[1]

@@ -128,6 +128,7 @@ def test_known_alloys_are_judged_by_their_diagrams(wanted):
     [
         ("[melting]", "[meltin]", "did you mean melting"),
         ("solidus", "solidos", "did you mean solidus"),
+        ("min = 870", "min = 597", "solidus of 597 is below 690 K: give it in K"),
         ("Mg = [", "Xx = [", "'XX' is no element"),
         ("[0.4, 1.2]", "0.4", "must be a range in wt%"),
         ("[0.4, 1.2]", "[1.2, 0.4]", "exchange the numbers"),
