@@ -67,6 +67,8 @@ def planned(args):
             for digit in held_out
         }
         for digit, images in targets.items():
+            if not args.target_index and len(images) < args.num_targets:
+                print(f"{data.name}: class {digit} has {len(images)} test images, so {len(images)} targets")
             load = functools.partial(digits.load_rest, name, args.data_dir, args.binarize, args.image_size, digit)
             rest = load()
             for recipe, seed in itertools.product(args.recipe, args.seeds):

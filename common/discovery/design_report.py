@@ -141,7 +141,7 @@ def table_row(job, found):
         cells |= {name: getattr(record.training, name) for name in ("iterations", "recipe")}
     return cells | {
         "run": record,
-        "num_kept": len(kept),
+        "num_kept": len(kept),  # of the evaluations: several codes may clip to one alloy
         "first_kept": kept[0] + 1 if len(kept) else np.nan,
         "best_objective": y[kept].min() if len(kept) else np.nan,
         "least_excess": limits.total(excess).min(),
@@ -175,11 +175,12 @@ def compared(rows, records):
             line += [f"{len(kept)} of {len(alike)}", f"{alike['num_kept'].mean():.1f}", first, best]
             body.append([*line, f"{alike['least_excess'].mean():.2f}", f"{alike['seconds'].mean():.0f}"])
     header = ["specification", "search", "settings", "parameters", "evaluations", "seeds that found one"]
-    header += ["alloys that keep all", "first after", "best objective", "least excess", "seconds"]
+    header += ["evaluations that keep all", "first after", "best objective", "least excess", "seconds"]
     return (
         "Every composition is judged by CALPHAD. All searches are told the excess over each limit and the objective "
         "(cost, or without costs arcsinh of the largest excess) of each alloy that they ask about; those by BO begin "
-        "with the same known alloys, ten at most. Means over seeds; the excess is in units of 10 K or a "
+        "with the same known alloys, ten at most, clipped to the limits of elements, in the models' spaces as these "
+        "decode them. Means over seeds; the excess is in units of 10 K or a "
         f"hundredth of a mole, 0 where all limits are kept. {NOTICE}\n\n" + markdown_table(header, body)
     )
 

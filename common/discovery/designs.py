@@ -1,7 +1,8 @@
 """Alloys by specification: compositions that keep every limit, each judged by CALPHAD, searched for in four ways.
 
 All searches see the same: of each composition that they ask about, by how much it exceeds each limit, and the objective
-(`Specification.objective`). Those by Bayesian optimization begin with the same known alloys.
+(`Specification.objective`). Those by Bayesian optimization begin with the same known alloys, in a
+model's space as it decodes them.
 """
 
 import functools

@@ -140,6 +140,9 @@ def write_summaries(folder, rows, bounds, by):
     ]
 
 
+_A_STEP = " a step, so iterated and restarted searches have as many times more as they have steps"
+
+
 def titles(rows, records):
     """{protocol: in words} of rows with the column `protocol`: what it is, and what else tells it from the others."""
     first = rows.drop_duplicates("protocol")
@@ -148,14 +151,14 @@ def titles(rows, records):
     for row in first.itertuples():
         named = [
             f"{row.target_kind} target",
-            f"{row.evaluations} evaluations",
+            f"{row.evaluations} evaluations" + _A_STEP * (row.budget == "per-step"),
             f"models of {row.iterations} iterations",
         ]
         named += [row.objective.replace("_", " ")] if "objective" in first else []
         others = [
             part.replace("_", " ")
             for part in words[row.protocol].split(", ")
-            if part.partition(" ")[0] not in ("", "target_kind", "objective", "evaluations")
+            if part.partition(" ")[0] not in ("", "target_kind", "objective", "evaluations", "budget")
         ]
         found[row.protocol] = ", ".join([row.dataset, *named, *others])
     return found
