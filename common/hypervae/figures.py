@@ -10,7 +10,7 @@ from common.runs.figures import grey, grid, save
 # Of methods on new tasks: the colour is the model's, the line what is done with a context.
 PEER_COLOURS = {"vae": "tab:blue", "vae_wide": "tab:cyan", "hypervae": "tab:green", "neural_statistician": "tab:red"}
 PEER_COLOURS |= {
-    "hypervae_tuned": "tab:gray",
+    "hypervae_tuned": "darkgreen",
     "bias": "tab:orange",
     "scale_bias": "tab:brown",
     "encoder": "tab:pink",
@@ -188,8 +188,8 @@ def nats_by_context(nats, title, path):
         xlabel="context images (0: u = 0, mixtures: the known tasks)",
         ylabel="-ELBO of other images of the class, nats an image",
     )
-    axis.set_title(title, fontsize=9)
-    figure.legend(loc="outside right upper", fontsize=7)
+    figure.suptitle(title, fontsize=9)
+    figure.legend(loc="outside right center", fontsize=7)
     save(figure, path)
 
 
@@ -204,8 +204,8 @@ def nats_by_drawings(lines, published, title, path):
     styles = [{"color": "black", "linestyle": style} for style in LINES.values()]
     _lines(axis, _drawn(lines) + [(name, nats, style) for (name, nats), style in zip(published.items(), styles)])
     axis.set(xlabel="drawings given (0: u from its prior)", ylabel="-log p of other drawings, nats an image")
-    axis.set_title(title, fontsize=9)
-    figure.legend(loc="outside right upper", fontsize=7)
+    figure.suptitle(title, fontsize=9)
+    figure.legend(loc="outside right center", fontsize=7)
     save(figure, path)
 
 
@@ -225,6 +225,8 @@ def _drawn(lines):
 def _lines(axis, lines):
     """Nats against sizes of a context, which stand at equal distances; of a model without use for one a level line.
 
+    What costs far more without a context than all else is written at the upper edge: it would hide the differences.
+
     Args:
         lines: [(name, {size: nats}, style)]
     """
@@ -238,3 +240,9 @@ def _lines(axis, lines):
         axis.plot([sizes.index(size) for size in own], [nats[size] for size in own], label=name, **look)
     axis.set_xticks(range(len(sizes)), sizes)
     axis.grid(alpha=0.3)
+    shown = [value for _, nats, _ in lines for size, value in nats.items() if size or set(nats) == {0}]
+    far = [nats[0] for _, nats, _ in lines if nats.get(0, 0) > 2 * max(shown, default=0) - min(shown, default=0)]
+    if shown and far:
+        low, high = min(shown), max(shown)
+        axis.set_ylim(low - 0.05 * (high - low), high + 0.15 * (high - low))
+        axis.text(0.1, high + 0.1 * (high - low), f"{', '.join(f'{value:.0f}' for value in far)} at 0", fontsize=7)
