@@ -63,6 +63,8 @@ def read(folder, size=None, colour=False):
         if (picture.black, picture.white) != (found[0].black, found[0].white):
             ranges = [f"{own.black:g} to {own.white:g}" for own in (picture, found[0])]
             raise InputError(f"{path} is read as {ranges[0]}, {paths[0].name} as {ranges[1]}: convert all to 8 bits")
+    if (found[0].black, found[0].white) != (0, 255):  # a guess: what is compared with these pictures may have another
+        print(f"{folder}: black is taken to be {found[0].black:g}, white {found[0].white:g}, by the brightest pixels")
     images = in_channels([picture.pixels for picture in found], colour)
     if size is None:
         for path, image in zip(paths, images):

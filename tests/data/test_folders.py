@@ -89,12 +89,18 @@ def test_sizes_are_made_equal_where_asked(tmp_path):
         folders.read(tmp_path)
 
 
-def test_pictures_of_unlike_scales_are_refused(tmp_path):
-    """Of 16 bits a picture's brightest pixel decides what white is: one grey would be two."""
+def test_pictures_of_unlike_scales_are_refused(tmp_path, capsys):
+    """Of 16 bits a picture's brightest pixel decides what white is, and a line says so: one grey would be two."""
     for name, brightest in (("a.png", 1_000), ("b.png", 3_000)):
         Image.fromarray(np.array([[500, brightest]], np.uint16)).save(tmp_path / name)
     with pytest.raises(InputError, match="b.png is read as 0 to 4095, a.png as 0 to 1023: convert"):
         folders.read(tmp_path)
+    (tmp_path / "b.png").unlink()
+    folders.read(tmp_path)
+    assert "black is taken to be 0, white 1023, by the brightest pixels" in capsys.readouterr().out
+    write(tmp_path / "a.png")
+    folders.read(tmp_path)
+    assert capsys.readouterr().out == ""
 
 
 BAD = {
