@@ -47,6 +47,11 @@ def write_generate(args, loaded, folder):
         results.put_rows(folder / "generate.csv", rows, GENERATE, order=["dataset", "generate", "rank", "seed"])
 
 
+def rows_of(jobs, table):
+    """The rows of a table that some jobs (..., records) made."""
+    return table[table["run"].isin(record.digest for *_, records in jobs for record in records)]
+
+
 def write_unseen(args, loaded, folder):
     from common.hypervae import figures, new_tasks, unseen
     from common.hypervae.new_tasks_report import classes_in_words, protocol_words, unseen_by_class
@@ -59,7 +64,7 @@ def write_unseen(args, loaded, folder):
             line = "{dataset} without class {class}: {method}, {num_context} images, seed {seed}: -ELBO {neg_elbo:.2f}"
             print(line.format(**row), flush=True)
     records = results.read_records(folder / "unseen.csv")
-    own = table[table["run"].isin(record.digest for *_, plan in jobs for record in plan)]
+    own = rows_of(jobs, table)
     words = protocol_words(own, records)
     drawn = identity.digest(sorted(own["run"].unique()))
     for (dataset, protocol), nats in unseen_by_class(own, records).groupby(["dataset", "protocol"], sort=False):
@@ -78,7 +83,7 @@ def write_unseen(args, loaded, folder):
 
 def write_characters(args, _, folder):
     from common.hypervae import characters, figures, new_tasks
-    from common.hypervae.new_tasks_report import PUBLISHED, lines_by_size
+    from common.hypervae.new_tasks_report import PUBLISHED, PUBLISHED_DRAWS, lines_by_size
 
     jobs = new_tasks.characters_jobs(args)
     for rows, bounds in run_jobs(characters.measured, jobs, args.jobs, args.scheduler):
@@ -90,11 +95,11 @@ def write_characters(args, _, folder):
             line = "{method}, {num_context} drawings, seed {seed}: -ELBO {neg_elbo:.2f}, NLL {nll_is:.2f}"
             print(line.format(**row), flush=True)
     if args.num_importance_samples:
-        own = table[table["run"].isin(record.digest for *_, plan in jobs for record in plan)]
+        own = rows_of(jobs, table)
         lines = lines_by_size(own, results.read_records(folder / "characters.csv"), "num_context", "nll_is")
         published = PUBLISHED if args.evaluate_on == "test" else {}
         title = f"unseen characters of Omniglot, {args.evaluate_on} part: {own['num_images'].iloc[0]:,} drawings; "
-        title += f"{args.iterations:,} steps, {args.num_importance_samples} draws (published: 1,000)"
+        title += f"{args.iterations:,} steps, {args.num_importance_samples} draws (published: {PUBLISHED_DRAWS:,})"
         path = folder / f"characters-{identity.digest(sorted(own['run'].unique()))}.png"
         figures.nats_by_drawings(lines, published, title, path)
 

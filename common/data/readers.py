@@ -159,11 +159,10 @@ def _images_of(path, colour=False):
     name = next((own[0] for own in NPZ_ARRAYS if own[0] in arrays), None) or next(iter(arrays), None)
     if name is None or (len(arrays) > 1 and name not in [own[0] for own in NPZ_ARRAYS]):
         raise InputError(f"{path} has the arrays {', '.join(arrays) or 'none'}: call the images x (N, H, W)")
-    others = [own[0] for own in NPZ_ARRAYS if own[0] in arrays and own[0] != name]
-    tests = [other for own in NPZ_ARRAYS for other in own[2:3] if own[0] == name and other in arrays]
-    if others or tests:
-        several = ", ".join([name, *others, *tests])
-        raise InputError(f"{path} has several arrays of images, {several}: give a file of those that are meant")
+    several = [own for own in dict.fromkeys(own for names in NPZ_ARRAYS for own in names[::2]) if own in arrays]
+    if len(several) > 1:
+        named = ", ".join(several)
+        raise InputError(f"{path} has several arrays of images, {named}: give a file of those that are meant")
     return as_images(arrays[name], f"{path}: {name}", colour), arrays
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from common.hypervae.options import OF_SOME_MODELS
 from common.runs import identity
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import bootstrap_interval, markdown_table, over_seeds, plus_minus
@@ -64,8 +65,7 @@ def sections(results_dir, own=False):
 
 
 # Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
-_OF_A_METHOD = {"fingerprint", "model", "tasks_per_step", "summary", "generator", "hyper_latent_dim", "hidden"}
-_OF_A_METHOD |= {"generate", "rank", "change_scale", "vector_scale", "targets", "way", "tasks", "fitted", "adaptation"}
+_OF_A_METHOD = {"fingerprint", "model", "hidden", *OF_SOME_MODELS, "way", "tasks", "fitted", "adaptation"}
 _OF_A_METHOD |= {"tuning_steps", "tuning_rates", "chooser", "num_samples", "adapted_shares", "known_images"}
 
 
