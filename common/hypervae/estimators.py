@@ -14,7 +14,7 @@ import tensorflow as tf
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, OutlierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from common.data import readers
+from common.data import image_arrays
 from common.data.datasets import Dataset
 from common.errors import InputError
 from common.hypervae import found_tasks, options, outliers, scoring, training
@@ -61,40 +61,14 @@ class _HyperVAE(KerasEstimator):
         if x.dtype == bool:
             x = x.astype(np.uint8)
         if reset:
-            self.image_shape_ = self._shape(given, x.shape[1])
-            self.value_range_ = self._range(x)
+            colour = "colour (N, H, W, 3) needs likelihood='discretized_logistic' or 'logistic_mixture'"
+            self.image_shape_ = image_arrays.image_shape(
+                given, self.image_shape, x.shape[1], options.has_levels(self), colour
+            )
+            self.value_range_ = image_arrays.value_range(x, self.value_range)
         elif given and (*given, 1)[:3] != self.image_shape_:
             raise InputError(f"images are {given}, those of the fit {self.image_shape_}: bring them to one shape")
-        low, high = self.value_range_
-        scaled = (x.astype(np.float64) - low) / ((high - low) or 1.0)
-        beyond = max(-scaled.min(), scaled.max() - 1)
-        if beyond > readers.ROUNDING and self.value_range != "data":
-            span = f"[{x.min():g}, {x.max():g}]"
-            raise InputError(f"X lies in {span}, black and white are {low:g} and {high:g}: see value_range")
-        if not reset and self.value_range is None and high > 1 and 0 < x.max() <= 1:
-            raise InputError("X lies in [0, 1], the images of the fit in [0, 255]: bring them to one range")
-        return np.round(255 * scaled.clip(0, 1)).astype(np.uint8).reshape(-1, *self.image_shape_)
-
-    def _shape(self, given, features):
-        side = round(features**0.5)
-        wanted = given or self.image_shape or ((side, side) if side * side == features else (1, features))
-        height, width, channels = (int(length) for length in (*wanted, 1)[:3])
-        if channels not in ((1, 3) if options.has_levels(self) else (1,)) or len(wanted) > 3:
-            colour = "colour (N, H, W, 3) needs likelihood='discretized_logistic' or 'logistic_mixture'"
-            raise InputError(f"images are {tuple(wanted)}: grey ones (N, H, W) are needed; {colour}")
-        if height * width * channels != features:
-            size = f"image_shape {tuple(wanted)} has {height * width * channels} values"
-            raise InputError(f"{size}, an image of X {features}: change it")
-        return height, width, channels
-
-    def _range(self, x):
-        if self.value_range == "data":
-            return float(x.min()), float(x.max())
-        if self.value_range is not None:
-            low, high = map(float, self.value_range)
-            return low, high
-        readers.as_images(x[:, None], "X")  # refuses other ranges
-        return 0.0, 1.0 if x.max() <= 1 + readers.ROUNDING else 255.0
+        return image_arrays.levels(x, self.image_shape_, self.value_range_, self.value_range)
 
     def _seen(self, X, reset=False):
         """As models see them, (N, H, W, channels), binarized or of 256 levels; the same image always alike."""
