@@ -74,7 +74,7 @@ UNUSED = [
     ("09_new_tasks.py --peer vae hypervae --clusters 9", "--clusters changes nothing without --peer cvae_clusters"),
     ("09_new_tasks.py --table told --peer vae bias", "--peer bias is no model of table told"),
     ("09_new_tasks.py --table generate --peer bias --ranks 3", "--ranks changes nothing without --peer hypervae"),
-    ("09_new_tasks.py --peer vae vae_wide --rank 3", f"--rank changes nothing {MODELS}"),
+    ("09_new_tasks.py --peer vae vae_wide --targets others", f"--targets changes nothing {MODELS}"),
     ("01_train.py --export seven.keras", "--export changes nothing without --adapt"),
     ("01_train.py --adapt pile.npz --pack packed", "--pack changes nothing with --adapt"),
     (

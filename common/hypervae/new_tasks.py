@@ -4,12 +4,13 @@ A job is (options, Settings, the data set's name or path, ..., the records of it
 """
 
 import itertools
+from types import SimpleNamespace
 
 from common.errors import InputError
 from common.hypervae import characters, found_tasks, told, unseen
 from common.hypervae.density import Likelihood
 from common.hypervae.options import refuse_unfollowed
-from common.hypervae.peers import ON_FOUND_TASKS, PEERS, TABLES, peer_settings
+from common.hypervae.peers import ON_FOUND_TASKS, PEERS, TABLES, WIDE, peer_settings, sizes_of_hypervae
 
 
 def _peers(args, table):
@@ -39,6 +40,8 @@ def check_settings(args, data, tables):
     if "told" in tables:
         as_peers = [ON_FOUND_TASKS[peer][0] for peer in args.peer or ON_FOUND_TASKS if peer in ON_FOUND_TASKS]
         runs += [peer_settings(args, data, peer, args.recipe[0], args.seeds[0]) for peer in ["vae", *as_peers]]
+    if any(PEERS[peer].get("hidden") == WIDE for table in tables for peer in _peers(args, table)):
+        runs.append(SimpleNamespace(**sizes_of_hypervae(args, data, args.recipe[0], args.seeds[0])))
     refuse_unfollowed(args, runs)
     for table in tables:
         peer_of = {}

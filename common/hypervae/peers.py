@@ -62,12 +62,17 @@ def peer_settings(args, data, peer, recipe, seed, **changes):
     chosen = {"hidden": 0, "generator": "layerwise", "generate": "all"} | PEERS[peer] | changes
     chosen |= {name: getattr(args, name) for name in SCALES if getattr(args, name) is not None}
     if chosen["hidden"] == WIDE:
-        like = peer_settings(args, data, "hypervae", recipe, seed)
-        sizes = (like.latent_dim, like.hyper_latent_dim, like.rank, like.summary)
-        chosen["hidden"] = wide_hidden(like.body, tuple(data.image_shape), *sizes)
+        sizes = sizes_of_hypervae(args, data, recipe, seed)
+        chosen["hidden"] = wide_hidden(data.body, tuple(data.image_shape), **sizes)
     if chosen["generator"] != "layerwise":
         chosen["vector_scale"] = None
     return settings_for(argparse.Namespace(**vars(args) | chosen), data, chosen["model"], recipe, seed)
+
+
+def sizes_of_hypervae(args, data, recipe, seed):
+    """What HyperVAE's number of parameters follows from, and so vae_wide's hidden units, beside networks and images."""
+    like = peer_settings(args, data, "hypervae", recipe, seed)
+    return {name: getattr(like, name) for name in ("latent_dim", "hyper_latent_dim", "rank", "summary")}
 
 
 @functools.cache
