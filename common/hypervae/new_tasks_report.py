@@ -225,16 +225,12 @@ def lines_by_size(rows, records, size, measure):
     own = {run: identity.without(records[run], {size}) for run in rows["run"].unique()}
     rows = rows.assign(variant=[identity.experiment(own[run]) for run in rows["run"]])
     table = over_seeds(rows, [measure], ["variant"])
-    first = rows.drop_duplicates("variant").set_index("variant")
-    stored = {variant: own[run] for variant, run in first["run"].items()}
-    words = {}
-    for _, alike in first.groupby("part"):
-        of_part = {variant: stored[variant] for variant in alike.index}
-        words |= identity.differences(of_part, alike["method"].to_dict(), _OF_A_METHOD)
+    words = _apart(rows.assign(experiment=rows["variant"]), own, ["part"], ["method"])
+    draws = {variant: own[run].get("num_importance_samples", 0) for variant, run in zip(rows["variant"], rows["run"])}
     found = []
     for (method, part, variant), line in table.groupby(["method", "part", "variant"], sort=False):
         numbers = {name: line[name].max() for name in ("iterations", "num_images", "parameters", "num_seeds")}
-        numbers["draws"] = stored[variant].get("num_importance_samples", 0)
+        numbers["draws"] = draws[variant]
         nats = {name: dict(zip(line[size], line[f"{measure}_{name}"])) for name in ("mean", "std")}
         found.append({"method": method, "part": part, "words": words[variant], **numbers, **nats})
     return found
