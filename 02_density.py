@@ -74,14 +74,13 @@ def write_table1(args, jobs):
     folder, test = args.results_dir / "02_density", args.evaluate_on == "test"
     table = folder / ("table1.csv" if test else "validation.csv")
     for row in run_jobs(measure, jobs, args.jobs, args.scheduler):
-        rows = results.put_rows(table, [row], TABLE1, order=TABLE1_ORDER)
+        results.put_rows(table, [row], TABLE1, order=TABLE1_ORDER)
         line = "{dataset} {model} {recipe} {summary} seed {seed}: -ELBO {neg_elbo:.2f} = {reconstruction:.2f}"
         line += " + {kl_z:.2f} + {kl_u:.2f}" + ", NLL {nll_is:.2f}" * bool(args.num_importance_samples)
         print(line.format(**row), flush=True)
     if test:
-        records = results.read_records(table)
-        results.write_table(folder / "summary.csv", summarise(rows, records))
-        results.write_table(folder / "likelihood.csv", summarise_likelihood(rows))
+        results.write_summary(folder / "summary.csv", table, summarise)
+        results.write_summary(folder / "likelihood.csv", table, lambda rows, _: summarise_likelihood(rows))
 
 
 def variants(args, loaded):

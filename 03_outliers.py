@@ -121,8 +121,11 @@ def main():
     from common.hypervae import outlier_figures
 
     folder = args.results_dir / "03_outliers"
-    rows, records = results.read_rows(folder / "table4.csv"), results.read_records(folder / "table4.csv")
-    results.write_table(folder / "summary.csv", summaries.over_seeds(rows, MEASURES, by=["score"]))
+    table = folder / "table4.csv"
+    rows, records = results.read_rows(table), results.read_records(table)
+    results.write_summary(
+        folder / "summary.csv", table, lambda rows, _: summaries.over_seeds(rows, MEASURES, by=["score"])
+    )
     print(table4(rows, records))
     for own in every:
         if own.outlier != [outlier_sets.HELD_OUT_CLASS] and mixtures.USUAL in args.scores:  # else nothing to draw

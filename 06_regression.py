@@ -101,24 +101,24 @@ def main():
     tables = [tabular.load(*source) for source in sources]
     for note in dict.fromkeys(note for table in tables for note in table.notes):
         print(f"note: {note}")
+    planned = regression.planned_runs(args, tables)
+    cli.refuse_unfollowed(args, OF_HYPERNETWORKS, [run for run, _ in planned])
     if args.predict:
         predict(args, tables[0])
         return
     checkpoints, folder = args.results_dir / "checkpoints", args.results_dir / "06_regression"
-    planned = regression.planned_runs(args, tables)
-    cli.refuse_unfollowed(args, OF_HYPERNETWORKS, [run for run, _ in planned])
     jobs = [(run, sources[place], checkpoints) for run, place in planned]
     storage.make_folder(folder)
     curves = []
     for table1, figure2 in run_jobs(regression.measured, jobs, args.jobs, args.scheduler):
-        rows = results.put_rows(folder / "table1.csv", table1, regression.TABLE1, ["split"], regression.ORDER)
+        results.put_rows(folder / "table1.csv", table1, regression.TABLE1, ["split"], regression.ORDER)
         curves += figure2
     order = [*regression.ORDER, "epoch"]
     curves = results.put_rows(
         folder / "figure2.csv", curves, regression.FIGURE2, ["split", "epoch"], order, packed=True
     )
-    summary = regression_report.summarise_regression(rows, results.read_records(folder / "table1.csv"))
-    results.write_table(folder / "summary.csv", summary)
+    summarise = regression_report.summarise_regression
+    summary = results.write_summary(folder / "summary.csv", folder / "table1.csv", summarise)
     own = summary[summary["fingerprint"].isin([table.fingerprint() for table in tables])]
     from common.implicit import figures
 

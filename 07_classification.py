@@ -102,12 +102,12 @@ def main():
         cli.refuse_unused(args, MEASURED, "with --predict")
         args.ood = classification.NO_OUTLIERS
     loaded = classification.with_outliers(dict.fromkeys(args.dataset), args.ood, args.data_dir, args.image_size)
+    planned = classification.planned_runs(args, loaded)
+    cli.refuse_unfollowed(args, ["generator", *OF_HYPERNETWORKS], [evaluation.training for evaluation, _ in planned])
     if args.predict:
         predict(args, loaded[0])
         return
     checkpoints, folder = args.results_dir / "checkpoints", args.results_dir / "07_classification"
-    planned = classification.planned_runs(args, loaded)
-    cli.refuse_unfollowed(args, ["generator", *OF_HYPERNETWORKS], [evaluation.training for evaluation, _ in planned])
     jobs = [
         (evaluation, loaded[place].name, loaded[place].other_name, args.data_dir, checkpoints, args.image_size)
         for evaluation, place in planned
@@ -124,8 +124,12 @@ def main():
         rejected = (rejection, classification.REJECTION, ["rejected_percent"], [*order, "rejected_percent"])
         rejected = results.put_rows(folder / "rejection.csv", *rejected)
     records = results.read_records(folder / "table2.csv")
-    summary = classification_report.summarise_classification(rows, records)
-    results.write_table(folder / "summary.csv", summary[summary["evaluated_on"] == "test"])
+
+    def summarise(rows, records):
+        summary = classification_report.summarise_classification(rows, records)
+        return summary[summary["evaluated_on"] == "test"]
+
+    results.write_summary(folder / "summary.csv", folder / "table2.csv", summarise)
     from common.implicit import figures
 
     for fingerprint in fingerprints:

@@ -77,7 +77,7 @@ def denoise(args, folder, checkpoints):
     image, seeds = picture.pixels, list(dict.fromkeys(args.seeds))
     missing = None if args.mask is None else inputs.load_mask(args.mask, image.shape)
     if args.output:
-        outputs.check_output(args.output, args.image, picture)
+        outputs.check_output(args.output, {"--image": args.image, "--mask": args.mask}, picture)
         if len(seeds) > 1:
             raise InputError("--output is one picture: give one --seed")
     print("\n".join(picture.notes), end="\n" * bool(picture.notes))

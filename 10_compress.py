@@ -40,13 +40,13 @@ def blocks_bar(title, number):
     return lambda blocks: tqdm(blocks, title, total=number, unit=" blocks", mininterval=1)
 
 
-def pack(args, defaults):
+def pack(args):
     from common.hypervae import compressed_files as files
     from common.hypervae import compression_runs
 
     images, path = args.files
     x, labels = compression_runs.read_images(images, args.image_size, args.chosen_binarization)
-    name, model = compression_runs.model_for(args, defaults)
+    name, model = compression_runs.model_for(args)
     header, order = files.plan(model, name, x, labels, args.grouping, args.chosen_binarization, args.seeds[0])
     number = len(header.blocks())
     packed = files.pack(model, x, header, order, blocks_bar("packing", number))
@@ -61,7 +61,7 @@ def pack(args, defaults):
     print(f"initial bits: {packed.initial_bits:,} in {number} blocks; groups: {len(header.sizes)}")
 
 
-def unpack(args, defaults):
+def unpack(args):
     from common.hypervae import compressed_files as files
     from common.hypervae import compression_runs
     from common.hypervae.compressed_header import read_header
@@ -69,7 +69,7 @@ def unpack(args, defaults):
     path, images = args.files
     raw = read_bytes(path)
     header, _ = read_header(raw, path)
-    _, model = compression_runs.model_for(args, defaults, header)
+    _, model = compression_runs.model_for(args, header)
     x, header = files.unpack(model, raw, path, args.block, blocks_bar("unpacking", len(header.blocks())))
     arrays = {"x": x[..., 0]}
     if header.labelled:
@@ -80,7 +80,7 @@ def unpack(args, defaults):
     print(f"{images}: {len(x):,} images x, {'and labels y' if header.labelled else 'no labels'}")
 
 
-def check(args, defaults):
+def check(args):
     from common.hypervae import compressed_files as files
     from common.hypervae import compression_runs
     from common.hypervae.compressed_header import read_header
@@ -89,14 +89,14 @@ def check(args, defaults):
     raw = read_bytes(path)
     header, _ = read_header(raw, path)
     other, labels = compression_runs.read_images(images, args.image_size, header.binarization)
-    _, model = compression_runs.model_for(args, defaults, header)
+    _, model = compression_runs.model_for(args, header)
     x, _ = files.unpack(model, raw, path, progress=blocks_bar("unpacking", len(header.blocks())))
     if not files.same_images(header, x, other, labels):
         raise InputError(f"{path} holds other images than {images}: pack these again")
     print(f"{path} holds the images of {images}")
 
 
-def info(args, _):
+def info(args):
     from common.hypervae import compressed_files as files
 
     (path,) = args.files
@@ -105,14 +105,14 @@ def info(args, _):
         print(f"{name + ':':24}{value}")
 
 
-def table(args, defaults):
+def table(args):
     from common.hypervae import compression_figures, compression_runs
 
     args.dataset = args.dataset or ["mnist", "fashion_mnist", "omniglot"]
     folder, own = args.results_dir / "10_compress", []
+    jobs = compression_runs.jobs(args)
     for name in args.dataset:
         own += results_of(compression_runs.rival_rows(args, name), [], folder)
-    jobs = compression_runs.jobs(args, defaults)
     for row, blocks in run_jobs(compression_runs.measured, jobs, args.jobs, args.scheduler):
         own += results_of([row], blocks, folder)
     compression_figures.draw(own, folder)
@@ -134,6 +134,19 @@ def results_of(rows, blocks, folder):
     return [row["run"].digest for row in rows]
 
 
+def check_options(args):
+    """Refuse what a command has no use for, and to write over what is read."""
+    cli.refuse_several(args.command, recipe=args.recipe)
+    if args.command != "table":
+        cli.refuse_several(args.command, dataset=args.dataset or [], model=args.model, seed=args.seeds)
+    if args.command != "pack":
+        cli.refuse_unused(args, ["--as-sets", "--as-groups"], f"with {args.command}")
+    if args.command != "unpack":
+        cli.refuse_unused(args, ["--block"], f"with {args.command}")
+    if args.command in ("pack", "unpack") and len({path.resolve() for path in args.files}) == 1:
+        raise InputError(f"{args.files[1]} is what there is to {args.command}: name another file to write to")
+
+
 COMMANDS = {"pack": pack, "unpack": unpack, "check": check, "info": info, "table": table}
 
 
@@ -151,13 +164,14 @@ def main():
     how.add_argument("--as-groups", dest="grouping", action="store_const", const="groups", help=groups)
     group.add_argument("--block", type=cli.whole_number, help="of `unpack`: this block of images alone")
     parser.set_defaults(dataset=None, binarize=None)
-    args, defaults = parser.parse_args(), parser.parse_args(["table"])
+    args = parser.parse_args()
     # Nothing is lost unasked: images to pack are binary, unless the option is given. Training data always have one.
     args.chosen_binarization, args.binarize = args.binarize or "none", args.binarize or "bernoulli"
     wanted = FILES.get(args.command, ())
     if len(args.files) != len(wanted):
         raise InputError(f"{args.command} takes {' and '.join(wanted) or 'no file'}, see --help")
-    COMMANDS[args.command](args, defaults)
+    check_options(args)
+    COMMANDS[args.command](args)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}  # in any case
 BOOLEANS = {"true": 1.0, "false": 0.0}
 MOST_CATEGORIES = 50
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 DECIMAL_COMMA, DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 
 
@@ -76,7 +77,8 @@ def read_new(path, columns):
         InputError: as `read`; a column that is not there, or a word that the table does not have.
     """
     notes = []
-    table = _cells(path, _decoded(path, notes), notes)
+    words = [name for name, encode in columns.encoders if isinstance(encode, _Words)]
+    table = _cells(path, _decoded(path, notes), notes, words)
     names = [name for name, _ in columns.encoders]
     missing = [name for name in names if name not in table]
     if missing:
@@ -116,8 +118,12 @@ def _decoded(path, notes):
     raise InputError(f"{path} is cut off within a letter: save it again as UTF-8")
 
 
-def _cells(path, text, notes):
-    """The rows, indexed by the lines that they end on; a column is of numbers or booleans where all cells are."""
+def _cells(path, text, notes, words=()):
+    """The rows, indexed by the lines that they end on; a column is of numbers or booleans where all cells are.
+
+    Args:
+        words: names of columns that are text, whatever stands in them.
+    """
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(DELIMITERS, key=first.count)  # of equal counts the first: a comma
     if delimiter != ",":
@@ -142,11 +148,12 @@ def _cells(path, text, notes):
         raise InputError(f"{path}, line {reader.line_num}: {error}: mend the quotes there") from error
     if not lines:
         raise InputError(f"{path} is empty: it needs a header line and rows")
-    doubled = next((name for name in names if name and names.count(name) > 1), None)
+    filled = [name or f"column {number}" for number, name in enumerate(names, 1)]
+    doubled = next((name for name in filled if filled.count(name) > 1), None)
     if doubled is not None:
         raise InputError(f"{path} has two columns named {doubled}: rename one")
-    filled = [name or f"column {number}" for number, name in enumerate(names, 1)]
     options |= {"names": filled, "header": 0, "index_col": False, "na_filter": False}
+    options["dtype"] = {name: str for name in words if name in filled}
     table = pd.read_csv(io.StringIO(text, newline=""), low_memory=False, **options)
     if len(names) > 1 and not names[-1] and last_empty:  # a delimiter at each line's end
         table = table.iloc[:, :-1]
@@ -188,6 +195,12 @@ def _with_decimal_points(path, table, notes):
         name, found = next(iter(commas.items()))
         places = f"column {name}, line {found.idxmax()}, and points in column {points[0]}"
         raise InputError(f"{path} has decimal commas in {places}: write all numbers alike")
+    cells = {name: table.loc[found, name] for name, found in commas.items()}
+    if all(own.str.fullmatch(THOUSANDS).all() for own in cells.values()):
+        name, own = next(iter(cells.items()))
+        grouped, number = own.iloc[0], own.iloc[0].replace(",", "")
+        where = f"'{grouped}' in column {name}, line {own.index[0]}"
+        raise InputError(f"{path}: {where}, may be {number} or a decimal comma: write numbers without commas")
     notes.append(f"{path}: decimal commas read as points")
     return table.assign(
         **{
@@ -277,13 +290,19 @@ def _one_hot(path, column, notes):
     encoder = OneHotEncoder(drop="if_binary", sparse_output=False)
     values = encoder.fit_transform(column.to_numpy(object)[:, None])
     notes.append(f"column {column.name}: {kinds} different words, one-hot encoded")
+    return values, encoder.get_feature_names_out([column.name]).tolist(), _Words(encoder)
 
-    def encode(path, cells, notes):
+
+@dataclass(frozen=True)
+class _Words:
+    """Encodes other cells under a column of words, by the encoder that has learned these."""
+
+    encoder: object
+
+    def __call__(self, path, cells, notes):
         words = cells.to_numpy(object)
-        new = ~np.isin(words.astype(str), encoder.categories_[0].astype(str))
+        new = ~np.isin(words, self.encoder.categories_[0])
         if new.any():
             where = f"'{words[new.argmax()]}' in column {cells.name}, line {cells.index[new.argmax()]}"
             raise InputError(f"{path}: {where}, is no word that the table has there: nothing was learned about it")
-        return encoder.transform(words[:, None])
-
-    return values, encoder.get_feature_names_out([column.name]).tolist(), encode
+        return self.encoder.transform(words[:, None])

@@ -63,8 +63,11 @@ def read(folder, size=None, colour=False):
         if (picture.black, picture.white) != (found[0].black, found[0].white):
             ranges = [f"{own.black:g} to {own.white:g}" for own in (picture, found[0])]
             raise InputError(f"{path} is read as {ranges[0]}, {paths[0].name} as {ranges[1]}: convert all to 8 bits")
-    if (found[0].black, found[0].white) != (0, 255):  # a guess: what is compared with these pictures may have another
-        print(f"{folder}: black is taken to be {found[0].black:g}, white {found[0].white:g}, by the brightest pixels")
+        if picture.alpha is not None and (picture.alpha != _opaque(picture)).any():
+            raise InputError(f"{path} is transparent in places: flatten it on its paper first")
+    notes = [note for picture in found for note in picture.notes]
+    if notes:
+        print(f"note: {notes[0]}" + f" (and {len(notes) - 1} more such notes)" * (len(notes) > 1))
     images = in_channels([picture.pixels for picture in found], colour)
     if size is None:
         for path, image in zip(paths, images):
@@ -75,6 +78,11 @@ def read(folder, size=None, colour=False):
         images = [skimage.transform.resize(image, size, anti_aliasing=True) for image in images]
     stacked = np.clip(np.round(np.stack(images)), 0, 255).astype(np.uint8)
     return stacked, np.zeros(len(paths), int) if classes is None else classes, names, paths
+
+
+def _opaque(picture):
+    """The alpha of what hides all behind it."""
+    return np.iinfo(picture.dtype).max if np.issubdtype(picture.dtype, np.integer) else picture.white
 
 
 def in_channels(images, colour):

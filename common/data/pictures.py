@@ -63,6 +63,8 @@ def read(path, value_range=None):
     if bad.any():
         raise InputError(f"{path} has {int(bad.sum())} values that are NaN or infinite: fill them first")
     black, white = value_range or _range(path, array, notes)
+    if not np.isfinite([black, white]).all() or black == white:
+        raise InputError(f"--range {black:g} {white:g}: give two different numbers, black and white")
     pixels = (array.astype(np.float64) - black) * (WHITE / (white - black))
     return Picture(pixels.astype(np.float32), alpha, array.dtype, float(black), float(white), tuple(notes))
 
@@ -117,6 +119,7 @@ def _deep_tiff(path, notes):
         if stream.read(2) not in (b"II", b"MM"):
             return None
     import tifffile
+    from tifffile import PHOTOMETRIC
 
     try:
         file = tifffile.TiffFile(path)
@@ -126,6 +129,8 @@ def _deep_tiff(path, notes):
         page = file.pages[0]
         if page.bitspersample <= 8:
             return None
+        if page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB):
+            raise ValueError(f"{page.bitspersample} bits of {page.photometric.name}: convert it to RGB or grey")
         try:
             array = page.asarray()
         except ValueError:  # compressed by a codec that tifffile lacks
@@ -134,7 +139,7 @@ def _deep_tiff(path, notes):
             notes.append(f"{path} holds {len(file.pages)} pictures: the first one is taken")
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and np.issubdtype(array.dtype, np.unsignedinteger):
+        if page.photometric == PHOTOMETRIC.MINISWHITE and np.issubdtype(array.dtype, np.unsignedinteger):
             array = np.iinfo(array.dtype).max - array
         turn = page.tags.get(ORIENTATION)
         if turn is not None and turn.value in TURNS:
@@ -170,7 +175,8 @@ def as_stored(pixels, like):
     """Pixels in 0..255 as the numbers of `like`'s file, with its alpha: rounded and clipped where those are whole."""
     values = np.asarray(pixels, np.float64) * ((like.white - like.black) / WHITE) + like.black
     if np.issubdtype(like.dtype, np.integer):
-        values = np.clip(np.round(values), min(like.black, like.white), max(like.black, like.white))
+        holds, ends = np.iinfo(like.dtype), sorted((like.black, like.white))
+        values = np.clip(np.round(values), max(ends[0], holds.min), min(ends[1], holds.max))
     values = values.astype(like.dtype)
     if like.alpha is None:
         return values

@@ -156,6 +156,10 @@ def _checked_splits(name, train, test, number):
         raise InputError(f"{name}: train_index and test_index must both be there, (splits, rows) each")
     if not all(np.issubdtype(part.dtype, np.integer) for part in (train, test)):
         raise InputError(f"{name}: the splits must be whole numbers")
+    if not train.size or not test.size or test.shape[1] >= train.shape[1]:
+        raise InputError(
+            f"{name}: splits of {train.shape[1]} and {test.shape[1]} rows: more are needed to train than to test"
+        )
     train, test = train.astype(np.int64), test.astype(np.int64)
     if min(train.min(), test.min()) < 0 or max(train.max(), test.max()) >= number:
         raise InputError(f"{name}: a split names a row outside 0 to {number - 1}: write the splits again")

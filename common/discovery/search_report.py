@@ -14,6 +14,7 @@ import scipy
 from common.discovery.records import METHOD_NAMES, SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
 from common.runs.results import read_records, read_rows, read_summary, write_table
+from common.runs.storage import locked
 from common.runs.summaries import all_commits, bootstrap_interval, count, markdown_table
 
 DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
@@ -126,13 +127,16 @@ class Protocol(NamedTuple):
     summary: pd.DataFrame  # of `summarise`
 
 
-def write_summaries(folder, rows, bounds, by):
-    """Write summary.csv and paired.csv of a stage's tables; returns a Protocol for each one."""
-    records = read_records(Path(folder) / "bounds.csv")
-    summary, final = summarise(rows, bounds, by, records), finals(rows, records)
-    pairs = paired(final, by)
-    write_table(Path(folder) / "summary.csv", summary)
-    write_table(Path(folder) / "paired.csv", pairs)
+def write_summaries(folder, curves, by):
+    """Write summary.csv and paired.csv of tables of searches, `curves` and bounds.csv; returns a Protocol for each."""
+    folder = Path(folder)
+    with locked(folder):  # rows that another process adds are in these summaries, or in those that it writes
+        rows, bounds = read_rows(folder / curves), read_rows(folder / "bounds.csv")
+        records = read_records(folder / "bounds.csv")
+        summary, final = summarise(rows, bounds, by, records), finals(rows, records)
+        pairs = paired(final, by)
+        write_table(folder / "summary.csv", summary)
+        write_table(folder / "paired.csv", pairs)
     tables = [with_protocol(rows, records), with_protocol(bounds, records), target_ratios(final, by), pairs, summary]
     return [
         Protocol(protocol, title, *(table[table["protocol"] == protocol] for table in tables))

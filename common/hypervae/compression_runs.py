@@ -71,27 +71,21 @@ class Rival(Record):
     fingerprint: str
 
 
-def model_of(args, defaults, name, kind, seed=0, data=None):
+def model_of(args, name, kind, seed=0, data=None):
     """The run of the VAE or HyperVAE that packs: a PackedRun of the repository's, or one trained as the options say.
 
     Args:
-        args: the script's options; defaults: the same where none is given.
-        name: of the data set; kind: "vae" or "hypervae"; data: its Dataset where that is read already.
+        args: the script's options; name: of the data set; kind: "vae" or "hypervae".
+        data: its Dataset where that is read already; else it is read where the repository has no such model.
 
     Raises:
         InputError: as of training.
     """
-    if kind not in MODES:
-        raise InputError(f"no images are packed by {kind}: choose --model vae or hypervae")
-    own = ("recipe", "iterations", "batch_size", "learning_rate", "schedule", "kl_warmup", "tasks_per_step")
-    own += ("latent_dim", "hyper_latent_dim", "summary", "generator", "generate", "rank", "change_scale")
-    own += ("vector_scale", "hidden", "targets")
-    as_committed = seed == 0 and all(getattr(args, option) == getattr(defaults, option) for option in own)
-    if as_committed and (pretrained.FOLDER / f"{name}-{kind}.json").exists():
-        card = pretrained.model_card(name, kind)
-        settings = pretrained.settings_of(card)
-        if data is None or data.fingerprint() == settings.fingerprint:
-            return pretrained.PackedRun(pretrained.load_pretrained(name, kind), settings, card["trained_at"])
+    check_packs(kind)
+    known = data or pretrained.stand_in(name, kind)
+    packed = known and pretrained.packed_run(settings_for(args, known, kind, args.recipe[0], seed))
+    if packed:
+        return packed
     data = data or load_data(args, name)
     kinds = {kind, *(MODES if args.model == ["all"] else args.model)}
     runs = {own: settings_for(args, data, own, args.recipe[0], seed) for own in kinds}
@@ -99,7 +93,14 @@ def model_of(args, defaults, name, kind, seed=0, data=None):
     return trained(args, runs[kind], data)
 
 
-def model_for(args, defaults, header=None):
+def check_packs(*kinds):
+    """Raise InputError where one of the models, or of "all", packs no images."""
+    for kind in kinds:
+        if kind not in (*MODES, "all"):
+            raise InputError(f"no images are packed by {kind}: choose --model vae or hypervae")
+
+
+def model_for(args, header=None):
     """What --dataset and --model name, or a file's header, and the exact model of it.
 
     Raises:
@@ -112,7 +113,7 @@ def model_for(args, defaults, header=None):
     elif name is None:
         raise InputError("give --dataset, what the model is trained on: mnist, fashion_mnist, omniglot, or your own")
     kind = "hypervae" if kind == "all" else kind
-    return f"{name} {kind}", exact.exact(model_of(args, defaults, name, kind, args.seeds[0]).model)
+    return f"{name} {kind}", exact.exact(model_of(args, name, kind, args.seeds[0]).model)
 
 
 def read_images(path, size, binarization):
@@ -134,11 +135,11 @@ def measured(job):
     """Pack one test part in one way, decode it, compute its length; its row and the rows of its blocks.
 
     Args:
-        job: (options, their defaults, the data set's name or path, model, mode, seed).
+        job: (options, the data set's name or path, model, mode, seed).
     """
-    args, defaults, name, kind, mode, seed = job
+    args, name, kind, mode, seed = job
     data = load_data(args, name)
-    own = model_of(args, defaults, name, kind, seed, data)
+    own = model_of(args, name, kind, seed, data)
     record = Compression(own.settings, mode)
 
     def made():
@@ -281,10 +282,13 @@ def _by_rival(method, x):
     return found | {"bits_per_pixel": 8 * found["bytes"] / x.size, "evaluated_at": storage.commit()}
 
 
-def jobs(args, defaults):
-    """Jobs of `measured`: each data set, seed, model of --model and mode."""
+def jobs(args):
+    """Jobs of `measured`: each data set, seed, model of --model and mode.
+
+    Raises:
+        InputError: a model that packs nothing.
+    """
+    check_packs(*args.model)
     kinds = [kind for kind in MODES if kind in args.model or "all" in args.model]
     found = [(kind, mode) for kind in kinds for mode in MODES[kind]]
-    return [
-        (args, defaults, name, *how, seed) for name, seed, how in itertools.product(args.dataset, args.seeds, found)
-    ]
+    return [(args, name, *how, seed) for name, seed, how in itertools.product(args.dataset, args.seeds, found)]

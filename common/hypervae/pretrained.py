@@ -5,6 +5,7 @@
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import keras
@@ -117,6 +118,18 @@ def packed_run(settings, folder=FOLDER):
     if identity.digest(card["settings"]) != settings.digest:
         return None
     return PackedRun(load_pretrained(settings.dataset, settings.model, folder), settings, card["trained_at"])
+
+
+def stand_in(name, model, folder=FOLDER):
+    """What options.settings_for asks of a Dataset, of the one that a model was trained on; None where there is none.
+
+    Its pixels are not needed to know whether options ask for this model.
+    """
+    if not _path(folder, name, model).exists():
+        return None
+    settings = settings_of(model_card(name, model, folder))
+    enough = np.zeros(settings.batch_size, int)  # labels: of each class, images for a step
+    return SimpleNamespace(name=name, body=settings.body, fingerprint=lambda: settings.fingerprint, y=enough)
 
 
 def _path(folder, name, model):

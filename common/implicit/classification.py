@@ -9,7 +9,7 @@ from common.cli import positive_int
 from common.data import datasets
 from common.errors import InputError
 from common.implicit import calibration
-from common.implicit.settings import METHODS, ImplicitRun
+from common.implicit.settings import METHODS, ImplicitRun, check_step
 from common.runs.identity import Record, label
 from common.runs.storage import commit, exclusive, stored
 
@@ -160,11 +160,8 @@ def _evaluation(args, pair, fingerprints, shape, method, generator, seed):
     data = pair.data
     images = len(data.x) + (0 if args.evaluate_on == "validation" else len(data.x_validation))
     batch = args.batch_size or min(BATCH_SIZE, images)
-    if batch > images:
-        raise InputError(f"--batch-size {batch} is more than the {images} images to train on: lower it")
     draws = args.weights_per_step or (1 if generator == "dense" else batch)
-    if method == "hypernet" and batch % draws:
-        raise InputError(f"--weights-per-step {draws} must divide --batch-size {batch}")
+    check_step(batch, images, draws, method, "images")
     training = ClassificationRun(
         dataset=data.name,
         fingerprint=fingerprints[0],

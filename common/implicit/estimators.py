@@ -16,7 +16,7 @@ from common.data.blocks import block_size, blocks
 from common.data.fingerprints import fingerprint
 from common.implicit import calibration, classification, regression
 from common.implicit.members import statistics
-from common.implicit.settings import ImplicitRun
+from common.implicit.settings import ImplicitRun, check_step
 from common.runs.estimators import KerasEstimator, own_random_state
 
 HELD_OUT = 0.1  # of a regression's rows: they give sigma
@@ -46,7 +46,9 @@ class _ImplicitHypernet(KerasEstimator):
         chosen = {name: getattr(self, name) for name in names}
         chosen |= {name: task_defaults[name] for name in names if chosen[name] is None}
         shared = dict(dataset="X", fingerprint=fingerprint(x, y), method=self.method, seed=self.random_state)
-        return EstimatorRun(**shared | chosen | more, noise_dim=self.noise_dim, num_samples=self.num_samples)
+        own = shared | chosen | more
+        check_step(own["batch_size"], own["batch_size"], own["weights_per_step"], self.method)
+        return EstimatorRun(**own, noise_dim=self.noise_dim, num_samples=self.num_samples)
 
     def _network(self, run, measures, streams):
         from common.implicit import model as implicit

@@ -11,7 +11,7 @@ from common.data import tabular
 from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.members import Members
-from common.implicit.settings import METHODS, ImplicitRun
+from common.implicit.settings import METHODS, ImplicitRun, check_step
 from common.runs.identity import label
 from common.runs.storage import commit, exclusive, stored
 
@@ -128,11 +128,8 @@ def _run(args, table, method, epochs, seed):
     settings = chosen(args, len(table.y)) | {"epochs": epochs}
     batch = settings["batch_size"]
     room = table.train_index.shape[1] - table.test_index.shape[1]
-    if batch > room:
-        raise InputError(f"--batch-size {batch} is more than the {room} rows to train on: lower it")
     draws = args.weights_per_step or batch
-    if method == "hypernet" and batch % draws:
-        raise InputError(f"--weights-per-step {draws} must divide the batch size {batch}")
+    check_step(batch, room, draws, method)
     splits, there_are = args.splits or 0, len(table.train_index)
     if splits > there_are:
         raise InputError(f"--splits {splits} is more than the {there_are} of {table.name}: lower it")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from common.errors import InputError
 from common.runs.identity import Record, label
 
 METHODS = ("sgd", "hypernet")
@@ -9,6 +10,18 @@ METHODS = ("sgd", "hypernet")
 OF_HYPERNETWORKS = {
     "hyper_units": (), "noise_dim": 0, "spread": 0.0, "kernel_rate": 0.0, "weights_per_step": 0, "num_samples": 1,
 }  # fmt: skip
+
+
+def check_step(batch, room, draws, method, what="rows"):
+    """Raise InputError where a step's batch is larger than the `room` to train on, or not shared equally by its draws.
+
+    Args:
+        draws: of the weights in a step; what: that is trained on, in words.
+    """
+    if batch > room:
+        raise InputError(f"--batch-size {batch} is more than the {room} {what} to train on: lower it")
+    if method == "hypernet" and batch % draws:
+        raise InputError(f"--weights-per-step {draws} must divide the batch size {batch}: change one of them")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ from common.runs.storage import write_atomically
 
 
 def save(figure, path):
-    """Write a figure as PNG, atomically, and close it."""
+    """Write a figure as PNG, atomically, and close it; a dollar in a file's or a column's name is no formula."""
+    for text in figure.findobj(matplotlib.text.Text):
+        if text.get_text() and "mathdefault" not in text.get_text():  # as numbers on a logarithmic axis are
+            text.set_parse_math(False)
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120, bbox_inches="tight"))
     plt.close(figure)
 

@@ -173,6 +173,17 @@ def write_table(path, rows):
     write_atomically(path, lambda temporary: temporary.write_bytes(raw))
 
 
+def write_summary(path, table, summarise):
+    """Write what `summarise(rows, records)` makes of all rows of a table, under its lock; returns it.
+
+    What another process adds in the meantime is in this summary, or in the one that it writes.
+    """
+    with locked(Path(table).parent):
+        summary = summarise(read_rows(table), read_records(table))
+        write_table(path, summary)
+    return summary
+
+
 def _sort_key(column):
     numbers = pd.to_numeric(column, errors="coerce")
     return column if numbers.isna().any() else numbers

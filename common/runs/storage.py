@@ -91,11 +91,24 @@ def locked(folder):
     """Only one process at a time is inside `with locked(folder)`; the lock ends with the process, however it ends.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the folder cannot be made or written.
     """
-    make_folder(folder)
-    with FileLock(Path(folder) / ".lock"):
+    lock = _acquired(folder)
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _acquired(folder, timeout=-1):
+    make_folder(folder)
+    lock = FileLock(Path(folder) / ".lock")
+    try:
+        return lock.acquire(timeout=timeout).lock
+    except Timeout:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --results-dir") from error
 
 
 @contextlib.contextmanager
@@ -103,15 +116,13 @@ def exclusive(folder):
     """One process at a time trains a run; another one waits here, and then finds it trained.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the folder cannot be made or written.
     """
-    make_folder(folder)
-    lock = FileLock(Path(folder) / ".lock")
     try:
-        lock.acquire(timeout=1)
+        lock = _acquired(folder, timeout=1)
     except Timeout:
         tqdm.write(f"another process trains {folder}: waiting for it")
-        lock.acquire()
+        lock = _acquired(folder)
     try:
         yield
     finally:

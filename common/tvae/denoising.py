@@ -197,6 +197,8 @@ def denoise(job):
     like, _ = inputs.load(path, value_range)
     image = like.pixels
     missing = None if mask is None else inputs.load_mask(mask, image.shape)
+    if (patches.fingerprint(image), mask_print(missing)) != (run.fingerprint, run.mask):
+        raise InputError(f"{path} or its mask has changed since this command began: start it again")
     model, progress, patched = fit(run, image, checkpoints, missing)
     setting = run.in_short(image.shape[2] if image.ndim == 3 else 1)
     own = _cells(run) | {"method": "tvae", "setting": setting, "trained_at": progress["trained_at"]}

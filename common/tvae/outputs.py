@@ -1,5 +1,7 @@
 """What is written of a restored image: its row of a table, pictures and figures, in a folder of its own."""
 
+import os
+
 from common.data import pictures
 from common.errors import InputError
 from common.runs.storage import write_atomically
@@ -31,14 +33,14 @@ def title(run, channels):
     return f"{run.image}, {sigma}seed {run.seed}, {run.recipe.epochs} epochs: {run.in_short(channels)}"
 
 
-def add_bm3d(run, shown, folder):
+def add_bm3d(run, shown, like, folder):
     """Put BM3D's picture of the same noisy image before the last of the pictures, where the benchmark has made it."""
     if not run.sigma or run.misses_pixels:
         return
     path = next((folder / folder_name(rivals.rival(run, "bm3d"))).glob(f"{RESTORED}.*"), None)
     if path is not None:
         ours = shown.pop("tvae")
-        shown |= {"bm3d": pictures.read(path).pixels, "tvae": ours}
+        shown |= {"bm3d": pictures.read(path, (like.black, like.white)).pixels, "tvae": ours}
 
 
 def draw(found, rows, folder):
@@ -51,7 +53,7 @@ def draw(found, rows, folder):
 
     run, shown, own = found.run, found.pictures, folder / folder_name(found.run)
     write_restored(own, shown["tvae"], found.like)
-    add_bm3d(run, shown, folder)
+    add_bm3d(run, shown, found.like, folder)
     psnr = scores(run, rows)
     channels = 3 if shown["tvae"].ndim == 3 else 1
     words = title(run, channels)
@@ -71,13 +73,20 @@ def write_picture(path, pixels, like):
     write_atomically(path, lambda temporary: pictures.write(temporary, pixels, like, path.suffix))
 
 
-def check_output(path, source, like):
-    """Raise InputError where the restored picture cannot be written at a path, before it is made."""
+def check_output(path, given, like):
+    """Raise InputError where the restored picture cannot be written at a path, before it is made.
+
+    Args:
+        given: the user's own files, {option: path or None}.
+    """
     pictures.check_form(path, path.suffix, like)
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder: make it, or name another --output")
-    if path.exists() and source.exists() and path.samefile(source):
-        raise InputError(f"--output {path} would write over --image: name another file")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written: name another --output")
+    for option, source in given.items():
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"--output {path} would write over {option}: name another file")
 
 
 def scores(run, rows):

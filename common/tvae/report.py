@@ -4,7 +4,7 @@ import pandas as pd
 
 from common.runs.identity import differences
 from common.runs.results import read_records, read_rows
-from common.runs.summaries import markdown_table, over_seeds, plus_minus
+from common.runs.summaries import count, markdown_table, over_seeds, plus_minus
 from common.tvae.rivals import ESTIMATED, NAMES, TOLD_SIGMA
 
 MEASURES = ["psnr", "psnr_averaged", "ssim", "free_energy", "learned_sigma", "seconds"]
@@ -139,13 +139,19 @@ def _denoising_headline(name, rows):
     if ours.empty:
         return []
     best = ours.loc[ours["psnr_mean"].idxmax()]
-    seeds = rows.loc[rows["experiment"] == best["experiment"], "seed"]
-    others = rows[(rows["method"] != "tvae") & rows["seed"].isin(seeds)]
-    baseline = ""
+    own = rows[rows["experiment"] == best["experiment"]]
+    others = rows[(rows["method"] != "tvae") & rows["seed"].isin(own["seed"])]
+    cells = [plus_minus(best["psnr_mean"], best["psnr_std"], 2)]
     if len(others):
         rivals = over_seeds(others, ["psnr"], by=["method", "settings"])
         top = rivals.loc[rivals["psnr_mean"].idxmax()]
         told = top["settings"] or ("told sigma" if top["method"] in TOLD_SIGMA else "told nothing")
-        baseline = f"{plus_minus(top['psnr_mean'], top['psnr_std'], 2)} ({NAMES[top['method']]}, {told})"
-    trials = f" (best of {len(ours)} settings)" if len(ours) > 1 else ""
-    return [[name, "PSNR, dB", plus_minus(best["psnr_mean"], best["psnr_std"], 2) + trials, baseline, "none found"]]
+        cells.append(f"{plus_minus(top['psnr_mean'], top['psnr_std'], 2)} ({NAMES[top['method']]}, {told})")
+        seeds = others.loc[others["experiment"] == top["experiment"], "seed"]
+        if set(seeds) != set(own["seed"]):
+            shared = own.loc[own["seed"].isin(seeds), "psnr"].mean()
+            cells[1] += f"; of {count(len(set(seeds)), 'seed')}, on which ours has {shared:.2f}"
+    else:
+        cells.append("")
+    cells[0] += f" (best of {len(ours)} settings)" if len(ours) > 1 else ""
+    return [[name, "PSNR, dB", *cells, "none found"]]

@@ -65,6 +65,8 @@ def denoise_binary_vae(
 
     pixels = np.asarray(image)
     exact = pixels.dtype if pixels.dtype == np.float64 else np.float32
+    if pixels.dtype.kind in "uib" and data_range != 1:
+        raise ValueError(f"integers are brought to [0, 1], as scikit-image does it: leave data_range={data_range} out")
     pixels = img_as_float32(pixels) if pixels.dtype.kind in "uib" else pixels.astype(np.float32)
     pixels = pixels if channel_axis is None else np.moveaxis(pixels, channel_axis, -1)
     if pixels.ndim != (2 if channel_axis is None else 3):

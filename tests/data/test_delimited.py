@@ -128,3 +128,20 @@ def test_any_bytes_are_a_table_or_one_line(tmp_path, raw):
         assert "\n" not in str(error)
     else:
         assert np.isfinite(table.x).all() and np.isfinite(table.y).all() and len(table.x) == len(table.y) > 0
+
+
+@pytest.mark.parametrize("words", [("1", "2", "3a"), ("true", "false", "unknown"), ("01", "1", "x")])
+def test_new_rows_have_words_though_all_of_them_look_like_numbers(tmp_path, words):
+    path = write(tmp_path, "kind,y\n" + "".join(f"{word},{number}\n" for number, word in enumerate(words)))
+    table = delimited.read(path, "y", text="one-hot")
+    new = tmp_path / "new.csv"
+    new.write_text(f"kind\n{words[0]}\n{words[1]}\n")
+    np.testing.assert_array_equal(delimited.read_new(new, table)[0], table.x[:2])
+
+
+@pytest.mark.parametrize("rows", ['"1,200",2\n"3,400",3\n', '5,"1,250"\n7,"12,500"\n'])
+def test_separators_of_thousands_are_not_taken_for_decimal_commas(tmp_path, rows):
+    text = "x,y\n950,1\n" + rows
+    with pytest.raises(InputError, match="may be 1[0-9]* or a decimal comma: write numbers without commas"):
+        delimited.read(write(tmp_path, text), "y")
+    assert delimited.read(write(tmp_path, text.replace("950", '"9,5"')), "y").x[0, 0] == 9.5  # then all are decimal

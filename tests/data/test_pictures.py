@@ -102,6 +102,18 @@ def test_a_range_that_cannot_be_known_is_asked_for(tmp_path):
     np.testing.assert_allclose(pictures.read(path, (0, 25.5)).pixels, GREY, rtol=1e-6)
     with pytest.raises(InputError, match="--range"):
         pictures.read(tiff(tmp_path, GREY.astype(np.float32) - 128))
+    for no_range in ((0, 0), (np.nan, 1), (0, np.inf)):
+        with pytest.raises(InputError, match="two different numbers"):
+            pictures.read(path, no_range)
+
+
+@pytest.mark.parametrize("ends", [(0, 300), (-10, 255), (300, 0)])
+def test_a_range_beyond_the_files_type_wraps_nothing(tmp_path, ends):
+    Image.fromarray(GREY).save(tmp_path / "grey.png")
+    found = pictures.read(tmp_path / "grey.png", ends)
+    written = pictures.as_stored(found.pixels + np.linspace(-99, 99, GREY.size).reshape(GREY.shape), found)
+    expected = GREY + np.linspace(-99, 99, GREY.size).reshape(GREY.shape) * (ends[1] - ends[0]) / 255
+    np.testing.assert_allclose(written, np.clip(expected, max(0, min(ends)), min(255, max(ends))), atol=0.51)
 
 
 @pytest.mark.parametrize(

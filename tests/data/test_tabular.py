@@ -91,6 +91,8 @@ def bad_tables(folder):
         "outside 0 to 39": save("range.npz", train_index=train, test_index=test + 1),
         "both parts": save("both.npz", train_index=train, test_index=train[:, :4]),
         "must both be there": save("half.npz", train_index=train),
+        "and 0 rows": save("empty.npz", train_index=train, test_index=train[:, :0]),
+        "more are needed to train": save("few.npz", train_index=test, test_index=train),
         "nothing to predict": save("constant.npz", y=np.full(40, 2.0)),
         "numbers are needed": save("words.npz", y=np.array(["a"] * 40)),
     }
@@ -105,7 +107,14 @@ MESSAGES += [
     "(N, d)",
     "outside 0 to 39",
 ]
-MESSAGES += ["both parts", "must both be there", "numbers are needed", "nothing to predict"]
+MESSAGES += [
+    "both parts",
+    "and 0 rows",
+    "more are needed to train",
+    "must both be there",
+    "numbers are needed",
+    "nothing to predict",
+]
 
 
 @pytest.mark.parametrize("message", MESSAGES)

@@ -87,6 +87,14 @@ def test_a_table_that_changes_while_jobs_wait_is_refused(tmp_path, measurements)
         (["--dataset", "own.csv", "--target", "price"], "has the columns bmi, bp, s5, target"),
         (["--batch-size", "5000"], "lower it"),
         (["--weights-per-step", "3"], "must divide"),
+        (
+            ["--dataset", "own.csv", "--target", "target", "--predict", "own.csv", "--weights-per-step", "3"],
+            "must divide",
+        ),
+        (
+            ["--method", "sgd", "--num-samples", "50", "--predict", "own.csv"],
+            "--num-samples changes nothing in the models",
+        ),
         (["--results-dir", "own.csv/results", "--epochs", "1", "--splits", "1"], "choose another --results-dir"),
     ],
 )

@@ -144,3 +144,15 @@ def test_a_row_without_a_record_is_named(tmp_path):
     (tmp_path / "settings.json").write_text("{}")
     with pytest.raises(InputError, match=f"lacks run {RUN.digest}"):
         results.read_rows(tmp_path / "t.csv")
+
+
+def test_a_summary_holds_what_another_process_has_added(tmp_path):
+    put(tmp_path / "t.csv", [row()])
+    put(tmp_path / "t.csv", [row(part="y")])  # by another, after the first has got its rows
+
+    def parts(rows, records):
+        assert set(records) == {RUN.digest}
+        return rows[["part"]]
+
+    assert list(results.write_summary(tmp_path / "s.csv", tmp_path / "t.csv", parts)["part"]) == ["x", "y"]
+    assert (tmp_path / "s.csv").read_text().split() == ["part", "x", "y"]

@@ -10,6 +10,7 @@ import tifffile
 from conftest import ROOT
 from PIL import Image
 
+from common.data.pictures import Picture
 from common.errors import InputError
 from common.names import name_of_file
 from common.runs.results import put_rows, read_records, read_rows
@@ -178,10 +179,14 @@ def test_text_is_a_mask_of_any_size_and_a_file_of_that_name_comes_first(tmp_path
 
 def test_where_a_picture_is_written_is_checked_before_it_is_made(tmp_path, scan):
     like, _ = inputs.load(scan)
-    outputs.check_output(tmp_path / "out.png", scan, like)
-    for path, message in (("out.jpg", "written as .png"), ("none/out.png", "no folder"), ("scan.png", "over --image")):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "marks.png").touch()
+    outputs.check_output(tmp_path / "out.png", {"--image": scan, "--mask": None}, like)
+    refused = {"out.jpg": "written as .png", "none/out.png": "no folder", "folder.png": "cannot be written"}
+    refused |= {"scan.png": "over --image", "marks.png": "over --mask"}
+    for path, message in refused.items():
         with pytest.raises(InputError, match=message):
-            outputs.check_output(tmp_path / path, scan, like)
+            outputs.check_output(tmp_path / path, {"--image": scan, "--mask": tmp_path / "marks.png"}, like)
 
 
 def test_built_in_pictures_have_names_and_a_file_of_such_a_name_comes_first(tmp_path, monkeypatch):
@@ -322,6 +327,13 @@ def test_a_deep_scan_comes_back_as_deep_as_it_was(eager, tmp_path, scan):
     assert np.abs(written.astype(float) - deep).mean() < 16 * 40  # at another depth it would be far off
 
 
+def test_a_picture_that_was_changed_meanwhile_is_not_taken_for_the_first(tmp_path, scan):
+    own = patches.fingerprint(inputs.load(scan)[0].pixels)
+    for changes in ({"fingerprint": "of another picture"}, {"fingerprint": own, "mask": "of another mask"}):
+        with pytest.raises(InputError, match="changed since"):
+            denoising.denoise((dataclasses.replace(RUN, **changes), scan, None, None, tmp_path))
+
+
 def test_a_flat_image_and_a_single_pixel(eager, tmp_path):
     for size, cut in ((20, {}), (1, {"patch": 1, "stride": 1})):
         Image.fromarray(np.full((size, size), 90, np.uint8)).save(tmp_path / "flat.png")
@@ -457,12 +469,13 @@ def test_scores_are_those_of_the_same_noisy_image(tmp_path):
 def test_bm3d_is_shown_where_its_picture_is(tmp_path):
     found = {"noisy": np.zeros((4, 4)), "tvae": np.ones((4, 4))}
     pictures = dict(found)
-    outputs.add_bm3d(RUN, pictures, tmp_path)
+    like = Picture(found["noisy"], None, np.dtype(np.uint8), 0.0, 255.0, ())
+    outputs.add_bm3d(RUN, pictures, like, tmp_path)
     assert list(pictures) == ["noisy", "tvae"]
     path = tmp_path / outputs.folder_name(rivals.rival(RUN, "bm3d")) / "restored.png"
     path.parent.mkdir()
     Image.fromarray(np.full((4, 4), 9, np.uint8)).save(path)
-    outputs.add_bm3d(RUN, pictures, tmp_path)
+    outputs.add_bm3d(RUN, pictures, like, tmp_path)
     assert list(pictures) == ["noisy", "bm3d", "tvae"] and (pictures["bm3d"] == 9).all()
 
 

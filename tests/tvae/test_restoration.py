@@ -83,6 +83,7 @@ def test_masked_pixels_are_filled_in_and_others_stay(edge):
         ({"image": np.zeros((4, 4, 3))}, "channel_axis"),
         ({"image": np.full((18, 18), np.nan)}, "NaN"),
         ({"image": np.arange(324.0).reshape(18, 18)}, "give data_range"),
+        ({"image": np.arange(256, dtype=np.uint8).reshape(16, 16), "data_range": 255}, "leave data_range=255 out"),
         ({"image": np.zeros((4, 4))}, "smaller than a patch"),
         ({"mask": np.zeros((4, 4), bool)}, "mask has shape"),
         ({"mask": np.ones((18, 18), bool)}, "no pixel is left"),
