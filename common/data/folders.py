@@ -9,6 +9,7 @@ from common.data import pictures
 from common.errors import InputError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+FINER = "has grey levels finer than 256: give --binarize threshold or bernoulli"
 HIDDEN = "."  # what begins so is no picture of the user's
 
 
@@ -44,12 +45,12 @@ def _pictures(folder, inside):
     return inside
 
 
-def read(folder, size=None, colour=False):
+def read(folder, size=None, colour=False, exact=False):
     """The pictures of a folder as images (N, H, W, 1 or 3) uint8, 0 black to 255 white, and what `files` gives.
 
     Args:
         size: (H, W) to which all are shrunk or enlarged; None wants all of one size.
-        colour: see `in_channels`.
+        colour: see `in_channels`; exact: refuse what rounding to 256 levels would change.
 
     Returns:
         images, classes (N,), class names, paths.
@@ -76,6 +77,10 @@ def read(folder, size=None, colour=False):
                 raise InputError(f"{path} is {sizes}: give one size to all with --image-size")
     else:
         images = [skimage.transform.resize(image, size, anti_aliasing=True) for image in images]
+    if exact and size is None:
+        for path, image in zip(paths, images):
+            if np.abs(image - np.round(image)).max() > 1e-4:
+                raise InputError(f"{path} {FINER}")
     stacked = np.clip(np.round(np.stack(images)), 0, 255).astype(np.uint8)
     return stacked, np.zeros(len(paths), int) if classes is None else classes, names, paths
 

@@ -153,8 +153,8 @@ def unlabelled(path, size=None, colour=False):
     return images, [str(i) for i in range(len(images))]
 
 
-def _images_of(path, colour=False):
-    """The images of an .npz, see `unlabelled`, and all its arrays."""
+def _images_of(path, colour=False, exact=False):
+    """The images of an .npz, see `unlabelled`, and all its arrays; exact: see `as_images`."""
     arrays = read_arrays(path, "give a folder of pictures, or an .npz with images x (N, H, W)")
     name = next((own[0] for own in NPZ_ARRAYS if own[0] in arrays), None) or next(iter(arrays), None)
     if name is None or (len(arrays) > 1 and name not in [own[0] for own in NPZ_ARRAYS]):
@@ -163,22 +163,22 @@ def _images_of(path, colour=False):
     if len(several) > 1:
         named = ", ".join(several)
         raise InputError(f"{path} has several arrays of images, {named}: give a file of those that are meant")
-    return as_images(arrays[name], f"{path}: {name}", colour), arrays
+    return as_images(arrays[name], f"{path}: {name}", colour, exact), arrays
 
 
-def perhaps_labelled(path, size=None):
+def perhaps_labelled(path, size=None, exact=False):
     """Images (N, H, W, 1) uint8 and labels (N,), or None for these, of what `unlabelled` reads.
 
-    Labels of a folder are its sub-folders, of an .npz the array that goes with the images.
+    Labels of a folder are its sub-folders, of an .npz the array that goes with the images; exact: see `as_images`.
 
     Raises:
         InputError: as `unlabelled`; labels of another number, or below 0.
     """
     path = Path(path)
     if path.is_dir():
-        images, labels, names, _ = folders.read(path, size)
+        images, labels, names, _ = folders.read(path, size, exact=exact)
         return images, labels if names else None
-    images, arrays = _images_of(path)
+    images, arrays = _images_of(path, exact=exact)
     partner = next((own[1] for own in NPZ_ARRAYS if own[0] in arrays), None)
     if partner not in arrays:
         return images, None
@@ -207,18 +207,27 @@ def in_channels_of(shape, images):
     return np.repeat(images, 3, -1) if (images.shape[-1], shape[-1]) == (1, 3) else images
 
 
-def as_images(array, where, colour=False):
+def as_images(array, where, colour=False, exact=False):
     """Checked images (N, H, W, 1 or 3) uint8, 0 to 255, of an array.
 
     Args:
         where: what an error calls it; colour: see folders.in_channels.
+        exact: refuse what rounding to these levels would change.
     """
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise InputError(f"{where} has shape {array.shape}: (N, H, W) is needed, or (N, H, W, 1 or 3)")
     levels = _levels(array, where)
+    if exact and not _are_levels(array):
+        raise InputError(f"{where} {folders.FINER}")
     return levels if levels.shape[-1] == 1 else np.stack(folders.in_channels(levels, colour))
+
+
+def _are_levels(array):
+    """Whether numbers (of an array that `_levels` takes) are 0 and 1, or 256 levels of [0, 1], or whole ones."""
+    scaled = array * 255.0 if array.max() <= 1 + ROUNDING else array
+    return np.abs(scaled - np.round(scaled)).max() <= 1e-4  # of single precision
 
 
 def _levels(array, where):

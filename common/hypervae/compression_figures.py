@@ -6,7 +6,8 @@ from matplotlib import pyplot as plt
 from common.hypervae.compression_report import METHODS, method
 from common.runs import identity
 from common.runs.figures import save
-from common.runs.results import read_rows
+from common.runs.results import of_own_data, read_records, read_rows
+from common.runs.summaries import with_fingerprint
 
 MARKERS = {
     "vae ordered": "o",
@@ -17,12 +18,18 @@ MARKERS = {
 
 
 def draw(runs, folder):
-    """Draw the rows of these runs; the files' names stand for them. Returns the paths."""
-    digest = identity.digest(sorted(runs))
+    """Draw the rows of these runs, of a user's own files apart; the files' names stand for them. Returns the paths."""
     table, blocks = (read_rows(folder / f"{name}.csv") for name in ("table", "blocks"))
-    paths = [folder / f"{name}-{digest}.png" for name in ("bits_per_pixel", "blocks")]
-    _bars(table[table["run"].isin(runs)], paths[0])
-    _blocks(blocks[blocks["run"].isin(runs)], paths[1])
+    table, blocks = (rows[rows["run"].isin(runs)] for rows in (table, blocks))
+    records, paths = read_records(folder / "table.csv"), []
+    prints = {run: record.get("training", record)["fingerprint"] for run, record in records.items()}
+    for own in (False, True):
+        drawn = [rows[of_own_data(rows) == own] for rows in (table, blocks)]
+        if len(drawn[0]):
+            name = f"{drawn[0]['dataset'].iloc[0]}-" * own + identity.digest(sorted(drawn[0]["run"].unique()))
+            paths += [folder / f"{what}-{name}.png" for what in ("bits_per_pixel", "blocks")]
+            _bars(with_fingerprint(drawn[0], prints), paths[-2])
+            _blocks(with_fingerprint(drawn[1], prints), paths[-1])
     return paths
 
 

@@ -125,7 +125,7 @@ def read_images(path, size, binarization):
     Raises:
         InputError: as readers.perhaps_labelled; grey levels that nothing is said of.
     """
-    x, y = readers.perhaps_labelled(path, size)
+    x, y = readers.perhaps_labelled(path, size, exact=binarization == "none")
     if binarization == "none" and not np.isin(x, (0, 255)).all():
         raise InputError(f"{path} has grey levels, and binary images are coded: give --binarize threshold or bernoulli")
     return binarized(x, "threshold" if binarization == "none" else binarization), y

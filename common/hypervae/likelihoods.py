@@ -9,6 +9,7 @@ WHITE = 255
 PARAMETERS = 3  # of a component: weight, location, scale (the weight of a single one has no effect)
 MIXED = 5  # components of "logistic_mixture"
 LEAST_LOG_SCALE = -7.0  # in half ranges of the levels: a tenth of a level, as in PixelCNN++
+LARGEST_LOG_SCALE = 3.0  # as good as uniform; without it one step too far ends in numbers that are none
 START_LOG_SCALE = -1.0  # where the network's output is 0
 
 
@@ -28,7 +29,7 @@ class Pixels:
         start = tf.linspace(-1.0, 1.0, weights.shape[-1]) if weights.shape[-1] > 1 else tf.zeros(1)
         half = WHITE / 2
         self.location = half * (1 + locations + start)
-        self.scale = half * tf.exp(tf.maximum(scales + START_LOG_SCALE, LEAST_LOG_SCALE))
+        self.scale = half * tf.exp(tf.clip_by_value(scales + START_LOG_SCALE, LEAST_LOG_SCALE, LARGEST_LOG_SCALE))
         self.weights = weights
 
     def log_prob(self, x):

@@ -232,11 +232,13 @@ def refuse_unfollowed(args, runs):
 
 def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
-    if args.image_size and (name in image_sets.NAMES or not Path(name).is_dir()):
+    size = args.image_size if name not in image_sets.NAMES and Path(name).is_dir() else None
+    given = [getattr(args, "adapt", None), getattr(args, "score", None), *getattr(args, "files", [])]
+    if args.image_size and not size and not any(path and Path(path).is_dir() for path in given):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
     if has_levels(args):
         cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
-    data = datasets.load(name, args.data_dir, binarization(args), args.image_size, colour=has_levels(args))
+    data = datasets.load(name, args.data_dir, binarization(args), size, colour=has_levels(args))
     name = data.name + (LEVELS[data.x.shape[-1]] if has_levels(args) else "")
     return dataclasses.replace(data, name=name, body=body_of(args.likelihood, args.body))
 
