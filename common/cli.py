@@ -25,7 +25,11 @@ class Parser(argparse.ArgumentParser):
         found = super().parse_args(args, namespace)
         # What a namespace holds already is no default to argparse: only options that are given replace it.
         marked = super().parse_args(args, argparse.Namespace(**dict.fromkeys(vars(found), self)))
-        names = {action.dest: action.option_strings[0] for action in self._actions if action.option_strings}
+        names = {}
+        for action in self._actions:
+            # Of two options that set the same, as --as-sets and --as-groups, the one whose value stands there.
+            if action.option_strings and (action.dest not in names or action.const == vars(found).get(action.dest)):
+                names[action.dest] = action.option_strings[0]
         found.given = tuple(names[dest] for dest, value in vars(marked).items() if dest in names and value is not self)
         return found
 

@@ -19,6 +19,7 @@ from PIL import Image
 from scipy.special import gammaln
 
 from common.data import readers
+from common.data.datasets import Dataset
 from common.data.fingerprints import fingerprint
 from common.errors import InputError
 from common.hypervae import compressed_files, compressed_header, compression, density, exact, listed_tasks, pretrained
@@ -82,15 +83,15 @@ def model_of(args, name, kind, seed=0, data=None):
         InputError: as of training.
     """
     check_packs(kind)
-    known = data or pretrained.stand_in(name, kind)
-    packed = known and pretrained.packed_run(settings_for(args, known, kind, args.recipe[0], seed))
+    known = data or pretrained.stand_in(name, kind) or load_data(args, name)
+    kinds = {kind, *(MODES if args.model == ["all"] else args.model)}
+    runs = {own: settings_for(args, known, own, args.recipe[0], seed) for own in kinds}
+    refuse_unfollowed(args, runs.values())
+    packed = pretrained.packed_run(runs[kind])
     if packed:
         return packed
-    data = data or load_data(args, name)
-    kinds = {kind, *(MODES if args.model == ["all"] else args.model)}
-    runs = {own: settings_for(args, data, own, args.recipe[0], seed) for own in kinds}
-    refuse_unfollowed(args, runs.values())
-    return trained(args, runs[kind], data)
+    data = known if isinstance(known, Dataset) else load_data(args, name)
+    return trained(args, settings_for(args, data, kind, args.recipe[0], seed), data)
 
 
 def check_packs(*kinds):

@@ -89,6 +89,22 @@ def test_sizes_are_made_equal_where_asked(tmp_path):
         folders.read(tmp_path)
 
 
+def test_what_is_read_differently_is_said_once_and_transparency_is_refused(tmp_path, capsys):
+    pages = [Image.fromarray(np.full((6, 8), value, np.uint8)) for value in (9, 99)]
+    for name in ("a.tif", "b.tif"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    assert (folders.read(tmp_path)[0] == 9).all()
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "holds 2 pictures: the first one is taken (and 1 more such notes)" in said
+    for alpha in (255, 254):
+        ink = np.dstack([np.zeros((6, 8)), np.full((6, 8), alpha)]).astype(np.uint8)
+        Image.fromarray(ink, "LA").save(tmp_path / "c.png")
+        if alpha == 255:
+            assert len(folders.read(tmp_path)[0]) == 3
+    with pytest.raises(InputError, match="c.png is transparent in places"):
+        folders.read(tmp_path)
+
+
 def test_pictures_of_unlike_scales_are_refused(tmp_path, capsys):
     """Of 16 bits a picture's brightest pixel decides what white is, and a line says so: one grey would be two."""
     for name, brightest in (("a.png", 1_000), ("b.png", 3_000)):

@@ -56,6 +56,9 @@ def test_palettes_and_cmyk_are_their_colours(tmp_path):
     np.testing.assert_allclose(found.pixels, COLOUR, atol=1)
     assert "palette" in found.notes[0]
     np.testing.assert_array_equal(pictures.read(tmp_path / "g.png").pixels, GREY)
+    deep = np.dstack([COLOUR, ALPHA]).astype(np.uint16) * 257
+    with pytest.raises(InputError, match="16 bits of SEPARATED: convert it to RGB or grey"):
+        pictures.read(tiff(tmp_path, deep, photometric="separated"))
     np.testing.assert_allclose(pictures.read(tmp_path / "c.tif").pixels, COLOUR, atol=2)
 
 

@@ -382,6 +382,9 @@ def test_grey_images_need_to_be_told_how_and_are_checked_alike(tmp_path, call):
     options = ["pack", grey, file, "--dataset", "mnist", "--model", "vae"]
     assert_refused(call("10_compress.py", *options), "grey levels")
     assert not file.exists()
+    dark = tmp_path / "dark.npz"
+    np.savez(dark, x=np.where(np.arange(3 * 784).reshape(3, 28, 28) % 5, 0.0015, 1))  # which 256 levels would make 0
+    assert_refused(call("10_compress.py", "pack", dark, *options[2:]), "grey levels")
     assert call("10_compress.py", *options, "--binarize", "bernoulli").returncode == 0
     assert call("10_compress.py", "check", file, grey).returncode == 0
 
@@ -396,6 +399,13 @@ def test_bad_requests(tmp_path, call, images):
         (["pack", images, file, "--dataset", "mnist", "--model", "metavae"], "choose --model vae or hypervae"),
         (["unpack", none, empty], "cannot be read"),
         (["info", images], "is no .hvz file"),
+        (["pack", images, images, "--dataset", "mnist"], "what there is to pack: name another"),
+        (["unpack", none, none], "what there is to unpack: name another"),
+        (["pack", images, file, "--dataset", "mnist", "fashion_mnist"], "takes one --dataset"),
+        (["pack", images, file, "--dataset", "mnist", "--block", "1"], "--block changes nothing with pack"),
+        (["unpack", file, empty, "--as-sets"], "--as-sets changes nothing with unpack"),
+        (["table", "--recipe", "ours", "paper"], "takes one --recipe"),
+        (["table", "--model", "vae", "metavae"], "no images are packed by metavae"),
     ):
         assert_refused(call("10_compress.py", *options), message)
     assert not file.exists()

@@ -20,7 +20,8 @@ from common.errors import InputError
 from common.hypervae import density
 from common.hypervae.explorer import browser, page
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.pretrained import load_pretrained, model_card, packed_run
+from common.hypervae.options import defaults, settings_for
+from common.hypervae.pretrained import load_pretrained, model_card, packed_run, stand_in
 from common.hypervae.training import Settings
 from common.hypervae.vae import VAE
 
@@ -437,6 +438,14 @@ def test_trained_weights_are_taken_for_the_same_run_alone():
     assert packed_run(dataclasses.replace(own, seed=1)) is None
     assert packed_run(dataclasses.replace(own, fingerprint="other")) is None
     assert packed_run(dataclasses.replace(own, dataset="photos.npz")) is None
+
+
+@pytest.mark.parametrize("options, packed", [({}, True), ({"learning_rate": 0.002}, True), ({"rank": 3}, False)])
+def test_options_ask_for_trained_weights_by_what_they_mean(options, packed):
+    """A recipe's own value, given once more, is the same run."""
+    args, known = defaults(iterations=stored("mnist", "hypervae").iterations, **options), stand_in("mnist", "hypervae")
+    assert bool(packed_run(settings_for(args, known, "hypervae", "ours", 0))) == packed
+    assert stand_in("photos.npz", "hypervae") is None
 
 
 def test_the_script(tmp_path, call, small_convolutions, uncompiled, untraced_trainings, write_npz, monkeypatch):

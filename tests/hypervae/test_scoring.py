@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.hypervae import found_tasks, outliers, scoring
+from common.errors import InputError
+from common.hypervae import found_tasks, options, outliers, scoring
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.vae import VAE
 
@@ -87,8 +88,8 @@ def test_a_pile_of_pictures_is_ranked_without_labels(pictures, call, small_netwo
 
     monkeypatch.setattr(found_tasks.AutoTasks, "find", clusters)
     folder = pictures / "results"
-    options = ["--normal", pictures / "good", "--results-dir", folder, "--iterations", 300, "--batch-size", 40]
-    done = call("03_outliers.py", *options, "--score", pictures / "pile")
+    asked = ["--normal", pictures / "good", "--results-dir", folder, "--iterations", 300, "--batch-size", 40]
+    done = call("03_outliers.py", *asked, "--score", pictures / "pile")
     assert done.returncode == 0, done.stderr
     (path,) = folder.rglob("scores.csv")
     table = pd.read_csv(path)
@@ -97,12 +98,12 @@ def test_a_pile_of_pictures_is_ranked_without_labels(pictures, call, small_netwo
     assert table["outlier (p-value <= 0.05)"][:2].all() and len(table) == 12
     assert (path.parent / "ranked.png").stat().st_size > 5_000
     before, trained = path.read_bytes(), {p: p.stat().st_mtime_ns for p in folder.rglob("epoch*.npz")}
-    again = call("03_outliers.py", *options, "--score", pictures / "pile")
+    again = call("03_outliers.py", *asked, "--score", pictures / "pile")
     assert again.returncode == 0 and path.read_bytes() == before
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("epoch*.npz")} == trained
     x = np.stack([np.asarray(Image.open(p)) for p in sorted((pictures / "pile").iterdir())])
     np.savez(pictures / "pile.npz", x=x)
-    assert call("03_outliers.py", *options, "--score", pictures / "pile.npz").returncode == 0
+    assert call("03_outliers.py", *asked, "--score", pictures / "pile.npz").returncode == 0
     other = next(p for p in folder.rglob("scores.csv") if p != path)
     np.testing.assert_array_equal(pd.read_csv(other)["score (nats)"], table["score (nats)"])
 
@@ -125,3 +126,12 @@ def test_a_pile_that_cannot_be_scored_is_refused(pictures, call, monkeypatch, ch
     done = call("03_outliers.py", "--normal", "good", *chosen)
     assert_refused(done)
     assert pd.Series([done.stderr]).str.contains(message).item() and not list(pictures.rglob("epoch*.npz"))
+
+
+def test_a_size_may_be_that_of_the_pile_alone(tmp_path):
+    """Where the models learn from a file or a named set, whose images have their own."""
+    args = options.defaults(image_size=(8, 8))
+    with pytest.raises(InputError, match="--image-size is of folders of pictures, digits is none"):
+        options.load_data(args, "digits")
+    args.score = tmp_path
+    assert options.load_data(args, "digits").image_shape == options.load_data(options.defaults(), "digits").image_shape

@@ -9,6 +9,7 @@ import time
 import pytest
 from conftest import ROOT
 
+from common.errors import InputError
 from common.runs import storage
 
 
@@ -57,3 +58,10 @@ def test_a_second_process_waits_and_a_killed_one_blocks_nobody(tmp_path):
     waiter.wait()
     with storage.exclusive(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("lock", [storage.locked, storage.exclusive])
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path, lock):
+    (tmp_path / ".lock").mkdir()  # as where nothing can be written
+    with pytest.raises(InputError, match="cannot write to .*: choose another --results-dir"), lock(tmp_path):
+        raise AssertionError
