@@ -78,7 +78,8 @@ def _apart(rows, records, by, method):
     for _, part in rows.drop_duplicates("experiment").groupby(by, sort=False, dropna=False):
         groups = dict(zip(part["experiment"], part[method].itertuples(index=False, name=None)))
         stored = {row.experiment: records[row.run] for row in part.itertuples()}
-        words |= identity.differences(stored, groups, _OF_A_METHOD)
+        # Which images a step codes is asked for beside a method's name.
+        words |= identity.differences(stored, groups, _OF_A_METHOD - {"targets"})
     return words
 
 
@@ -233,7 +234,7 @@ def lines_by_size(rows, records, size, measure):
         numbers["draws"] = draws[variant]
         nats = {name: dict(zip(line[size], line[f"{measure}_{name}"])) for name in ("mean", "std")}
         found.append({"method": method, "part": part, "words": words[variant], **numbers, **nats})
-    return found
+    return sorted(found, key=lambda line: line["part"])  # stable: test before validation
 
 
 def _by_size(rows, records, size, measure, unit, published):
