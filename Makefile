@@ -40,6 +40,8 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	    --model vae hypervae --likelihood $$likelihood --data-dir $(DATA_DIR) || exit; done
 	$(RUN) 01_train.py $(PHOTOGRAPHS)
 	$(RUN) 02_density.py $(PHOTOGRAPHS) --tables 1 2 --num-importance-samples 0
+	$(RUN) 02_density.py --dataset mnist fashion_mnist --data-dir $(DATA_DIR) --likelihood discretized_logistic \
+	  --iterations 2000 --tables 1 2 --num-importance-samples 0
 	$(RUN) 02_density.py --dataset photographs --likelihood logistic_mixture --iterations 2000 --tables 1 \
 	  --num-importance-samples 0 --model vae hypervae
 	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier all --model vae hypervae
