@@ -86,7 +86,7 @@ def test_new_images_get_a_class_and_those_that_are_not_known_are_told(tmp_path, 
     images = bunch.images / 16
     np.savez(tmp_path / "own.npz", x=images[:300], y=bunch.target[:300])
     np.savez(tmp_path / "new.npz", x=np.concatenate([images[300:340], np.zeros((2, 8, 8))]))
-    options = ["--dataset", tmp_path / "own.npz", "--architecture", "1x20", "--method", "sgd", *SMALL]
+    options = ["--dataset", tmp_path / "own.npz", "--architecture", "1x20", "--method", "sgd"]
     options += ["--learning-rate", 0.05, "--epochs", 20, "--max-error", 0.4, "--results-dir", tmp_path / "r"]
     options += ["--predict"]
     done = call("07_classification.py", *options, tmp_path / "new.npz")
