@@ -5,7 +5,7 @@ from pathlib import Path
 from common import cli, report
 from common.errors import InputError
 from common.hypervae import options
-from common.runs import results, storage
+from common.runs import storage
 from common.runs.jobs import run_jobs
 
 EXAMPLES = """examples:
@@ -112,26 +112,12 @@ def table(args):
     folder, own = args.results_dir / "10_compress", []
     jobs = compression_runs.jobs(args)
     for name in args.dataset:
-        own += results_of(compression_runs.rival_rows(args, name), [], folder)
+        own += compression_runs.write_rows(compression_runs.rival_rows(args, name), [], folder)
     for row, blocks in run_jobs(compression_runs.measured, jobs, args.jobs, args.scheduler):
-        own += results_of([row], blocks, folder)
+        own += compression_runs.write_rows([row], blocks, folder)
     compression_figures.draw(own, folder)
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
-
-
-def results_of(rows, blocks, folder):
-    """Write rows and those of their blocks; the runs' digests."""
-    from common.hypervae import compression_runs
-
-    results.put_rows(folder / "table.csv", rows, compression_runs.COLUMNS, order=compression_runs.ORDER)
-    if blocks:
-        columns, order = compression_runs.BLOCK_COLUMNS, [*compression_runs.ORDER, "block"]
-        results.put_rows(folder / "blocks.csv", blocks, columns, ["block"], order)
-    for row in rows:
-        line = "{dataset} {model} {mode}: {bytes:,} bytes, {bits_per_pixel:.4f} bits a pixel"
-        print(line.format(**row), flush=True)
-    return [row["run"].digest for row in rows]
 
 
 def check_options(args):

@@ -29,7 +29,7 @@ from common.hypervae.options import load_data, refuse_unfollowed, settings_for, 
 from common.hypervae.scoring import binarized
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.layers.kernels import dense_theta
-from common.runs import storage
+from common.runs import results, storage
 from common.runs.identity import Record
 
 # How a test part is packed: {model: {mode: (grouping of compressed_files.plan, what is told of images)}}
@@ -293,3 +293,14 @@ def jobs(args):
     kinds = [kind for kind in MODES if kind in args.model or "all" in args.model]
     found = [(kind, mode) for kind in kinds for mode in MODES[kind]]
     return [(args, name, *how, seed) for name, seed, how in itertools.product(args.dataset, args.seeds, found)]
+
+
+def write_rows(rows, blocks, folder):
+    """Add rows to table.csv and those of their blocks to blocks.csv; returns the runs' digests."""
+    results.put_rows(folder / "table.csv", rows, COLUMNS, order=ORDER)
+    if blocks:
+        results.put_rows(folder / "blocks.csv", blocks, BLOCK_COLUMNS, ["block"], [*ORDER, "block"])
+    for row in rows:
+        line = "{dataset} {model} {mode}: {bytes:,} bytes, {bits_per_pixel:.4f} bits a pixel"
+        print(line.format(**row), flush=True)
+    return [row["run"].digest for row in rows]
