@@ -106,13 +106,13 @@ def info(args):
 
 
 def table(args):
-    from common.hypervae import compression_figures, compression_runs
+    from common.hypervae import compression_figures, compression_rivals, compression_runs
 
     args.dataset = args.dataset or ["mnist", "fashion_mnist", "omniglot"]
     folder, own = args.results_dir / "10_compress", []
     jobs = compression_runs.jobs(args)
     for name in args.dataset:
-        own += compression_runs.write_rows(compression_runs.rival_rows(args, name), [], folder)
+        own += compression_runs.write_rows(compression_rivals.rival_rows(args, name), [], folder)
     for row, blocks in run_jobs(compression_runs.measured, jobs, args.jobs, args.scheduler):
         own += compression_runs.write_rows([row], blocks, folder)
     compression_figures.draw(own, folder)

@@ -79,10 +79,15 @@ def read(folder, size=None, colour=False, exact=False):
         images = [skimage.transform.resize(image, size, anti_aliasing=True) for image in images]
     if exact and size is None:
         for path, image in zip(paths, images):
-            if np.abs(image - np.round(image)).max() > 1e-4:
+            if not are_levels(image):
                 raise InputError(f"{path} {FINER}")
     stacked = np.clip(np.round(np.stack(images)), 0, 255).astype(np.uint8)
     return stacked, np.zeros(len(paths), int) if classes is None else classes, names, paths
+
+
+def are_levels(values):
+    """Whether values from 0 to 255 are whole, but for the rounding of single precision."""
+    return np.abs(values - np.round(values)).max() <= 1e-4
 
 
 def _opaque(picture):

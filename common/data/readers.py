@@ -219,15 +219,9 @@ def as_images(array, where, colour=False, exact=False):
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise InputError(f"{where} has shape {array.shape}: (N, H, W) is needed, or (N, H, W, 1 or 3)")
     levels = _levels(array, where)
-    if exact and not _are_levels(array):
+    if exact and not folders.are_levels(array * 255.0 if array.max() <= 1 + ROUNDING else array):
         raise InputError(f"{where} {folders.FINER}")
     return levels if levels.shape[-1] == 1 else np.stack(folders.in_channels(levels, colour))
-
-
-def _are_levels(array):
-    """Whether numbers (of an array that `_levels` takes) are 0 and 1, or 256 levels of [0, 1], or whole ones."""
-    scaled = array * 255.0 if array.max() <= 1 + ROUNDING else array
-    return np.abs(scaled - np.round(scaled)).max() <= 1e-4  # of single precision
 
 
 def _levels(array, where):

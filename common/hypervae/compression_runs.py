@@ -4,26 +4,19 @@ Every length is measured on a file that was decoded again. Beside it stands the 
 TensorFlow, by other draws of z and u: -ELBO, of which a set's free order is taken off.
 """
 
-import functools
-import io
 import itertools
-import lzma
 import math
 import time
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from scipy.special import gammaln
 
 from common.data import readers
 from common.data.datasets import Dataset
-from common.data.fingerprints import fingerprint
 from common.errors import InputError
 from common.hypervae import compressed_files, compressed_header, compression, density, exact, listed_tasks, pretrained
-from common.hypervae.baselines import context_length
 from common.hypervae.compressed_header import BY_BLOCK, LISTED
 from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained
 from common.hypervae.scoring import binarized
@@ -46,7 +39,6 @@ COLUMNS += ["computed_bits_per_pixel", "pack_seconds", "unpack_seconds", "pack_c
 COLUMNS += ["initial_bits", "num_tasks", "parameters", "iterations"]
 BLOCK_COLUMNS = ["dataset", "model", "mode", "block", "seed", "num_images", "bits", "computed_bits"]
 ORDER = ["dataset", "model", "mode", "seed"]
-NO_MODEL = "none"
 
 
 @dataclass(frozen=True)
@@ -62,14 +54,6 @@ class Compression(Record):
     first_words: int = compression.Hyper.first_words
     num_samples: int = 8
     evaluation_seed: int = 1
-
-
-@dataclass(frozen=True)
-class Rival(Record):
-    """A row of a compressor that has no model: which, and of what data."""
-
-    method: str
-    fingerprint: str
 
 
 def model_of(args, name, kind, seed=0, data=None):
@@ -209,78 +193,6 @@ def order_nats(x):
     """ln of the number of orders that images (N, H, W, 1) can stand in, equal ones being alike."""
     _, counts = np.unique(compression.packed_rows(x), axis=0, return_counts=True)
     return float(gammaln(len(x) + 1) - gammaln(counts + 1).sum())
-
-
-def _picture(x):
-    """All images as one picture: as many in a row as rows, the rest of the last row empty."""
-    number, height, width, _ = x.shape
-    columns = math.ceil(math.sqrt(number))
-    rows = -(-number // columns)
-    padded = np.pad(x[..., 0].astype(bool), ((0, rows * columns - number), (0, 0), (0, 0)))
-    return padded.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
-
-
-def _as_picture(picture, kind, **options):
-    stream = io.BytesIO()
-    picture.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def _picture_pixels(raw):
-    return np.asarray(Image.open(io.BytesIO(raw)).convert("L")) > 127
-
-
-LARGEST_WEBP = {"lossless": True, "quality": 100, "method": 6}
-LARGEST_XZ = 9 | lzma.PRESET_EXTREME
-# {method: (images (N, H, W, 1) in {0, 1} to what is packed, to bytes, and back to what was packed)}
-RIVALS = {
-    "png": (
-        _picture,
-        lambda picture: _as_picture(Image.fromarray(picture), "PNG", optimize=True),
-        _picture_pixels,
-    ),
-    "webp": (
-        _picture,
-        lambda picture: _as_picture(Image.fromarray(picture).convert("RGB"), "WEBP", **LARGEST_WEBP),
-        _picture_pixels,
-    ),
-    "zlib": (lambda x: np.packbits(x), lambda bits: zlib.compress(bits.tobytes(), 9), zlib.decompress),
-    "xz": (
-        lambda x: np.packbits(x),
-        lambda bits: lzma.compress(bits.tobytes(), preset=LARGEST_XZ),
-        lzma.decompress,
-    ),
-}
-CONTEXT = "context"  # its length is computed, no file of it is written
-
-
-def rival_rows(args, name):
-    """Rows of the compressors without a model, each on all images of a test part in one stream."""
-    data = load_data(args, name)
-    x, rows = data.x_test, []
-    for method in (*RIVALS, CONTEXT):
-        record = Rival(method, fingerprint(x))
-        path = args.results_dir / "checkpoints" / "compression" / f"{method}-{record.digest}.json"
-        row = {"run": record, "dataset": data.name, "model": NO_MODEL, "mode": method, "told": "nothing"}
-        row |= {"num_images": len(x), "parameters": 0, "trained_at": ""}
-        rows.append(row | storage.stored(path, functools.partial(_by_rival, method, x)))
-    return rows
-
-
-def _by_rival(method, x):
-    """Bytes, seconds and commit of one compressor; what it packed is compared with what comes out."""
-    if method == CONTEXT:
-        bits = context_length(x) / math.log(2)
-        found = {"bytes": math.ceil(bits / 8), "computed_bits_per_pixel": bits / x.size}
-    else:
-        prepare, pack, unpack = RIVALS[method]
-        content, started = prepare(x), time.perf_counter()
-        raw = pack(content)
-        half = time.perf_counter()
-        if bytes(unpack(raw)) != content.tobytes():
-            raise InputError(f"{method} does not give back what it packed: install the pinned packages")
-        found = {"pack_seconds": half - started, "unpack_seconds": time.perf_counter() - half, "bytes": len(raw)}
-    return found | {"bits_per_pixel": 8 * found["bytes"] / x.size, "evaluated_at": storage.commit()}
 
 
 def jobs(args):

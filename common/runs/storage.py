@@ -104,11 +104,12 @@ def _acquired(folder, timeout=-1):
     make_folder(folder)
     lock = FileLock(Path(folder) / ".lock")
     try:
-        return lock.acquire(timeout=timeout).lock
-    except Timeout:
+        lock.acquire(timeout=timeout)
+    except Timeout:  # which is an OSError, too
         raise
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --results-dir") from error
+    return lock
 
 
 @contextlib.contextmanager
