@@ -250,7 +250,7 @@ def _levels(array, where):
 
 
 def _as_labels(array, where):
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.number):
+    if array.ndim != 1 or array.dtype.kind not in "iuf":  # no complex numbers, no spans of time
         raise InputError(f"{where} has shape {array.shape} and dtype {array.dtype}: integer labels (N,) are needed")
     if not np.all(np.isfinite(array)) or np.any(array != np.round(array)):
         raise InputError(f"{where} has labels that are no whole numbers: number the classes 0, 1, 2, ...")

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from common.discovery.acquisitions import ACQUISITIONS, ExpectedFeasibleImprovement, GPyOpt, StartsAlsoFromTheBest
 from common.discovery.limits import best_first, ranks
 from common.errors import InputError
-from common.runs.storage import read_json, write_json
+from common.runs.storage import REMEDY, read_json, write_json
 
 
 class BayesianOptimizer:
@@ -170,8 +170,7 @@ class BayesianOptimizer:
         return side
 
     def _load(self):
-        remedy = "delete it and run again"
-        record = read_json(self.history, remedy)
+        record = read_json(self.history, REMEDY)
         try:
             bounds = np.asarray(record["bounds"], np.float64)
             x, y = np.asarray(record["x"], np.float64), np.asarray(record["y"], np.float64)
@@ -182,9 +181,9 @@ class BayesianOptimizer:
             fits = fits and excess.shape == (len(y), self.excess.shape[1]) and np.all(np.isfinite(excess))
             self.kernel = record["kernel"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.history} is damaged: {remedy}") from error
+            raise InputError(f"{self.history} is damaged: {REMEDY}") from error
         if not fits or not np.array_equal(bounds, self.bounds):
-            raise InputError(f"{self.history} is the history of another search: {remedy}")
+            raise InputError(f"{self.history} is the history of another search: {REMEDY}")
         self.x, self.y, self.seconds, self.excess = x, y, seconds, excess
 
 

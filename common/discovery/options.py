@@ -32,6 +32,8 @@ def check_search(args):
     """
     if not getattr(args, "spec", None) and args.evaluations < max(2, args.steps):
         raise InputError(f"{args.evaluations} evaluations are too few for {args.steps} steps: raise --evaluations")
+    if args.steps < 2:
+        raise InputError("--steps 1 is no iterated search: give 2 or more")
     if args.model != ["all"]:
         raise InputError("the searches compare the VAE with the HyperVAE and need both: leave --model out")
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from common.discovery.records import SEARCH_NAMES, Discovery
 from common.runs.identity import Record
 from common.runs.jobs import run_jobs
-from common.runs.storage import commit, locked, stored, write_json, write_settings
+from common.runs.storage import REMEDY, commit, locked, read_json, stored, write_json, write_settings
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,16 @@ def explore(job, make_hunt):
         return {"rows": rows, "bounds": least, "designs": _rounded(designs), "trained_at": trained_at}
 
     made = found(job.folder, job.record, searches)
-    missing = [method for method in SEARCH_NAMES if method not in made["designs"]]
-    if missing:
-        rows, designs = make_hunt()[0].explore(missing)
-        made |= {"rows": made["rows"] + rows, "designs": made["designs"] | _rounded(designs)}
-        with locked(job.folder):
-            write_json(found_path(job.folder, job.record), made)
+    if made["designs"].keys() >= set(SEARCH_NAMES):
+        return made
+    path = found_path(job.folder, job.record)
+    with locked(job.folder):
+        made = read_json(path, REMEDY)  # as another process left it
+        missing = [method for method in SEARCH_NAMES if method not in made["designs"]]
+        if missing:
+            rows, designs = make_hunt()[0].explore(missing)
+            made |= {"rows": made["rows"] + rows, "designs": made["designs"] | _rounded(designs)}
+            write_json(path, made)
     return made
 
 

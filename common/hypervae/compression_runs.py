@@ -18,7 +18,7 @@ from common.data.datasets import Dataset
 from common.errors import InputError
 from common.hypervae import compressed_files, compressed_header, compression, density, exact, listed_tasks, pretrained
 from common.hypervae.compressed_header import BY_BLOCK, LISTED
-from common.hypervae.options import load_data, refuse_unfollowed, settings_for, trained
+from common.hypervae.options import chosen_models, load_data, refuse_unfollowed, settings_for, trained
 from common.hypervae.scoring import binarized
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.layers.kernels import dense_theta
@@ -68,7 +68,7 @@ def model_of(args, name, kind, seed=0, data=None):
     """
     check_packs(kind)
     known = data or pretrained.stand_in(name, kind) or load_data(args, name)
-    kinds = {kind, *(MODES if args.model == ["all"] else args.model)}
+    kinds = {kind, *chosen_models(args, MODES)}
     runs = {own: settings_for(args, known, own, args.recipe[0], seed) for own in kinds}
     refuse_unfollowed(args, runs.values())
     packed = pretrained.packed_run(runs[kind])
@@ -202,7 +202,7 @@ def jobs(args):
         InputError: a model that packs nothing.
     """
     check_packs(*args.model)
-    kinds = [kind for kind in MODES if kind in args.model or "all" in args.model]
+    kinds = [kind for kind in MODES if kind in chosen_models(args, MODES)]
     found = [(kind, mode) for kind in kinds for mode in MODES[kind]]
     return [(args, name, *how, seed) for name, seed, how in itertools.product(args.dataset, args.seeds, found)]
 

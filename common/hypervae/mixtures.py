@@ -10,8 +10,8 @@ from common.cli import refuse_several, refuse_unused
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import (
-    ALL_MODELS,
     binarization,
+    chosen_models,
     fit_u,
     has_levels,
     planned_runs,
@@ -117,7 +117,7 @@ def normal_of_pile(args, pile):
     Raises:
         InputError: more than one set, model, seed or recipe; options of another model; as `check_pile`.
     """
-    models = ["hypervae"] if args.model == ["all"] else args.model
+    models = chosen_models(args, ["hypervae"])
     refuse_several("--score", normal=args.dataset, model=models, seed=args.seeds, recipe=args.recipe)
     if models[0] not in UNTOLD:
         raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
@@ -138,7 +138,7 @@ def planned(args):
     """
     if args.model == ["vae"]:
         refuse_unused(args, ["--tasks"], NO_TASKS)
-    models = ALL_MODELS if args.model == ["all"] else args.model
+    models = chosen_models(args)
     for kind in args.scores:
         if kind != USUAL and not set(models) & set(UNTOLD):
             raise InputError(f"--scores {kind} is of {' and '.join(UNTOLD)}: choose --model among them")

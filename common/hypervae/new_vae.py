@@ -10,7 +10,7 @@ from common.data.fingerprints import fingerprint
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae import outliers, pretrained, scoring
-from common.hypervae.options import has_levels, load_with_tasks, refuse_unfollowed, settings_for, trained
+from common.hypervae.options import chosen_models, has_levels, load_with_tasks, refuse_unfollowed, settings_for, trained
 from common.hypervae.vae import VAE
 from common.runs import identity
 from common.runs.storage import write_atomically
@@ -51,7 +51,7 @@ def adapted(args, pile):
         shape, name, known = tuple(card["image_shape"]), args.pretrained, card["weights_sha256"]
     else:
         refuse_several("--adapt", dataset=args.dataset, seed=args.seeds, recipe=args.recipe)
-        if args.model not in (["all"], ["hypervae"]):
+        if chosen_models(args, ["hypervae"]) != ("hypervae",):
             raise InputError("--adapt is HyperVAE's: leave --model out")
         data = load_with_tasks(args, args.dataset[0])
         settings = settings_for(args, data, "hypervae", args.recipe[0], args.seeds[0])

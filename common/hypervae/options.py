@@ -250,9 +250,14 @@ def trained(args, settings, data):
     return fit_or_load(settings, data, args.results_dir / "checkpoints", args.tensorboard)
 
 
+def chosen_models(args, meant=ALL_MODELS):
+    """The models of --model, each once; `meant`: those that "all" stands for."""
+    return tuple(meant if "all" in args.model else dict.fromkeys(args.model))
+
+
 def planned_runs(args, load=load_data):
     """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
-    models = ALL_MODELS if "all" in args.model else tuple(dict.fromkeys(args.model))
+    models = chosen_models(args)
     if "hypervae" not in models:
         cli.refuse_unused(args, ["--fit-u"], cli.IN_MODELS)
     loaded = {name: load(args, name) for name in args.dataset}

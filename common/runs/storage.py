@@ -17,6 +17,7 @@ from common.errors import InputError
 
 CHECKSUM = "sha256"
 ELSEWHERE = "choose another --results-dir"  # the remedy where a folder cannot be written
+REMEDY = "delete it and run again"  # where a file that this code wrote is damaged
 _HOST = socket.gethostname().partition(".")[0] or "host"
 
 
@@ -198,4 +199,4 @@ def stored(path, make):
     path = Path(path)
     if not path.exists():
         write_json(path, make())
-    return read_json(path, "delete it and run again")
+    return read_json(path, REMEDY)

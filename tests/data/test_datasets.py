@@ -197,6 +197,8 @@ def test_grey_scales_agree(tmp_path):
         ({"x": X - 1, "y": Y}, "scale it"),
         ({"x": X.astype(str), "y": Y}, "dtype"),
         ({"x": X, "y": Y + 0.5}, "no whole numbers"),
+        ({"x": X, "y": Y + 1j}, "integer labels"),
+        ({"x": X, "y": Y.astype("m8[s]")}, "integer labels"),
         ({"x": X, "y": Y * 2}, "class 1 has no"),
         ({"x": X, "y": Y - 1}, "labels reach from -1"),
         ({"x": X, "y": Y, "x_test": X}, "only one of"),

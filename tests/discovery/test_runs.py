@@ -119,6 +119,10 @@ def test_a_search_that_came_later_is_made_beside_the_others(tmp_path, monkeypatc
     assert found["rows"][: len(before["rows"])] == before["rows"] and found["bounds"] == before["bounds"]
     assert {row["method"] for row in found["rows"][len(before["rows"]) :]} == {"vae_restarts"}
     assert discover(job)[1] == found and set(runs.SEARCH_NAMES) == set(METHODS)
+    # A process that had read the searches before another one made the late one.
+    monkeypatch.setattr(runs, "found", lambda folder, record, make: before)
+    monkeypatch.setattr(Hunt, "explore", None)
+    assert discover(job)[1] == found
 
 
 def test_a_step_more_keeps_its_design_and_distance(tmp_path):

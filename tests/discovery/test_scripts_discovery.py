@@ -89,6 +89,7 @@ def test_an_unseen_class_is_searched_for_and_a_second_call_repeats_nothing(digit
         (["--held-out", "4-1"], "did you mean 1-4"),
         (["--held-out", "1", "--target-index", "900"], "not 900: choose --target-index"),
         (["--held-out", "1", "--evaluations", "2"], "raise --evaluations"),
+        (["--held-out", "1", "--steps", "1"], "give 2 or more"),
         (["--held-out", "1", "--model", "vae"], "leave --model out"),
     ],
 )
