@@ -26,7 +26,8 @@ WHOLE = {"held_out": None, "num_targets": 5, "iterations": 10_000}
 
 
 def options():
-    p = parser(__doc__, EXAMPLES)
+    models = "searches need VAE and HyperVAE, and take no other"
+    p = parser(__doc__, EXAMPLES, models=models, iterations="10000; digits: 1000")
     p.set_defaults(iterations=None)
     search = add_search_options(p)
     add_fit_u(search)

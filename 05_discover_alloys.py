@@ -126,10 +126,9 @@ def answer_specifications(args, source, data, folder):
 
 
 def main():
-    data_help = (
-        "an .npz of phase matrices, or a folder of them as --make-data writes (those that ship: 30 classes of 100)"
-    )
-    p = parser(__doc__, EXAMPLES, data_option="--alloys", data_help=data_help)
+    data_help = "an .npz of phase matrices, or a folder of them as --make-data writes (30 classes of 100 that ship)"
+    models = "of --compare likelihoods; searches need VAE and HyperVAE"
+    p = parser(__doc__, EXAMPLES, data_option="--alloys", data_help=data_help, models=models, iterations="1500")
     p.set_defaults(dataset=[alloys.SHIPPED], iterations=1500, binarize="none")
     search = add_search_options(p, "300; with --spec 100")
     add_fit_u(search)
@@ -142,7 +141,7 @@ def main():
     if args.compare != "likelihoods":  # which searches nothing, and takes one model as well
         check_search(args)
     check_alloys(args)
-    loaded = {Path(source): alloys.load(source) for source in args.dataset}
+    loaded = {Path(source): alloys.load(source, args.tdb) for source in args.dataset}
     folder = args.results_dir / "05_discover_alloys"
     if args.compare:
         comparison = {"regressors": compare_regressors, "likelihoods": compare_likelihoods}[args.compare]

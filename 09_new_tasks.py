@@ -23,12 +23,12 @@ GENERATE = ["dataset", "generate", "rank", "part", "seed", "parameters", "neg_el
 GENERATE += ["recipe", "iterations"]
 
 
-def write_told(args, loaded, folder):
+def write_told(args, jobs, loaded, folder):
     from common.hypervae import new_tasks, told
 
     # Tasks are found by VAEs of the first jobs: what is trained on them comes second.
-    for jobs in (new_tasks.told_jobs, new_tasks.found_tasks_jobs):
-        for rows in run_jobs(told.measured, jobs(args, loaded), args.jobs, args.scheduler):
+    for make in (lambda: jobs, lambda: new_tasks.found_tasks_jobs(args, loaded)):
+        for rows in run_jobs(told.measured, make(), args.jobs, args.scheduler):
             results.put_rows(folder / "told.csv", rows, told.COLUMNS, order=["dataset", "method", "seed"])
             for row in rows:
                 line = "{dataset} {method} seed {seed}: -ELBO {neg_elbo:.2f}"
@@ -36,10 +36,10 @@ def write_told(args, loaded, folder):
                 print(line.format(**row), flush=True)
 
 
-def write_generate(args, loaded, folder):
-    from common.hypervae import new_tasks, told
+def write_generate(args, jobs, loaded, folder):
+    from common.hypervae import told
 
-    for rows in run_jobs(told.measured, new_tasks.generate_jobs(args, loaded), args.jobs, args.scheduler):
+    for rows in run_jobs(told.measured, jobs, args.jobs, args.scheduler):
         for row in rows:
             training = row["run"].training
             row |= {"generate": told.family(training), "rank": training.rank}
@@ -52,11 +52,10 @@ def rows_of(jobs, table):
     return table[table["run"].isin(record.digest for *_, records in jobs for record in records)]
 
 
-def write_unseen(args, loaded, folder):
+def write_unseen(args, jobs, loaded, folder):
     from common.hypervae import figures, new_tasks, unseen
     from common.hypervae.new_tasks_report import classes_in_words, protocol_words, unseen_by_class
 
-    jobs = new_tasks.unseen_jobs(args, loaded)
     order = ["dataset", "method", "num_context", "fold", "seed"]
     for rows in run_jobs(unseen.measured, jobs, args.jobs, args.scheduler):
         table = results.put_rows(folder / "unseen.csv", rows, unseen.COLUMNS, unseen.KEYS, order)
@@ -81,11 +80,10 @@ def write_unseen(args, loaded, folder):
             figures.samples_of_unseen(rows, unseen.SHOWN_CONTEXT, data.class_names, data.name, path)
 
 
-def write_characters(args, _, folder):
-    from common.hypervae import characters, figures, new_tasks
+def write_characters(args, jobs, loaded, folder):
+    from common.hypervae import characters, figures
     from common.hypervae.new_tasks_report import PUBLISHED, PUBLISHED_DRAWS, lines_by_size
 
-    jobs = new_tasks.characters_jobs(args)
     for rows, bounds in run_jobs(characters.measured, jobs, args.jobs, args.scheduler):
         order = ["method", "num_context", "seed"]
         table = results.put_rows(folder / "characters.csv", rows, characters.COLUMNS, order=order)
@@ -139,17 +137,11 @@ def main():
     args = parser.parse_args()
     tables = peers.tables_of_peers(args)
     loaded = {name: options.load_data(args, name) for name in args.dataset}
-    if "unseen" in tables:
-        from common.hypervae.unseen import check_folds
+    from common.hypervae.new_tasks import planned
 
-        for name, data in loaded.items():
-            check_folds(args.folds, name, data.num_classes)
-    from common.hypervae.new_tasks import check_settings
-
-    check_settings(args, next(iter(loaded.values())), tables)
     folder = args.results_dir / "09_new_tasks"
-    for table in tables:
-        WRITE[table](args, loaded, folder)
+    for table, jobs in planned(args, loaded, tables).items():
+        WRITE[table](args, jobs, loaded, folder)
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

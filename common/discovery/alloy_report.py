@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from common.discovery.alloys import NOTICE, PAPER_TABLE_5
-from common.discovery.records import IN_CLASS, with_protocol
+from common.discovery.records import IN_CLASS, evaluations_before, with_protocol
 from common.discovery.search_report import ALLOYS, COMPARED, RIVAL, in_order, titles
 from common.runs.results import of_own_data, read_records, read_rows
 from common.runs.summaries import markdown_table, settings_in_words
@@ -38,9 +38,10 @@ def table5(rows, records):
         "Element error / phase error in percent. Values are equilibrium mole fractions. "
         f"{CLOSEST} is what that search of HyperVAE's found which ended closest to its target: the searcher sees that "
         "distance, and not the composition wanted. own_alloy is the class's own alloy of median distance to it. A "
-        "search through CALPHAD begins with the best designs of the others and has the evaluations named on top of "
-        "theirs. Where a diagram is a real alloy's (the searches through CALPHAD, nearest_known, own_alloy), the phase "
-        "error is only what traces of absent elements and the rounding of stored fractions leave."
+        "search through CALPHAD begins with the best designs of its family's others, all of whose evaluations are "
+        "named before its own: HyperVAE's has had four times the VAE's. Where a diagram is a real alloy's (the "
+        "searches through CALPHAD, nearest_known, own_alloy), the phase error is only what traces of absent elements "
+        "and the rounding of stored fractions leave."
     ]
     if not of_own_data(rows).all():
         parts[0] += f" {NOTICE} The paper's database and phase names differ."
@@ -60,9 +61,15 @@ def with_closest(rows):
     searches = rows[rows["method"].isin(COMPARED)]
     closest = searches.loc[searches.groupby(["alloy", "seed"])["cosine_distance"].idxmin()].assign(method=CLOSEST)
     rows = pd.concat([rows, closest], ignore_index=True)
-    extra = rows["calphad_evaluations"].gt(0)
-    cost = rows["evaluations"].astype(str) + " + " + rows["calphad_evaluations"].astype(str) + " evaluations"
-    return rows.assign(method=rows["method"].where(~extra, rows["method"] + ", " + cost))
+    return rows.assign(method=[_with_cost(row) for row in rows.itertuples()])
+
+
+def _with_cost(row):
+    """The method, and where it goes on from other searches how many designs these and it judged."""
+    if not row.calphad_evaluations:
+        return row.method
+    before = evaluations_before(row.method, row.budget, row.evaluations, row.steps)
+    return f"{row.method}, {before:,} + {row.calphad_evaluations} evaluations"
 
 
 def medians5(complete):

@@ -10,7 +10,9 @@ from common.data.fingerprints import fingerprint
 from common.discovery import alloying, alloys, calphad, runs, search_report
 from common.discovery.distances import cosine_distance
 from common.discovery.records import (
+    CALPHAD_STARTS,
     IN_CLASS,
+    SEARCH_NAMES,
     SHOWN,
     Discovery,
     FoundAlloys,
@@ -32,11 +34,8 @@ ORDER = ["dataset", "objective", *LABELS]
 INVERSE_MAP = ["dataset", "regressor", "held_out", "seed", "r2", "element_error", "num_alloys"]
 LIKELIHOODS = ["dataset", "likelihood", "model", "neg_elbo", "absolute_error", "phase_error", "column_sum_error"]
 LIKELIHOODS += ["seed", "iterations", "recipe"]
-# Searches whose best codes the searches through CALPHAD begin with, by family.
-CALPHAD_STARTS = {
-    "vae": ("vae",),
-    "hypervae": ("hypervae_once", "hypervae_iterated", "hypervae_iterated_vae_init", "hypervae_joint"),
-}
+SEARCHED = [method for method in SEARCH_NAMES if not method.startswith("random")]
+KNOWN_ALLOYS = ("nearest_known", "own_alloy")
 
 
 @dataclass(frozen=True)
@@ -165,48 +164,47 @@ def discover(job):
     """
     bench = _Bench(job)
     searches = runs.explore(job, lambda: bench.hunt_and_commits)
-    errors = runs.found(job.folder, job.found, lambda: _errors(bench, _found_alloys(bench)))
-    if job.through_calphad is None:
-        return job, searches, errors, None
-    through = runs.found(job.folder, job.through_calphad, lambda: _errors(bench, _found_through_calphad(bench)))
-    return job, searches, errors, through
+
+    def errors(methods, record, find):
+        def once():
+            return {"trained_at": bench.hunt_and_commits[1]}
+
+        make = functools.partial(_errors, bench, find)
+        return runs.found_by(methods, job.folder, record, make, once)
+
+    found = errors([*SEARCHED, *KNOWN_ALLOYS], job.found, _found_alloy)
+    through = job.through_calphad
+    return job, searches, found, through and errors(CALPHAD_STARTS, through, _found_through_calphad)
 
 
-def _found_alloys(bench):
-    """{method: (diagram, composition)}: what the searches found, by the inverse map, and alloys to compare with."""
-    from common.discovery.search import METHODS
-
+def _found_alloy(bench, method):
+    """(diagram, composition) of what a search found, by the inverse map, or of one of KNOWN_ALLOYS."""
     hunt, data, rest = bench.hunt_and_commits[0], bench.data, bench.rest
-    found = {}
-    for method in METHODS:
-        if not method.startswith("random"):
-            found[method] = bench.best_of(hunt.search(method))
-    own = data.y == data.names.index(bench.designation)
-    found["nearest_known"] = by_distance(hunt, rest.matrices, rest.compositions, 0)
-    found["own_alloy"] = by_distance(hunt, data.matrices[own], data.compositions[own], own.sum() // 2)
-    return found
+    if method == "nearest_known":
+        return by_distance(hunt, rest.matrices, rest.compositions, 0)
+    if method == "own_alloy":
+        own = data.y == data.names.index(bench.designation)
+        return by_distance(hunt, data.matrices[own], data.compositions[own], own.sum() // 2)
+    return bench.best_of(hunt.search(method))
 
 
-def _found_through_calphad(bench):
-    """{method: (diagram, composition)} of searches in which no impossible diagram wins: each is a real alloy's."""
+def _found_through_calphad(bench, method):
+    """(diagram, composition) of a search in which no impossible diagram wins: each is a real alloy's."""
     from common.discovery.search import Hunt
 
     job, hunt = bench.job, bench.hunt_and_commits[0]
     settings = replace(job.record.search, budget="total", evaluations=job.through_calphad.evaluations)
     folder = job.folder / f"calphad-{job.through_calphad.digest}"
     real = Hunt(hunt.families, job.image, settings, folder, bench.realise, hunt.scale)
-    found = {}
-    for member, starts in CALPHAD_STARTS.items():
-        search = real.refined(f"{member}_calphad", member, [hunt.search(method) for method in starts])
-        found[f"{member}_calphad"] = bench.best_of(search, realised=True)
-    return found
+    member, starts = CALPHAD_STARTS[method]
+    return bench.best_of(real.refined(method, member, [hunt.search(start) for start in starts]), realised=True)
 
 
-def _errors(bench, found):
-    """Table 5's columns A, and B where there is a database, of {method: (diagram, composition)}."""
-    hunt, trained_at = bench.hunt_and_commits
-    rows = []
-    for method, (diagram, composition) in found.items():
+def _errors(bench, find, methods):
+    """Table 5's columns A, and B where there is a database, of what find(bench, method) gives: (rows, designs)."""
+    hunt, rows, designs = bench.hunt_and_commits[0], [], {}
+    for method in methods:
+        diagram, composition = find(bench, method)
         error, phase_error = alloys.element_error(composition, bench.composition), None
         if bench.diagrams is not None:
             real = bench.diagrams.matrix_of(composition, bench.data.phases)
@@ -214,8 +212,8 @@ def _errors(bench, found):
         row = {"method": method, "element_error": error, "phase_error": phase_error, "in_class": error <= IN_CLASS}
         row["cosine_distance"] = float(hunt.distance(diagram))
         rows.append(row | dict(zip(alloying.ELEMENTS, composition.tolist())))
-    designs = {method: np.round(diagram, 4).tolist() for method, (diagram, _) in found.items()}
-    return {"rows": rows, "designs": designs, "trained_at": trained_at}
+        designs[method] = np.round(diagram, 4).tolist()
+    return rows, designs
 
 
 def by_distance(hunt, matrices, compositions, rank):

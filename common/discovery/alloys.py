@@ -53,6 +53,7 @@ class AlloyData:
     phases: tuple
     temperatures: np.ndarray
     failed: tuple  # (designation, number) of alloys left out because their equilibrium was not found
+    database: str = ""  # fingerprint of the database that they were computed by, where that is known
 
     def fingerprint(self):
         """Short digest of fractions, compositions, classes and phases: what the data set is, whatever it is called."""
@@ -65,11 +66,15 @@ class AlloyData:
         return dataclasses.replace(self, **parts)
 
 
-def load(path):
+def load(path, tdb=None):
     """Read a data set: a packed .npz, or a folder with one .npz a class.
 
+    Args:
+        tdb: path of a database that these alloys are judged by; it must be the one that they were computed by, where
+            that is known.
+
     Raises:
-        InputError: missing, damaged or inconsistent files.
+        InputError: missing, damaged or inconsistent files, or another database.
     """
     path = Path(path)
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
@@ -81,6 +86,7 @@ def load(path):
     if any(not np.array_equal(part["temperatures"], TEMPERATURES) for part in parts):
         ours = f"the {len(TEMPERATURES)} from {TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g} K of this version"
         raise InputError(f"{path} has other temperatures than {ours}: compute it again")
+    database = _database(path, parts)
     matrices, compositions = (np.concatenate([part[key] for part in parts]) for key in ("matrices", "compositions"))
     designations = np.concatenate([part["designations"] for part in parts])
     found = ~np.isnan(matrices).any((1, 2))
@@ -94,7 +100,17 @@ def load(path):
     matrices = matrices[:, occurs] / matrices.sum(1, keepdims=True)  # float16 rounds
     phases = tuple(np.array(PHASES)[occurs].tolist())
     name = SHIPPED.stem if path.resolve() == SHIPPED else name_of_file(path)
-    return AlloyData(name, matrices, compositions[found], y, tuple(names.tolist()), phases, TEMPERATURES, failed)
+    if tdb and database and database != file_fingerprint(tdb):
+        raise InputError(f"{name} was computed by another database than {tdb}: give that one by --tdb")
+    names = tuple(names.tolist())
+    return AlloyData(name, matrices, compositions[found], y, names, phases, TEMPERATURES, failed, database)
+
+
+def _database(path, parts):
+    databases = {part["database"] for part in parts}
+    if len(databases) > 1:
+        raise InputError(f"{path} has alloys that were computed by {len(databases)} databases: compute all by one")
+    return databases.pop()
 
 
 def pack(folder, path, number):
@@ -109,7 +125,7 @@ def pack(folder, path, number):
         key: np.concatenate([part[key][:number] for part in parts])
         for key in ("compositions", "matrices", "designations")
     }
-    _write_npz(path, joined | {"notice": NOTICE})
+    _write_npz(path, joined | {"notice": NOTICE, "database": _database(folder, parts)})
 
 
 def _read_classes(path):
@@ -169,7 +185,17 @@ def make_data(tdb, limits, number, seed, folder, jobs=1, scheduler=None, packed=
     Args:
         limits: {designation: {element: (least, most wt%)}} of the classes, see `chosen_limits`.
         packed: also write all classes into this .npz.
+
+    Raises:
+        InputError: before anything is computed, a folder of alloys by another database, or `packed` among its classes.
     """
+    known = [
+        file for file in sorted(Path(folder).glob("*.npz")) if _read_classes(file)["database"] != file_fingerprint(tdb)
+    ]
+    if known:
+        raise InputError(f"{known[0]} was computed by another database than {tdb}: choose another folder, or delete it")
+    if packed is not None and Path(packed).resolve().parent == Path(folder).resolve():
+        raise InputError(f"--pack {packed} would be one more class of {folder}: choose another folder")
     items = [(tdb, name, limits[name], number, seed, Path(folder) / f"{name}.npz") for name in limits]
     for designation, failed in tqdm(run_jobs(_compute_class, items, jobs, scheduler), "classes", len(items)):
         tqdm.write(f"{designation}: {number - failed} of {number} equilibria found")

@@ -34,7 +34,8 @@ class BayesianOptimizer:
         trust_region: look for the next point in a box round the best one, which doubles after two gains in a row and
             halves after as many failures as there are dimensions, at least five (TuRBO, Eriksson et al. 2019): where
             300 evaluations are few for the number of dimensions.
-        history: file that holds every evaluation; a run that was cut off goes on from it.
+        history: file that holds every evaluation; a run that was cut off goes on from it. Its bounds and first points
+            may differ in their last digits: a network computed them, perhaps with another number of threads.
         num_limits: how many limits a point must keep; the acquisition is then the expected feasible improvement
             (Gardner et al. 2014), and until a point keeps all of them the probability that it does.
 
@@ -182,9 +183,15 @@ class BayesianOptimizer:
             self.kernel = record["kernel"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.history} is damaged: {REMEDY}") from error
-        if not fits or not np.array_equal(bounds, self.bounds):
+        begun = min(len(y), len(self.design))
+        if not fits or not self._alike(bounds.T, self.bounds.T) or not self._alike(x[:begun], self.design[:begun]):
             raise InputError(f"{self.history} is the history of another search: {REMEDY}")
-        self.x, self.y, self.seconds, self.excess = x, y, seconds, excess
+        self.bounds, self.x, self.y, self.seconds, self.excess = bounds, x, y, seconds, excess
+
+    def _alike(self, points, others):
+        """Whether points (k, dimensions) agree but for the rounding of networks."""
+        low, high = self.bounds.T
+        return points.shape == others.shape and bool(np.all(np.abs(points - others) <= 1e-3 * (high - low)))
 
 
 @contextmanager

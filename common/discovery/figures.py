@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.ticker import LogLocator, NullLocator
 
 from common.discovery.records import METHOD_NAMES
-from common.discovery.search_report import COMPARED
+from common.discovery.search_report import COMPARED, RIVAL
 from common.runs.figures import grey, save
 
 COLOURS = {method: f"C{number}" for number, method in enumerate(METHOD_NAMES)}
@@ -34,7 +34,7 @@ def discovery_curves(protocol, path, by, what):
         protocol: search_report.Protocol.
         what: what the lines are, for the title.
     """
-    rows, bounds = protocol.rows, protocol.bounds
+    rows, summary = protocol.rows, protocol.summary
     classes = sorted(rows[by].unique())
     columns = min(5, len(classes))
     lines = -(-len(classes) // columns)
@@ -45,18 +45,18 @@ def discovery_curves(protocol, path, by, what):
     for axis in axes[len(classes) :]:
         axis.axis("off")
     for axis, name in zip(axes, classes):
-        _curves(axis, rows[rows[by] == name], bounds[bounds[by] == name])
+        _curves(axis, rows[rows[by] == name], summary[summary[by] == name])
         axis.set_title(f"{by} {name} held out")
         axis.set_xlabel("designs evaluated")
     for axis in axes[::columns]:
         axis.set_ylabel("cosine distance to the target")
-    _paired_panel(below.subplots(), protocol.ratios, protocol.pairs)
+    _paired_panel(below.subplots(), by, *(t[t["rival"] == RIVAL] for t in (protocol.ratios, protocol.pairs)))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     figure.suptitle(f"{protocol.title}: {what}")
     save(figure, path)
 
 
-def _curves(axis, rows, bounds):
+def _curves(axis, rows, summary):
     searches = rows["run"].nunique()
     for method in [method for method in METHOD_NAMES if (rows["method"] == method).any()]:
         own = rows[rows["method"] == method].groupby("evaluation")["best_so_far"]
@@ -66,11 +66,12 @@ def _curves(axis, rows, bounds):
         axis.plot(evaluations, middle, **style)
         if not random and searches >= BAND:
             axis.fill_between(evaluations, low, high, color=COLOURS[method], alpha=0.12, lw=0)
-    for family, style in (("vae", "--"), ("hypervae_joint", "-.")):
-        least = bounds[bounds["method"] == family]["cosine_distance"].median()
-        name = METHOD_NAMES[family].split(" + ")[0]
-        axis.axhline(least, color="grey", lw=0.9, ls=style, label=f"least distance that gradients found: {name}")
-    lowest = min(bounds["cosine_distance"].min(), rows["best_so_far"].min())
+    lowest = rows["best_so_far"].min()
+    for family, name, style in (("bound_vae", "VAE", "--"), ("bound_hypervae_joint", "HyperVAE", "-.")):
+        least = summary[family].median()
+        if np.isfinite(least):
+            axis.axhline(least, color="grey", lw=0.9, ls=style, label=f"least distance that gradients found: {name}")
+            lowest = min(lowest, least)
     early = rows[rows["evaluation"] == min(10, rows["evaluation"].max())]
     top = early.groupby("method")["best_so_far"].median().max()
     axis.set(yscale="log", ylim=(lowest * 0.9, top * 1.1))
@@ -87,7 +88,8 @@ def _plain_log_ticks(axis, decades):
     axis.set_major_formatter("{x:.2g}")
 
 
-def _paired_panel(axis, ratios, pairs):
+def _paired_panel(axis, by, ratios, pairs):
+    """Ratios of distances: a point a target, and the median of the classes (column `by`) with its interval."""
     shown = [method for method in reversed(COMPARED) if (ratios["method"] == method).any()]
     for height, method in enumerate(shown):
         own = np.exp(ratios[ratios["method"] == method]["log_ratio"].to_numpy())
@@ -96,12 +98,17 @@ def _paired_panel(axis, ratios, pairs):
         axis.plot(own, height + spread, "o", ms=3, alpha=0.45, color=COLOURS[method], mew=0)
         axis.plot([pair["ratio_low"], pair["ratio_high"]], [height, height], color="black", lw=1.5)
         axis.plot(pair["ratio"], height, "D", color="black", ms=5)
-        note = f"closer on {pair['wins']} of {pair['num_targets']}, p {pair['p_holm']:.2g}"
+        note = f"closer on {pair['wins']} of {pair['num_targets']}"
+        if pair["num_classes"] < pair["num_targets"]:
+            note += f",\n{pair['class_wins']} of {pair['num_classes']} {by}s"
+        note += f", p {pair['p_holm']:.2g}"
         axis.annotate(note, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     axis.axvline(1, color="grey", lw=0.9)
     axis.set(xscale="log", yticks=range(len(shown)), ylim=(-0.6, len(shown) - 0.4))
     axis.set_yticklabels([METHOD_NAMES[method] for method in shown], fontsize=8)
-    axis.set_xlabel("final distance / that of VAE + BO, a point a target (left of 1: closer); median and its interval")
+    axis.set_xlabel(
+        "final distance / that of VAE + BO, a point a target (left of 1: closer); median of classes and its interval"
+    )
     axis.grid(alpha=0.3, axis="x")
     values = np.exp(ratios["log_ratio"])
     _plain_log_ticks(axis.xaxis, np.log10(max(values.max(), 1) / min(values.min(), 1)))

@@ -30,7 +30,8 @@ def check_search(args):
     Raises:
         InputError: too few evaluations to share, or one model only.
     """
-    if not getattr(args, "spec", None) and args.evaluations < max(2, args.steps):
+    least = 2 if args.budget == "per-step" else max(2, args.steps)
+    if not getattr(args, "spec", None) and args.evaluations < least:
         raise InputError(f"{args.evaluations} evaluations are too few for {args.steps} steps: raise --evaluations")
     if args.steps < 2:
         raise InputError("--steps 1 is no iterated search: give 2 or more")

@@ -23,6 +23,15 @@ METHOD_NAMES = SEARCH_NAMES | {
     "nearest_known": "nearest known alloy",
     "own_alloy": "the class's own alloy of median distance",
 }
+ITERATED = ("vae_restarts", "hypervae_iterated", "hypervae_iterated_vae_init")  # searches of several steps
+# Of the searches through CALPHAD: the family, and the searches whose best codes they begin with.
+CALPHAD_STARTS = {
+    "vae_calphad": ("vae", ["vae"]),
+    "hypervae_calphad": (
+        "hypervae",
+        ["hypervae_once", "hypervae_iterated", "hypervae_iterated_vae_init", "hypervae_joint"],
+    ),
+}
 # What searches of one protocol may differ in, beside their seeds: what is looked for, and with it the images that
 # training left out.
 VARYING = ("target", "fingerprint")
@@ -140,6 +149,12 @@ def _target(stored):
     for name in ("found", "discovery"):
         stored = stored.get(name, stored)
     return stored["target"]
+
+
+def evaluations_before(method, budget, evaluations, steps):
+    """Designs that the searches judged which one of CALPHAD_STARTS begins with."""
+    times = [steps if budget == "per-step" and start in ITERATED else 1 for start in CALPHAD_STARTS[method][1]]
+    return evaluations * sum(times)
 
 
 def columns(discovery):

@@ -1,5 +1,6 @@
 """Searches as jobs: light enough to travel to other machines, cached and resumed in their record's folder."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,11 +98,40 @@ def found(folder, record, make):
     Another process that searches for the same target is waited for.
     """
     with locked(folder):
-        return stored(found_path(folder, record), lambda: make() | {"evaluated_at": commit()})
+        return stored(_path(folder, record), lambda: make() | {"evaluated_at": commit()})
 
 
-def found_path(folder, record):
-    """The file that keeps what was found for a record."""
+def found_by(methods, folder, record, make, once=dict):
+    """As `found`, of several methods; those that were none when the others were found are added.
+
+    Args:
+        make: make(methods) gives (rows, each with its "method", and {method: design}).
+        once: once() gives what goes beside them, with "trained_at".
+
+    Returns:
+        {"rows", "designs", **once(), "evaluated_at"}; rows that were added have an "evaluated_at" of their own.
+    """
+
+    def made_by(methods):
+        rows, designs = make(methods)
+        return {"rows": rows, "designs": designs}
+
+    made = found(folder, record, lambda: made_by(methods) | once())
+    if made["designs"].keys() >= set(methods):
+        return made
+    path = _path(folder, record)
+    with locked(folder):
+        made = read_json(path, REMEDY)  # as another process left it
+        missing = [method for method in methods if method not in made["designs"]]
+        if missing:
+            later = made_by(missing)
+            made["rows"] += [{**row, "evaluated_at": commit()} for row in later["rows"]]
+            made["designs"] |= later["designs"]
+            write_json(path, made)
+    return made
+
+
+def _path(folder, record):
     return Path(folder) / f"found-{record.digest}.json"
 
 
@@ -109,34 +139,28 @@ def explore(job, make_hunt):
     """All searches for one target.
 
     Args:
-        make_hunt: make_hunt() gives (Hunt, trained_at), where something is missing; also a search that was none of
-            SEARCH_NAMES when the others were made.
+        make_hunt: make_hunt() gives (Hunt, trained_at), where something is missing.
 
     Returns:
-        {"rows": one an evaluation, "bounds": one a space of designs, "designs": {method: of its steps, and their
-        distances}, "trained_at", "evaluated_at"}.
+        {"rows": one an evaluation, "bounds": one a space of designs, "designs": {"target" or method: {"designs": of its
+        steps, "distances": theirs}}, "trained_at", "evaluated_at"}.
     """
 
-    def searches():
-        write_settings(job.folder / "settings.json", job.record.stored())
-        hunt, trained_at = make_hunt()
-        rows, designs = hunt.explore()
-        least = [{"method": name, "cosine_distance": value} for name, value in hunt.by_gradients().items()]
-        designs = {"target": {"designs": [hunt.target], "distances": [0.0]}} | designs
-        return {"rows": rows, "bounds": least, "designs": _rounded(designs), "trained_at": trained_at}
+    make_hunt = functools.cache(make_hunt)
 
-    made = found(job.folder, job.record, searches)
-    if made["designs"].keys() >= set(SEARCH_NAMES):
-        return made
-    path = found_path(job.folder, job.record)
-    with locked(job.folder):
-        made = read_json(path, REMEDY)  # as another process left it
-        missing = [method for method in SEARCH_NAMES if method not in made["designs"]]
-        if missing:
-            rows, designs = make_hunt()[0].explore(missing)
-            made |= {"rows": made["rows"] + rows, "designs": made["designs"] | _rounded(designs)}
-            write_json(path, made)
-    return made
+    def searches(methods):
+        write_settings(job.folder / "settings.json", job.record.stored())
+        rows, designs = make_hunt()[0].explore(methods)
+        return rows, _rounded(designs)
+
+    def bounds():
+        hunt, trained_at = make_hunt()
+        least = [{"method": name, "cosine_distance": value} for name, value in hunt.by_gradients().items()]
+        return {"bounds": least, "trained_at": trained_at}
+
+    made = found_by(SEARCH_NAMES, job.folder, job.record, searches, bounds)
+    target = {"designs": [job.image], "distances": [0.0]}
+    return made | {"designs": _rounded({"target": target}) | made["designs"]}
 
 
 def _rounded(designs):
@@ -145,6 +169,6 @@ def _rounded(designs):
 
 
 def table_rows(rows, cells, made):
-    """Rows with the cells that all of them share and the commits of what was `made`."""
+    """Rows with the cells that all of them share and the commits of what was `made`; a row's own cells come first."""
     cells = cells | {name: made[name] for name in ("trained_at", "evaluated_at")}
     return [cells | row for row in rows]

@@ -4,6 +4,7 @@ target.
 Designs and their points (u, z) are those of `families.Family`; a plain VAE is one too, so every method is written once.
 """
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ class Search(NamedTuple):
 
 
 class Hunt:
-    """Every method's search for one target, at equal numbers of designs evaluated.
+    """Every method's search for one target, at equal numbers of designs evaluated (but with the budget "per-step").
 
     Args:
         families: {"vae": Family, "hypervae": Family}.
@@ -52,12 +53,12 @@ class Hunt:
         """Run, or finish, the search of one of METHODS; returns its Search."""
         return METHODS[method](self, method)
 
-    def explore(self, methods=None):
-        """Every search, or those of some METHODS: rows, one an evaluation, and {method: {"designs": of its steps,
+    def explore(self, methods):
+        """The searches of some METHODS: rows, one an evaluation, and {method: {"designs": of its steps,
         "distances": theirs}}.
         """
         rows, designs = [], {}
-        for method in methods or METHODS:
+        for method in methods:
             found = self.search(method)
             best = np.minimum.accumulate(found.distance)
             ends = np.append(np.flatnonzero(np.diff(found.step)), len(best) - 1)  # of the steps
@@ -138,10 +139,12 @@ class Hunt:
             searches: Search records; of each as many codes are taken. Codes of the other family are left aside.
         """
         progress, family = _Progress(), self.families[member]
-        number = RESTARTED // len(searches)
-        best = [search.codes[i] for search in searches for i in np.argsort(search.distance, kind="stable")[:number]]
-        first = np.unique([np.concatenate(code) for code in best if len(code[0]) == family.u_dim], axis=0)
-        evaluations = self.settings.evaluations
+        orders = [np.argsort(search.distance, kind="stable") for search in searches]
+        # The best of each search, the second best of each, ...
+        ranked = itertools.product(range(RESTARTED // len(searches)), zip(searches, orders))
+        best = [search.codes[order[rank]] for rank, (search, order) in ranked if rank < len(order)]
+        first = dict.fromkeys(tuple(np.concatenate(code)) for code in best if len(code[0]) == family.u_dim)
+        first, evaluations = np.array(list(first)), self.settings.evaluations
         progress.add(*self._optimize(f"{method}-0", family, evaluations, first[:evaluations]))
         return progress.search()
 

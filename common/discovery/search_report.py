@@ -15,14 +15,20 @@ from common.discovery.records import METHOD_NAMES, SHOWN, shared_settings, with_
 from common.runs.identity import differences
 from common.runs.results import read_records, read_rows, read_summary, write_table
 from common.runs.storage import locked
-from common.runs.summaries import all_commits, bootstrap_interval, count, markdown_table
+from common.runs.summaries import all_commits, count, markdown_table, median_interval
 
 DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
 HINDSIGHT = "best HyperVAE search (in hindsight)"
 RIVAL = "vae"  # the search that the others are compared with: VAE + BO
+RIVALS = (RIVAL, "vae_restarts")  # in paired differences; the second has an iterated search's evaluations in any budget
 COMPARED = ("hypervae_once", "hypervae_iterated", "hypervae_iterated_vae_init", "hypervae_joint")
 PAPERS = "hypervae_iterated"  # the paper's method, so chosen beforehand
 LEVEL = 0.95
+GRADIENTS = {
+    "bound_vae": "gradients: VAE",
+    "bound_hypervae_once": "gradients: one theta(u)",
+    "bound_hypervae_joint": "gradients: (u, z)",
+}
 BY_GRADIENTS = (
     "The last columns hold the least distance that gradients found, which know the target, among the designs of the "
     "VAE, of one theta(u) and of all (u, z); a lower one may exist."
@@ -35,15 +41,20 @@ def summarise(rows, bounds, by, records):
     Medians are over targets and seeds; `wins` counts those where the method ends closer than VAE + BO,
     `past_vae_bound` those where it ends closer than gradients found any z of the VAE; `evaluations_to_vae` is the
     median number of evaluations after which it has VAE + BO's final distance (empty where half of the searches never
-    do). `bound_*` are medians of the least distance that gradients found.
+    do). `bound_*` are medians of the least distance that gradients found; of searches whose designs are judged by what
+    they really are (`realised`) gradients, which see decoded ones, give no bound.
     """
     final = finals(rows, records)
-    least = bounds.pivot_table("cosine_distance", "run", "method").add_prefix("bound_")
+    realised = bounds["run"].map({run: bool(stored.get("realised")) for run, stored in records.items()})
+    bounds = bounds.assign(cosine_distance=bounds["cosine_distance"].mask(realised))
+    least = bounds.pivot_table("cosine_distance", "run", "method", dropna=False).add_prefix("bound_")
+    final = final.join(final[final["method"] == RIVAL].set_index("run")["final"].rename("rival"), "run")
     joined = rows[["run", "method", "evaluation", "best_so_far"]].merge(final[["run", "method", "rival"]])
     reached = joined[joined["best_so_far"] <= joined["rival"]].groupby(["run", "method"])["evaluation"].min()
     table = final.join(least, "run").join(reached.rename("reached"), ["run", "method"])
     table["reached"] = table["reached"].fillna(np.inf)
-    table["win"], table["past"] = table["final"] < table["rival"], table["final"] < table["bound_vae"]
+    table["win"] = table["final"] < table["rival"]
+    table["past"] = (table["final"] < table["bound_vae"]).astype("Int64").where(table["bound_vae"].notna())
     keys = ["protocol", by, "method"]
     grouped = table.groupby(keys, sort=False)
     shown = [name for name in (*SHOWN, "likelihood", "objective") if name in table]
@@ -55,7 +66,7 @@ def summarise(rows, bounds, by, records):
         "final_low": grouped["final"].quantile(0.25),
         "final_high": grouped["final"].quantile(0.75),
         "wins": grouped["win"].sum(),
-        "past_vae_bound": grouped["past"].sum(),
+        "past_vae_bound": grouped["past"].sum(min_count=1),
         "evaluations_to_vae": grouped["reached"].median().replace(np.inf, np.nan),
         **{name: grouped[name].median() for name in least.columns},
         "seconds_an_evaluation": grouped["seconds"].mean(),
@@ -65,43 +76,45 @@ def summarise(rows, bounds, by, records):
 
 
 def finals(rows, records):
-    """One row a run and method: the `final` distance, VAE + BO's (`rival`), `log_ratio` of the two, mean seconds."""
+    """One row a run and method: the `final` distance and the mean seconds."""
     grouped = rows.groupby(["run", "method"], sort=False)
     final = grouped.first().drop(columns=["evaluation", "step", "cosine_distance", "best_so_far", "seconds"])
     final["final"], final["seconds"] = grouped["best_so_far"].min(), grouped["seconds"].mean()
-    final = with_protocol(final.reset_index(), records)
-    rivals = final[final["method"] == RIVAL].set_index("run")["final"].rename("rival")
-    final = final.join(rivals, "run")
-    return final.assign(log_ratio=np.log(final["final"] / final["rival"]))
+    return with_protocol(final.reset_index(), records)
 
 
 def target_ratios(final, by):
-    """One row a protocol, method of COMPARED and target: log ratio of final distances, mean over the seeds."""
-    compared = final[final["method"].isin(COMPARED)]
-    keys = ["protocol", "method", by, "target"]
-    return compared.groupby(keys, sort=False)["log_ratio"].mean().reset_index()
+    """One row a protocol, one of RIVALS, method of COMPARED and target: log ratio of distances, mean over seeds."""
+    compared, parts = final[final["method"].isin(COMPARED)], []
+    for rival in [name for name in RIVALS if (final["method"] == name).any()]:
+        theirs = final[final["method"] == rival].set_index("run")["final"]
+        own = compared[compared["run"].isin(theirs.index)]
+        parts.append(own.assign(rival=rival, log_ratio=np.log(own["final"] / own["run"].map(theirs))))
+    keys = ["protocol", "rival", "method", by, "target"]
+    return pd.concat(parts).groupby(keys, sort=False)["log_ratio"].mean().reset_index()
 
 
 def paired(final, by):
-    """How each search of HyperVAE's stands against VAE + BO, target by target.
+    """How each search of HyperVAE's stands against the VAE's, class by class: targets of a class share their models.
 
     Returns:
-        one row a protocol and method of COMPARED: num_targets; wins, targets where it ends closer; p_sign of a
-        two-sided sign test (ties left out) and p_holm, corrected for the number of methods; ratio, the median of final
-        distances over VAE + BO's, with ratio_low and ratio_high, a bootstrap interval which holds for all methods at
-        once (Bonferroni).
+        one row a protocol, one of RIVALS and method of COMPARED: num_targets, and wins, those where it ends closer;
+        the same of classes, by their mean log ratios; p_sign of a two-sided sign test over classes (ties left out) and
+        p_holm, corrected for the number of methods; ratio, the median over classes of final distances over the
+        rival's, with ratio_low and ratio_high, an interval which holds for all methods at once (Bonferroni).
     """
-    rows = []
-    for (protocol, method), own in target_ratios(final, by).groupby(["protocol", "method"], sort=False):
-        ratios = own["log_ratio"].to_numpy()
+    rows, keys = [], ["protocol", "rival", "method"]
+    for key, own in target_ratios(final, by).groupby(keys, sort=False):
+        ratios = own.groupby(by)["log_ratio"].mean().to_numpy()
         wins, losses = int((ratios < 0).sum()), int((ratios > 0).sum())
         p = scipy.stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
-        row = {"protocol": protocol, "method": method, "num_targets": len(ratios), "wins": wins, "p_sign": p}
-        low, high = bootstrap_interval(ratios, np.median, 1 - (1 - LEVEL) / len(COMPARED))
+        low, high = median_interval(ratios, 1 - (1 - LEVEL) / len(COMPARED))
+        row = {"num_targets": len(own), "wins": int((own["log_ratio"] < 0).sum())}
+        row |= {"num_classes": len(ratios), "class_wins": wins, "p_sign": p}
         row |= {"ratio": np.exp(np.median(ratios)), "ratio_low": np.exp(low), "ratio_high": np.exp(high)}
-        rows.append(row)
+        rows.append(dict(zip(keys, key)) | row)
     table = pd.DataFrame(rows)
-    table.insert(5, "p_holm", table.groupby("protocol")["p_sign"].transform(holm))
+    table.insert(8, "p_holm", table.groupby(["protocol", "rival"])["p_sign"].transform(holm))
     return table
 
 
@@ -183,22 +196,23 @@ def discovery_table(summary, by):
     methods = in_order(summary["method"])
     wide = summary.pivot(index=by, columns="method", values="final")[methods]
     wide[HINDSIGHT] = wide[[m for m in methods if m.startswith("hypervae")]].min(axis=1)
-    bounds = summary.groupby(by)[["bound_vae", "bound_hypervae_once", "bound_hypervae_joint"]].first()
+    bounds = summary.groupby(by)[list(GRADIENTS)].first().dropna(axis="columns", how="all")
     decimals = {"digit": 3, "alloy": 5}[by]  # phase diagrams differ by little more than their smallest phases
     body = [[key, *(f"{v:.{decimals}f}" for v in [*wide.loc[key], *bounds.loc[key]])] for key in wide.index]
     n = len(wide)
     below = wide.lt(wide[RIVAL], axis=0).sum()
-    past = wide.lt(bounds["bound_vae"], axis=0).sum()
-    body.append(["closer than VAE + BO", *("" if m == RIVAL else f"{below[m]} of {n}" for m in wide), "", "", ""])
-    body.append(["closer than gradients found in the VAE", *(f"{past[m]} of {n}" for m in wide), "", "", ""])
+    blank = [""] * bounds.shape[1]
+    body.append(["closer than VAE + BO", *("" if m == RIVAL else f"{below[m]} of {n}" for m in wide), *blank])
+    if "bound_vae" in bounds:
+        past = wide.lt(bounds["bound_vae"], axis=0).sum()
+        body.append(["closer than gradients found in the VAE", *(f"{past[m]} of {n}" for m in wide), *blank])
     # Of the classes where it gets there alone, so their number belongs to it.
     reached = summary.groupby("method")["evaluations_to_vae"].agg(["median", "count"])
     cells = (
         f"{reached['median'][m]:.0f} ({reached['count'][m]} of {n})" if reached["count"][m] else "" for m in methods
     )
-    body.append(["evaluations to VAE + BO's end (classes where it gets there)", *cells, "", "", "", ""])
-    gradients = [f"gradients: {space}" for space in ("VAE", "one theta(u)", "(u, z)")]
-    return markdown_table(["class held out", *wide, *gradients], body)
+    body.append(["evaluations to VAE + BO's end (classes where it gets there)", *cells, "", *blank])
+    return markdown_table(["class held out", *wide, *(GRADIENTS[name] for name in bounds)], body)
 
 
 def paired_table(pairs):
@@ -206,16 +220,19 @@ def paired_table(pairs):
     body = [
         [
             row.method,
+            METHOD_NAMES[row.rival],
             f"{row.wins} of {row.num_targets}",
+            f"{row.class_wins} of {row.num_classes}",
             f"{row.p_sign:.2g}",
             f"{row.p_holm:.2g}",
             f"{row.ratio:.2f}",
-            f"{row.ratio_low:.2f} to {row.ratio_high:.2f}" if row.num_targets > 1 else "",
+            "" if np.isnan(row.ratio_low) else f"{row.ratio_low:.2f} to {row.ratio_high:.2f}",
         ]
         for row in pairs.itertuples()
     ]
-    header = ["search", "targets where it ends closer", "p (sign test)", "p, corrected (Holm)"]
-    return markdown_table([*header, "distance / VAE + BO's, median", "95 % for all searches at once"], body)
+    header = ["search", "beside", "targets where it ends closer", "classes", "p of classes (sign test)"]
+    header += ["p, corrected (Holm)", "ratio of distances, median of classes", "95 % for all searches at once"]
+    return markdown_table(header, body)
 
 
 def count_words(summary):
@@ -257,7 +274,9 @@ def _searches(by, summary, pairs, words):
         parts[0] += " With the objective scaled_cosine each phase counts relative to its largest share in known alloys."
     for protocol, own in summary.groupby("protocol", sort=False):
         parts += [f"**{words[protocol]}**; {count_words(own)}:", discovery_table(own, by)]
-        parts += ["Target by target against VAE + BO (seeds averaged; targets of one class share their models):"]
+        parts += [
+            "Against the VAE's search (seeds averaged; targets of one class share their models, so classes count):"
+        ]
         parts += [paired_table(pairs[pairs["protocol"] == protocol])]
     return "\n\n".join(part.strip() for part in parts)
 
@@ -269,12 +288,15 @@ def headline(results_dir):
         summary, pairs, words = _summaries(results_dir / stage, by)
         for protocol, own in summary.groupby("protocol", sort=False) if words else ():
             median = own.groupby("method")["final"].median()
-            pair = pairs[(pairs["protocol"] == protocol) & (pairs["method"] == PAPERS)].iloc[0]
-            wins = f"{pair['wins']} of {pair['num_targets']} targets (p {pair['p_holm']:.2g})"
-            ours = f"{median[PAPERS]:.3g}; closer on {wins}"
+            pair = pairs[(pairs["protocol"] == protocol) & (pairs["method"] == PAPERS)]
+            per_step = own["budget"].iloc[0] == "per-step"  # then the rival is who has as many evaluations
+            pair = pair[pair["rival"] == RIVALS[per_step and RIVALS[1] in set(pair["rival"])]].iloc[0]
+            wins = f"closer on {pair['wins']} of {pair['num_targets']} targets"
+            if pair["num_classes"] < pair["num_targets"]:
+                wins += f" and {pair['class_wins']} of {pair['num_classes']} classes"
+            ours = f"{median[PAPERS]:.3g}; {wins} (p {pair['p_holm']:.2g})"
             measure = "cosine distance after the search, median of classes"
             paper = "figure only: HyperVAE below VAE"
-            rows.append(
-                [f"search for an unseen {by}: {words[protocol]}", measure, ours, f"VAE + BO {median[RIVAL]:.3g}", paper]
-            )
+            rival = f"{METHOD_NAMES[pair['rival']]} {median[pair['rival']]:.3g}"
+            rows.append([f"search for an unseen {by}: {words[protocol]}", measure, ours, rival, paper])
     return rows

@@ -175,14 +175,17 @@ def samples_of_unseen(rows, number, class_names, name, path):
 def nats_by_context(nats, title, path):
     """-ELBO of unseen classes against the number of context images; a line a training, the mean over classes.
 
+    Sizes that some of its classes have too few images for are left out.
+
     Args:
         nats: columns method, words (see new_tasks_report.unseen_by_class), num_context, class, neg_elbo.
     """
     figure, axis = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-    lines = [
-        {"method": method, "words": words, "mean": own.groupby("num_context")["neg_elbo"].mean().to_dict()}
-        for (method, words), own in nats.groupby(["method", "words"], sort=False)
-    ]
+    lines = []
+    for (method, words), own in nats.groupby(["method", "words"], sort=False):
+        found = own.groupby("num_context")["neg_elbo"].agg(["mean", "count"])
+        means = found["mean"][found["count"] == found["count"].max()]
+        lines.append({"method": method, "words": words, "mean": means.to_dict()})
     _lines(axis, _drawn(lines))
     axis.set(
         xlabel="context images (0: u = 0, mixtures: the known tasks)",

@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances
 
 from common.data.blocks import spread
 from common.hypervae import task_mixture
-from common.hypervae.options import NAMES_OF_TASKS, settings_for, trained
+from common.hypervae.options import NAMES_OF_TASKS, load_data, settings_for, trained
 from common.runs import storage
 from common.runs.identity import Record
 
@@ -161,6 +161,16 @@ def asked_for(args, data, how, recipe):
     if how == "random":
         return RandomTasks(data.fingerprint(), data.num_classes)
     return FoundTasks(settings_for(args, data, "vae", recipe, TASK_SEED), how)
+
+
+def find(job):
+    """Find tasks where they are missing.
+
+    Args:
+        job: (the script's options, the data set's name or path, a FoundTasks, AutoTasks or RandomTasks).
+    """
+    args, name, found = job
+    found.stored_labels(args, load_data(args, name))
 
 
 def with_found_tasks(args, found, data):

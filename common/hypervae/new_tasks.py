@@ -11,6 +11,7 @@ from common.hypervae import characters, found_tasks, told, unseen
 from common.hypervae.density import Likelihood
 from common.hypervae.options import refuse_unfollowed
 from common.hypervae.peers import ON_FOUND_TASKS, PEERS, TABLES, WIDE, peer_settings, sizes_of_hypervae
+from common.runs.jobs import run_jobs
 
 
 def _peers(args, table):
@@ -27,28 +28,37 @@ def trainings(args, data, table):
                     yield peer_settings(args, data, peer, recipe, seed, rank=rank)
 
 
-def check_settings(args, data, tables):
-    """End on options of models that the tables have not, and on those that make two of their models one.
+def planned(args, loaded, tables):
+    """{table: its jobs}, but for those of found tasks; what no job can follow ends here, before hours of training.
 
     Args:
-        data: any Dataset.
+        loaded: {name or path: Dataset} of --dataset.
 
     Raises:
-        InputError: there are some.
+        InputError: options of models that the tables have not, or that make two of their models one; a table without
+            its data, its folds or any job.
     """
-    runs = [settings for table in tables for settings in trainings(args, data, table)]
+    jobs = {table: JOBS[table](args, loaded) for table in tables}
+    first = next(iter(loaded.values()))
+    of_table = {
+        table: characters.load(args.data_dir, args.body) if table == "characters" else first for table in tables
+    }
+    which = args.recipe[0], args.seeds[0]
+    runs = [settings for table, data in of_table.items() for settings in trainings(args, data, table)]
     if "told" in tables:
         as_peers = [ON_FOUND_TASKS[peer][0] for peer in args.peer or ON_FOUND_TASKS if peer in ON_FOUND_TASKS]
-        runs += [peer_settings(args, data, peer, args.recipe[0], args.seeds[0]) for peer in ["vae", *as_peers]]
-    if any(PEERS[peer].get("hidden") == WIDE for table in tables for peer in _peers(args, table)):
-        runs.append(SimpleNamespace(**sizes_of_hypervae(args, data, args.recipe[0], args.seeds[0])))
+        runs += [peer_settings(args, first, peer, *which) for peer in ["vae", *as_peers]]
+    for table, data in of_table.items():
+        if any(PEERS[peer].get("hidden") == WIDE for peer in _peers(args, table)):
+            runs.append(SimpleNamespace(**sizes_of_hypervae(args, data, *which)))
     refuse_unfollowed(args, runs)
-    for table in tables:
+    for table, data in of_table.items():
         peer_of = {}
         for peer in _peers(args, table):
-            other = peer_of.setdefault(peer_settings(args, data, peer, args.recipe[0], args.seeds[0]).digest, peer)
+            other = peer_of.setdefault(peer_settings(args, data, peer, *which).digest, peer)
             if other != peer:
                 raise InputError(f"these options make {other} and {peer} one model: choose one of them by --peer")
+    return jobs
 
 
 def told_jobs(args, loaded):
@@ -61,12 +71,18 @@ def told_jobs(args, loaded):
 
 
 def found_tasks_jobs(args, loaded):
-    """Jobs of told.measured for models of tasks that nobody labelled; trains the VAEs that find them."""
-    jobs = []
+    """Jobs of told.measured for models of tasks that nobody labelled; trains what finds these, as --jobs says."""
     peers = [peer for peer in ON_FOUND_TASKS if peer in (args.peer or ON_FOUND_TASKS)]
+    asked = {
+        (name, recipe, peer): found_tasks.asked_for(args, data, ON_FOUND_TASKS[peer][1] or args.clusters, recipe)
+        for (name, data), recipe, peer in itertools.product(loaded.items(), args.recipe, peers)
+    }
+    distinct = {found.digest: (args, name, found) for (name, *_), found in asked.items()}
+    for _ in run_jobs(found_tasks.find, list(distinct.values()), args.jobs, args.scheduler):
+        pass
+    jobs = []
     for (name, data), recipe, seed, peer in itertools.product(loaded.items(), args.recipe, args.seeds, peers):
-        trained_as, how = ON_FOUND_TASKS[peer]
-        found = found_tasks.asked_for(args, data, how or args.clusters, recipe)
+        trained_as, found = ON_FOUND_TASKS[peer][0], asked[name, recipe, peer]
         tasks = found_tasks.with_found_tasks(args, found, data)
         settings = peer_settings(args, tasks, trained_as, recipe, seed)
         jobs.append((args, settings, name, told.plan(settings, args.evaluate_on, _likelihood(args), tasks=found)))
@@ -90,6 +106,7 @@ def unseen_jobs(args, loaded):
     """Jobs of unseen.measured: each fold, each model; tuning is chosen by the same model without the next fold."""
     jobs = []
     for name, data in loaded.items():
+        unseen.check_folds(args.folds, name, data.num_classes)
         folds = unseen.folds(data.num_classes)
         of_fold = [list(trainings(args, unseen.without(data, held_out), "unseen")) for held_out in folds]
         for fold in args.folds or range(len(folds)):
@@ -113,10 +130,13 @@ def first_hypervaes(jobs, name):
     return [job for job in own if which(job) == which(own[0])]
 
 
-def characters_jobs(args):
-    """Jobs of characters.measured."""
+def characters_jobs(args, _):
+    """Jobs of characters.measured, which has a data set of its own."""
     data, sizes = characters.load(args.data_dir, args.body), (args.num_importance_samples, args.num_characters)
     return [
         (args, settings, characters.plan(settings, args.evaluate_on, *sizes))
         for settings in trainings(args, data, "characters")
     ]
+
+
+JOBS = {"told": told_jobs, "generate": generate_jobs, "unseen": unseen_jobs, "characters": characters_jobs}

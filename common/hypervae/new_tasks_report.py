@@ -5,16 +5,18 @@ import numpy as np
 from common.hypervae.options import OF_SOME_MODELS
 from common.runs import identity
 from common.runs.results import read_records, read_rows
-from common.runs.summaries import bootstrap_interval, markdown_table, over_seeds, plus_minus
+from common.runs.summaries import markdown_table, mean_interval, over_seeds, plus_minus
 
 STAGE = "09_new_tasks"
 RIVALS = ("vae_wide_finetuned", "vae_wide")  # whom differences are taken from: the first that is there
 LEVEL = 0.95
 TOLD = """\
-The same images with more and with less told. Both lengths are nats an image and hold KL(u)/n where u is inferred from
-test images. A mixture is p(x) = sum_k p_k p(x|theta_k) over the tasks of training: it is told nothing, and pays for no
-u. `vae_wide` has as many hidden units as bring it to HyperVAE's number of parameters (190 on images of 28 x 28). Rand
-is the adjusted Rand index of found tasks with the labels.
+The same images with more and with less told (a heap: of so many as stand there). Both lengths are nats an image and
+hold KL(u)/n where u is inferred from test images. NLL is of as many images of each set as make up some 2,000; smaller
+sets give others, so only NLL of equally many images are of the same ones. A mixture is p(x) = sum_k p_k p(x|theta_k)
+over the tasks of training: it is told nothing, and pays for no u. `vae_wide` has as many hidden units as bring it to
+HyperVAE's number of parameters (190 on images of 28 x 28). Rand is the adjusted Rand index of found tasks with the
+labels.
 """
 GENERATE = """\
 What of theta u may change, by the protocol of Table 1 (up to 100 test images of one class). The rank is that of H, and
@@ -24,12 +26,17 @@ UNSEEN = """\
 -ELBO of test images of classes that the training left out, nats an image, given a few other images of the class: the
 mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine-tuning's steps and rate are those that
 are best for the next fold's classes, by a model of the same kind that has not seen these. A mixture is the tuned VAE
-beside those of the tasks of training, its share chosen in the same way. Differences from {rival} are paired by class;
-the interval is a bootstrap's over classes, {level:.0%}.
+beside those of the tasks of training, its share chosen in the same way. A size that some of the classes have too few
+images for is left out.
+"""
+DIFFERENCES = """\
+Differences from {rival} are paired by class; the interval is Student's over classes, {level:.0%}: of two classes it
+says little.
 """
 CHARACTERS = """\
 -log p of other drawings of an unseen character given some, nats an image, importance-sampled by so many draws. Without
-a drawing HyperVAE is the mixture of VAEs of u drawn from its prior. Published figures have residual networks and all
+a drawing HyperVAE is the mixture of VAEs of u drawn from its prior (whose -ELBO in characters.csv, of four draws of z,
+is too small: read the NLL). Published figures have residual networks and all
 characters of the test part (Bartunov & Vetrov 2018, Table 1).
 """
 BOUND = """\
@@ -97,7 +104,8 @@ def _told(rows, records):
         found = (
             f"{row['num_tasks']:.0f} tasks found, Rand {row['rand_index']:.2f}" if row.get("num_tasks", 0) > 0 else ""
         )
-        body.append([*line, f"{row['num_images']:,.0f}", ", ".join(filter(None, [found, words[row["experiment"]]]))])
+        line += [f"{row[name]:,.0f}" if row[name] else "" for name in ("num_images", "nll_num_images")]
+        body.append([*line, ", ".join(filter(None, [found, words[row["experiment"]]]))])
     header = [
         "data",
         "part",
@@ -109,6 +117,7 @@ def _told(rows, records):
         "-ELBO",
         "NLL (IS)",
         "images",
+        "of NLL",
         "settings",
     ]
     return TOLD + "\n" + markdown_table(header, body)
@@ -168,14 +177,14 @@ def _unseen(rows, records):
         sizes = sorted(own["num_context"].unique())
         alone = own.groupby("method")["variant"].nunique() == 1  # of two variants neither is the rival
         rival = next((name for name in RIVALS if alone.get(name, False)), None)
-        parts.append(UNSEEN.format(rival=rival or "no rival", level=LEVEL))
+        parts.append(UNSEEN + (DIFFERENCES.format(rival=rival, level=LEVEL) if rival else ""))
         header = ["method", "seeds", *(f"{size} images" for size in sizes), "settings"]
         classes_of = own.groupby(["method", "variant"], sort=False)["class"].agg(frozenset)
         for classes in sorted(set(classes_of), key=lambda found: (-len(found), sorted(found))):
             same, body = own[own["class"].isin(classes)], []
             for method, variant in classes_of.index[classes_of >= classes]:
                 part = same[(same["method"] == method) & (same["variant"] == variant)]
-                cells = [_cell(part, same, size, rival) for size in sizes]
+                cells = [_cell(part, same, size, rival, classes) for size in sizes]
                 body.append([method, part["num_seeds"].max(), *cells, part["words"].iloc[0]])
             title = [dataset, classes_in_words(classes), f"{iterations:,} steps", words[protocol]]
             parts += [f"**{', '.join(filter(None, title))}**", markdown_table(header, body)]
@@ -187,10 +196,10 @@ def classes_in_words(classes):
     return f"classes {', '.join(map(str, sorted(classes)))}" if len(classes) <= 10 else f"{len(classes)} classes"
 
 
-def _cell(part, own, size, rival):
-    """ "129.4 (-8.1: -9.0 to -7.2)": the mean, and how it differs from the rival's with as many context images."""
+def _cell(part, own, size, rival, classes):
+    """ "129.4 (-8.1: -9.0 to -7.2)": the mean of some classes, and how it differs from the rival's, given as much."""
     nats = part[part["num_context"] == size].set_index("class")["neg_elbo"]
-    if nats.empty:
+    if set(nats.index) != set(classes):
         return ""
     text = f"{nats.mean():.1f}"
     # Without a context nothing is tuned: the rival is then the model as it is.
@@ -198,10 +207,10 @@ def _cell(part, own, size, rival):
     of_rival = own[(own["method"] == name) & (own["num_context"] == size)]
     if (part["method"] == name).all() or of_rival["class"].duplicated().any():
         return text
-    difference = (nats - of_rival.set_index("class")["neg_elbo"]).dropna().to_numpy()
-    if not len(difference):
+    difference = (nats - of_rival.set_index("class")["neg_elbo"]).to_numpy()
+    if np.isnan(difference).any():  # the rival has not all of these classes
         return text
-    low, high = bootstrap_interval(difference, np.mean, LEVEL)
+    low, high = mean_interval(difference, LEVEL)
     return f"{text} ({difference.mean():+.1f}" + ("" if np.isnan(low) else f": {low:+.1f} to {high:+.1f}") + ")"
 
 

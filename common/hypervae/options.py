@@ -43,10 +43,18 @@ DATA_HELP = (
 )
 
 
-def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
+def parser(
+    description,
+    epilog,
+    data_option="--dataset",
+    data_help=DATA_HELP,
+    models="which models (all: the paper's three)",
+    iterations="10000",
+):
     """An argument parser with the shared options; `epilog` holds examples.
 
-    `data_option` is the name under which this script's users give the data sets to train on (args.dataset).
+    `data_option` is the name under which this script's users give the data sets to train on (args.dataset);
+    `data_help`, `models` and `iterations` (the default) are what its --help says.
     """
     p = cli.Parser(description, epilog)
     data = p.add_argument_group("data")
@@ -67,14 +75,12 @@ def parser(description, epilog, data_option="--dataset", data_help=DATA_HELP):
     )
     cli.add_image_size(data)
     run = p.add_argument_group("runs")
-    run.add_argument(
-        "--model", choices=(*MODELS, "all"), nargs="+", default=["all"], help="which models (all: the paper's three)"
-    )
+    run.add_argument("--model", choices=(*MODELS, "all"), nargs="+", default=["all"], help=models)
     add_run_options(run)
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs beside the checkpoints")
     train = p.add_argument_group("training (defaults come from the recipe)")
     train.add_argument("--recipe", choices=tuple(RECIPES), nargs="+", default=["ours"], help="paper or ours (default)")
-    train.add_argument("--iterations", type=positive_int, default=10_000, help="gradient steps (10000)")
+    train.add_argument("--iterations", type=positive_int, default=10_000, help=f"gradient steps ({iterations})")
     train.add_argument("--batch-size", type=positive_int, default=100, help="images a step, over all its tasks (100)")
     train.add_argument("--learning-rate", type=positive_float, help="Adam's (paper 0.0003, ours 0.002)")
     train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")

@@ -31,7 +31,7 @@ TOLD = {
     "mixture": NOTHING,
     # Mixtures of tasks that nobody labelled, and of tasks that mean nothing.
     **dict.fromkeys(found_tasks.WAYS, NOTHING),
-    "heap": "up to 2,000 test images, which it sorts itself",
+    "heap": "some 2,000 test images, which it sorts itself",
 }
 WAYS = {
     "vae": ("alone",),

@@ -66,6 +66,8 @@ class Settings(Record):
         if self.model != "hypervae" or self.generator == "concatenation":
             unused |= {"generate": "all", "rank": 20, "change_scale": CHANGE_SCALE}
             unused |= {"vector_scale": None}
+        if self.vector_scale == self.change_scale:
+            unused |= {"vector_scale": None}  # which says the same
         for name, value in unused.items():
             object.__setattr__(self, name, value)
 

@@ -88,12 +88,21 @@ def count(number, what):
     return f"{number:,.0f} {what}" + ("" if number == 1 else "s")
 
 
-def bootstrap_interval(values, statistic, level):
-    """Bootstrap interval (low, high) of a statistic of values (n,), by percentiles; of one value nothing is known."""
+def mean_interval(values, level):
+    """Student's t interval (low, high) of the mean of values (n,); of one value nothing is known."""
     if len(values) < 2:
         return np.nan, np.nan
-    found = scipy.stats.bootstrap((values,), statistic, confidence_level=level, method="percentile", rng=0)
-    return found.confidence_interval.low, found.confidence_interval.high
+    mean, error = np.mean(values), scipy.stats.sem(values)
+    return scipy.stats.t.interval(level, len(values) - 1, mean, error) if error else (mean, mean)
+
+
+def median_interval(values, level):
+    """Interval (low, high) of the median of values (n,) by their ranks, as a sign test has it.
+
+    NaN where there are too few values for one of this level: for 95 % five or fewer.
+    """
+    found = scipy.stats.quantile_test(values, p=0.5).confidence_interval(level)
+    return (found.low, found.high) if np.isfinite([found.low, found.high]).all() else (np.nan, np.nan)
 
 
 def plus_minus(mean, spread=np.nan, decimals=1):

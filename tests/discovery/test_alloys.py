@@ -7,6 +7,7 @@ from conftest import ALLOYS, ROOT, TDB, needs_tdb
 from common.discovery import alloying, alloys, calphad
 from common.discovery.alloying import ELEMENTS
 from common.discovery.calphad import PHASES, TEMPERATURES
+from common.discovery.records import file_fingerprint
 from common.errors import InputError
 
 LIMITS = ALLOYS / "alloy_limits.csv"
@@ -171,9 +172,37 @@ def fail_on(matrix, call):
     return failing
 
 
-def test_bad_files_are_one_line(tmp_path):
+def two_alloys():
     good = {"compositions": np.zeros((2, len(ELEMENTS))), "designations": "1100"}
-    good["matrices"] = np.eye(len(PHASES), len(TEMPERATURES), dtype=np.float16)[None].repeat(2, 0)
+    return good | {"matrices": np.eye(len(PHASES), len(TEMPERATURES), dtype=np.float16)[None].repeat(2, 0)}
+
+
+def test_alloys_of_one_database_alone_are_read_and_judged_by_it(tmp_path):
+    (tmp_path / "parts").mkdir()
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.tdb").write_text(name)
+    own, other = (tmp_path / f"{name}.tdb" for name in ("one", "other"))
+    files = [tmp_path / "parts" / f"{name}.npz" for name in ("1100", "2024")]
+    for file in files:
+        alloys._write_npz(file, two_alloys() | {"designations": file.stem, "database": file_fingerprint(own)})
+    assert alloys.load(tmp_path / "parts", own).names == ("1100", "2024")
+    alloys.pack(tmp_path / "parts", tmp_path / "packed.npz", 2)
+    for path in (tmp_path / "parts", tmp_path / "packed.npz"):  # packing keeps the database
+        with pytest.raises(InputError, match="another database than .*other.tdb"):
+            alloys.load(path, other)
+    making = {"1100": {}}, 2, 0, tmp_path / "parts"
+    with pytest.raises(InputError, match="1100.npz was computed by another database"):
+        alloys.make_data(other, *making)
+    with pytest.raises(InputError, match="one more class"):
+        alloys.make_data(own, *making, packed=tmp_path / "parts" / "all.npz")
+    alloys._write_npz(files[1], two_alloys() | {"designations": "2024", "database": file_fingerprint(other)})
+    for read in (alloys.load, lambda path: alloys.pack(path, tmp_path / "packed.npz", 2)):
+        with pytest.raises(InputError, match="by 2 databases"):
+            read(tmp_path / "parts")
+
+
+def test_bad_files_are_one_line(tmp_path):
+    good = two_alloys()
     alloys._write_npz(tmp_path / "good.npz", good)
     alloys._write_npz(tmp_path / "sums.npz", good | {"matrices": good["matrices"] * np.float16(0.5)})
     assert len(alloys.load(tmp_path / "good.npz").matrices) == 2

@@ -221,6 +221,21 @@ def test_an_objective_that_raises_is_reported_with_its_point(tmp_path):
         optimizer.run(broken, 3)
 
 
+def test_what_threads_change_in_a_networks_codes_is_no_other_search(tmp_path):
+    """The box and the first points are computed by a network, in the last digits otherwise with other threads."""
+    path, first = tmp_path / "h.json", np.full((1, 4), 0.3)
+    box = np.array(BOX, float)
+    BayesianOptimizer(box, first=first, history=path).run(bowl, 7)
+    again = BayesianOptimizer(box * (1 + 1e-7), first=first + 1e-7, history=path)
+    again.run(bowl, 9)
+    whole = BayesianOptimizer(box, first=first)
+    whole.run(bowl, 9)
+    np.testing.assert_array_equal(again.x, whole.x)
+    for other in ({"first": first + 0.1}, {"bounds": box * 1.01, "first": first}, {"first": np.empty((0, 4))}):
+        with pytest.raises(InputError, match="another search"):
+            BayesianOptimizer(**({"bounds": box} | other), history=path)
+
+
 @pytest.mark.parametrize("content, message", [("{", "damaged"), ('{"x": []}', "damaged"), ("other", "another search")])
 def test_a_bad_history_is_named(tmp_path, content, message):
     path = tmp_path / "h.json"

@@ -28,9 +28,6 @@ class Line:
         return 0.5 + 0.4 * np.tanh(z)[:, :, None, None] * (2 * IMAGE - 1)
 
     def first_z(self, u, seed, budget):
-        return self.draw_z(seed, budget)
-
-    def draw_z(self, seed, budget):
         return np.random.default_rng(seed).uniform(-1, 1, (min(3, budget), 1))
 
     def encode(self, u, x):
@@ -99,7 +96,8 @@ def test_what_was_found_is_not_searched_for_again(tmp_path):
     (job,) = jobs(tmp_path, [3])
     first = discover(job)[1]
     stored = storage.read_json(job.folder / f"found-{job.record.digest}.json", "")
-    assert stored == first and json.loads((job.folder / "settings.json").read_text()) == job.record.stored()
+    assert first == stored | {"designs": first["designs"]} and first["designs"].items() > stored["designs"].items()
+    assert json.loads((job.folder / "settings.json").read_text()) == job.record.stored()
     again = dataclasses.replace(job, train=None, load=None)
     assert discover(again)[1] == first
     # One evaluation more is another search, with a history of its own.
@@ -119,6 +117,13 @@ def test_a_search_that_came_later_is_made_beside_the_others(tmp_path, monkeypatc
     assert found["rows"][: len(before["rows"])] == before["rows"] and found["bounds"] == before["bounds"]
     assert {row["method"] for row in found["rows"][len(before["rows"]) :]} == {"vae_restarts"}
     assert discover(job)[1] == found and set(runs.SEARCH_NAMES) == set(METHODS)
+    # The commit of what came later is its own.
+    assert {row.get("evaluated_at") for row in found["rows"]} == {None, storage.commit()}
+    of_method = {
+        row["method"]: row["evaluated_at"]
+        for row in runs.table_rows(found["rows"], {}, {"trained_at": "", "evaluated_at": "then"})
+    }
+    assert of_method.pop("vae_restarts") == storage.commit() and set(of_method.values()) == {"then"}
     # A process that had read the searches before another one made the late one.
     monkeypatch.setattr(runs, "found", lambda folder, record, make: before)
     monkeypatch.setattr(Hunt, "explore", None)

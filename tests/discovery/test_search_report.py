@@ -12,21 +12,21 @@ from test_records import SEARCH, Training, discovery
 from common.discovery import digits, figures, search_report
 from common.discovery.records import METHOD_NAMES, Target, columns
 from common.errors import InputError
-from common.runs.summaries import bootstrap_interval
+from common.runs.summaries import mean_interval, median_interval
 
 SEARCHES = ("vae", *search_report.COMPARED, "random_vae", "random_hypervae")
 COMMITS = {"trained_at": "t", "evaluated_at": "e"}
 
 
-def digit_rows(target, seed, evaluations, ratio=0.5):
-    """Rows of one target's searches; HyperVAE's distances are `ratio` times VAE + BO's."""
+def digit_rows(target, seed, evaluations, ratio=0.5, searches=SEARCHES, budget="total", **changes):
+    """Rows of one target's searches; HyperVAE's distances are `ratio` times VAE + BO's. `changes`: of the record."""
     digit, index = target
     models = {name: Training(f"without {digit}", name, seed) for name in ("vae", "hypervae")}
-    search = dataclasses.replace(SEARCH, seed=seed, evaluations=evaluations)
-    record = discovery(**models, search=search, target=Target(str(digit), str(index), f"{target}"))
+    search = dataclasses.replace(SEARCH, seed=seed, evaluations=evaluations, budget=budget)
+    record = discovery(**models, search=search, target=Target(str(digit), str(index), f"{target}"), **changes)
     cells = columns(record) | {"digit": digit, "target_index": index} | COMMITS
     curves, best = [], {}
-    for method, number in itertools.product(SEARCHES, range(evaluations)):
+    for method, number in itertools.product(searches, range(evaluations)):
         start = 0.8 if "hypervae" not in method else 0.8 * ratio
         distance = start / (1 + number)
         best[method] = min(distance, best.get(method, 9))
@@ -85,13 +85,37 @@ def test_a_fresh_clone_has_the_packed_table_alone(folder, tmp_path):
     assert sorted(len(protocol.rows) for protocol in protocols) == [5 * 4 * len(SEARCHES), 4 * 8 * len(SEARCHES)]
 
 
-def test_paired_differences_are_over_targets(folder):
+def test_paired_differences_are_over_classes(folder):
     pairs = pd.read_csv(folder / "paired.csv").set_index(["ratio", "method"])
     assert len(pairs) == 2 * len(search_report.COMPARED) and (pairs["num_targets"] == 3).all()  # seeds are no targets
     won, lost = pairs.loc[(0.5, "hypervae_joint")], pairs.loc[(2.0, "hypervae_joint")]
-    assert won["wins"] == 3 and lost["wins"] == 0
-    assert won["p_sign"] == lost["p_sign"] == 0.25 and won["p_holm"] == 1  # 2 / 2^3, times four methods
-    assert won[["ratio_low", "ratio_high"]].tolist() == [0.5, 0.5]
+    assert won[["wins", "num_classes", "class_wins"]].tolist() == [3, 2, 2] and not lost[["wins", "class_wins"]].any()
+    assert won["p_sign"] == lost["p_sign"] == 0.5 and won["p_holm"] == 1  # 2 / 2^2, times four methods
+    assert won[["ratio_low", "ratio_high"]].isna().all()  # of two classes nothing is known
+
+
+def test_a_search_of_more_evaluations_stands_beside_one_of_as_many(tmp_path):
+    path = tmp_path / search_report.DIGITS
+    own = [digit_rows((1, 5), 0, 4, 0.5, (*SEARCHES, "vae_restarts"), budget) for budget in ("total", "per-step")]
+    written(path, *own)
+    pairs = pd.read_csv(path / "paired.csv").groupby(["protocol", "rival"]).size()
+    assert pairs.unstack().to_numpy().tolist() == [[4, 4], [4, 4]]
+    rivals = {row[0].count("a step"): row[3] for row in search_report.headline(tmp_path)}
+    assert rivals == {0: "VAE + BO 0.2", 1: "VAE + BO, restarted 0.2"}
+
+
+def test_gradients_on_decoded_designs_are_no_bound_of_real_ones(tmp_path, drawn):
+    path = tmp_path / search_report.DIGITS
+    written(path, digit_rows((1, 5), 0, 4))
+    assert "gradients: VAE" in search_report.sections(tmp_path)[0][1]
+    protocols = written(path, digit_rows((1, 5), 0, 4, realised="ridge 0123"))
+    (realised,) = [protocol for protocol in protocols if "ridge" in protocol.title]
+    assert realised.summary["past_vae_bound"].isna().all() and realised.summary["wins"].notna().all()
+    table = search_report.discovery_table(realised.summary, "digit")
+    assert "gradients" not in table and "closer than VAE + BO" in table
+    figures.discovery_curves(realised, tmp_path / "curves.png", "digit", "one seed")
+    labels = drawn[-1].axes[0].get_legend_handles_labels()[1]
+    assert "VAE + BO" in labels and not [label for label in labels if "gradients" in label]
 
 
 def test_holms_correction_by_hand():
@@ -100,14 +124,23 @@ def test_holms_correction_by_hand():
     assert search_report.holm([0.9, 0.8]).max() == 1
 
 
-def test_the_interval_of_a_median_covers_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(100):
-        low, high = bootstrap_interval(rng.exponential(1, 25), np.median, 0.9)
-        hits += low < np.log(2) < high
-    assert 82 <= hits <= 97
-    assert np.isnan(bootstrap_interval([1.0], np.median, 0.9)).all()
+@pytest.mark.parametrize(
+    "interval, draw, truth",
+    [
+        (median_interval, "exponential", np.log(2)),
+        (mean_interval, "normal", 0.0),
+    ],
+)
+@pytest.mark.parametrize("number", [2, 4, 10, 25])
+def test_an_interval_covers_as_often_as_it_says(interval, draw, truth, number):
+    values = getattr(np.random.default_rng(0), draw)(size=(300, number))
+    ends = np.array([interval(row, 0.9) for row in values])
+    if interval is median_interval and number < 5:
+        assert np.isnan(ends).all()
+        return
+    hits = np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1]))
+    assert hits >= 0.86 and (interval is median_interval or hits <= 0.94)  # ranks: 0.9 at least
+    assert np.isnan(interval(values[0, :1], 0.9)).all()
 
 
 def test_a_run_without_its_record_is_one_line(folder, tmp_path):
@@ -124,7 +157,10 @@ def test_no_tables_no_sections(tmp_path):
 
 def test_the_headline_is_the_papers_method_beside_vae_and_bo(folder):
     rows = sorted(search_report.headline(folder.parent), key=lambda row: row[2])
-    assert [row[2] for row in rows] == ["0.1; closer on 3 of 3 targets (p 1)", "0.2; closer on 0 of 3 targets (p 1)"]
+    assert [row[2] for row in rows] == [
+        "0.1; closer on 3 of 3 targets and 2 of 2 classes (p 1)",
+        "0.2; closer on 0 of 3 targets and 0 of 2 classes (p 1)",
+    ]
     assert [row[3] for row in rows] == ["VAE + BO 0.2", "VAE + BO 0.1"]
 
 

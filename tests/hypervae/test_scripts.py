@@ -357,6 +357,15 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, untraced_training
         (["--model", "vae"], "give --peer"),
     ):
         assert_refused(call("09_new_tasks.py", *options, *wrong), message)
+    # Of several tables the last one's refusal comes before the first one's trainings.
+    untouched = ["--dataset", write_npz("own.npz"), "--results-dir", tmp_path / "none"]
+    for wrong, message in (
+        (["--table", "told", "unseen", "--peer", "vae", "--adaptation", "fitted"], "choose another --adaptation"),
+        (["--table", "told", "unseen", "--folds", 4], "choose --folds"),
+        (["--table", "told", "characters", "--data-dir", tmp_path], "omniglot_characters"),
+    ):
+        assert_refused(call("09_new_tasks.py", *untouched, *wrong), message)
+    assert not (tmp_path / "none").exists()
 
 
 def test_characters(tmp_path, call, small_networks, uncompiled, untraced_trainings, character_files, monkeypatch):
