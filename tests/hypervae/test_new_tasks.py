@@ -342,5 +342,7 @@ def test_a_renamed_file_is_the_same_data_and_two_rivals_are_none(tmp_path):
     assert "| renamed.npz | test | 40 | vae | nothing | 7 | 2 | 10.5 +- 0.7 |" in text
     own = pd.DataFrame({"method": ["vae_wide", "vae_wide", "hypervae"], "variant": ["a", "b", "c"], "num_context": 0})
     own = own.assign(**{"class": 3, "neg_elbo": [5.0, 15.0, 1.0]})
-    assert new_tasks_report._cell(own[2:], own, 0, "vae_wide") == "1.0"
-    assert new_tasks_report._cell(own[2:], own[1:], 0, "vae_wide_finetuned") == "1.0 (-14.0)"
+    assert new_tasks_report._cell(own[2:], own, 0, "vae_wide", {3}) == "1.0"
+    assert new_tasks_report._cell(own[2:], own[1:], 0, "vae_wide_finetuned", {3}) == "1.0 (-14.0)"
+    # A mean of fewer classes than the other sizes have would look like a gain.
+    assert new_tasks_report._cell(own[2:], own[1:], 0, "vae_wide", {3, 4}) == ""
