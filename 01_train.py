@@ -110,9 +110,13 @@ def main():
         cli.refuse_unused(args, ["--pack", "--jobs", "--scheduler"], "with --adapt")
         if args.pretrained:
             cli.refuse_unused(args, ["--dataset", "--model", "--seed", "--seeds", *OF_TRAININGS], "with --pretrained")
+            if not args.adapt.is_dir():
+                cli.refuse_unused(args, ["--image-size"], "where --adapt is no folder of pictures")
         adapt(args)
         return
     cli.refuse_unused(args, OF_NEW_TASKS, "without --adapt")
+    if options.chosen_models(args) == ("vae",):
+        cli.refuse_unused(args, ["--tasks"], options.NO_TASKS)
     loaded, jobs = options.planned_runs(args, options.load_with_tasks)
     options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     for row in run_jobs(train, jobs, args.jobs, args.scheduler):

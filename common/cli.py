@@ -22,6 +22,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def parse_args(self, args=None, namespace=None):
+        if "" in (sys.argv[1:] if args is None else args):
+            raise InputError("an empty word is among the options: give a value (is a shell variable not set?)")
         found = super().parse_args(args, namespace)
         # What a namespace holds already is no default to argparse: only options that are given replace it.
         marked = super().parse_args(args, argparse.Namespace(**dict.fromkeys(vars(found), self)))

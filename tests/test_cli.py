@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 from common import cli
+from common.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,15 @@ def call(body, **options):
 def test_bad_input_is_one_line_and_2():
     done = call("raise InputError('no file: name one')")
     assert (done.returncode, done.stderr) == (2, "error: no file: name one\n")
+
+
+def test_an_empty_word_is_no_folder():
+    """What a shell makes of a variable that is not set; a path of "" would be the folder that one stands in."""
+    parser = cli.Parser("", "")
+    parser.add_argument("--dataset")
+    for given in (["--dataset", ""], [""]):
+        with pytest.raises(InputError, match="empty word"):
+            parser.parse_args(given)
 
 
 def test_an_interrupt_says_how_to_go_on():

@@ -82,6 +82,18 @@ UNUSED = [
         "--iterations changes nothing with --pretrained",
     ),
     ("01_train.py --adapt pile.npz --generator concatenation --rank 5", f"--rank changes nothing {MODELS}"),
+    ("01_train.py --model vae --tasks 3", "--tasks changes nothing with --model vae"),
+    (
+        "01_train.py --adapt pile.npz --pretrained mnist --image-size 20",
+        "--image-size changes nothing where --adapt is",
+    ),
+    ("01_train.py --tasks 3 --batch-size 50", "--batch-size 50 is no multiple of"),
+    ("01_train.py --tasks auto --targets others", "--targets others needs many images of each: leave one out"),
+    ("03_outliers.py --model vae metavae --scores combined", "--scores combined has none of metavae"),
+    (
+        "03_outliers.py --tasks 4 --model hypervae --generator concatenation --rank 7",
+        f"--rank changes nothing {MODELS}",
+    ),
     ("10_compress.py pack pile.npz out.hvz --dataset digits --model vae --rank 3", f"--rank changes nothing {MODELS}"),
     ("06_regression.py --predict new.csv --splits 3", "--splits changes nothing with --predict"),
     ("07_classification.py --max-error 0.1", "--max-error changes nothing without --predict"),

@@ -105,7 +105,7 @@ class Tuner:
 
         Args:
             theta: {name: array} of one VAE, without an axis of tasks.
-            images: (N, H, W, 1) in [0, 1].
+            images: (N, H, W, C), 0 to body.white.
             rate: of Adam.
         """
         images, _ = repeated(tf.cast(images, tf.float32)[None])

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, OutlierMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from common.data import image_arrays
 from common.data.datasets import Dataset
@@ -21,7 +21,7 @@ from common.hypervae import found_tasks, options, outliers, scoring, training
 from common.hypervae.adaptation import FIT_STEPS
 from common.hypervae.mixtures import MOST_CALIBRATING, fewest_calibrating
 from common.hypervae.outlier_sets import EVALUATION_SEED
-from common.runs.estimators import KerasEstimator, own_random_state
+from common.runs.estimators import KerasEstimator, own_random_state, whole_numbers
 
 FEWEST = 6  # images: two each to learn from, to fit the rule by, and to calibrate
 HELD_OUT, MOST_HELD_OUT = 0.1, MOST_CALIBRATING  # for each of the two parts that no model is trained on
@@ -81,37 +81,48 @@ class _HyperVAE(KerasEstimator):
         """Sets model_; returns the Dataset that it was trained on, with its tasks as labels."""
         if self.likelihood not in options.LIKELIHOODS:
             raise InputError(f"likelihood is {self.likelihood!r}: give one of {', '.join(options.LIKELIHOODS)}")
+        least = {"iterations": 0, "latent_dim": 1, "hyper_latent_dim": 1, "hidden": 0, "num_samples": 1}
+        own = whole_numbers(self, **least, random_state=0)
+        seed, own = own["random_state"], {name: own[name] for name in least if name != "num_samples"}
         x = self._seen(X, reset=True)
-        labels = np.zeros(len(x), int) if y is None else np.unique(np.asarray(y), return_inverse=True)[1]
+        self._check_number(_held_out(len(x)))
+        labels = np.zeros(len(x), int) if y is None else np.unique(column_or_1d(y), return_inverse=True)[1]
         if len(labels) != len(x):
             raise InputError(f"X has {len(x)} images, y {len(labels)} labels: give one for each")
         if self.n_tasks != "auto" and not (isinstance(self.n_tasks, numbers.Integral) and self.n_tasks > 0):
             raise InputError(f"n_tasks is {self.n_tasks!r}: give a number of tasks, or 'auto'")
         if self.binarize not in ("bernoulli", "threshold"):
             raise InputError(f"binarize is {self.binarize!r}: give 'bernoulli' or 'threshold'")
-        data = _in_parts(x, labels, self.random_state, options.body_of(self.likelihood))
-        own = {"iterations": self.iterations, "latent_dim": self.latent_dim, "hidden": self.hidden}
-        own |= {"hyper_latent_dim": self.hyper_latent_dim, "binarize": self.binarize, "likelihood": self.likelihood}
+        data = _in_parts(x, labels, seed, options.body_of(self.likelihood))
+        own |= {"binarize": self.binarize, "likelihood": self.likelihood}
         with contextlib.ExitStack() as stack, own_random_state():
             folder = self.folder or stack.enter_context(tempfile.TemporaryDirectory())
             args = options.defaults(**own, results_dir=Path(folder))
             if y is None:
-                found = found_tasks.asked_for(args, data, self.n_tasks, args.recipe[0])
+                n_tasks = self.n_tasks if self.n_tasks == "auto" else int(self.n_tasks)
+                found = found_tasks.asked_for(args, data, n_tasks, args.recipe[0])
                 data = found_tasks.with_found_tasks(args, found, data)
-            settings = options.settings_for(args, data, "hypervae", "ours", self.random_state)
+            settings = options.settings_for(args, data, "hypervae", "ours", seed)
             self.settings_ = settings.stored()
             self.model_ = options.trained(args, settings, data).model
         return data
+
+    def _check_number(self, number):
+        """Refuse a number of held-out images that cannot serve, before any training."""
 
     def _untrained(self):
         with own_random_state():
             return training.networks_of(training.Settings.restored(self.settings_), self.image_shape_, 0)
 
 
+def _held_out(number):
+    """How many of so many images calibrate; as many fit the rules."""
+    return min(max(round(HELD_OUT * number), min(10, number // 4), 2), MOST_HELD_OUT)
+
+
 def _in_parts(x, y, seed, body):
     """A Dataset of which a tenth calibrates and a tenth fits the rules; tasks that are left without images go."""
-    order = np.random.default_rng(seed).permutation(len(x))
-    held = min(max(round(HELD_OUT * len(x)), min(10, len(x) // 4), 2), MOST_HELD_OUT)
+    order, held = np.random.default_rng(seed).permutation(len(x)), _held_out(len(x))
     test, validation, train = np.split(order, [held, 2 * held])
     learned, y_train = np.unique(y[train], return_inverse=True)
     # Labels of the other parts serve nothing.
@@ -166,6 +177,9 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
         if self.contamination is None and not 0 < self.max_false_positive_rate < 1:
             given = self.max_false_positive_rate
             raise InputError(f"max_false_positive_rate is {given!r}: give a share between 0 and 1, as 0.05")
+        share = 0.5 if self.contamination is None else self.contamination
+        if not isinstance(share, numbers.Real) or not 0 < share <= 0.5:
+            raise InputError(f"contamination is {share!r}: give a share above 0 and up to 0.5, or None")
         data = self._train(X, y)
         self.x_validation_ = data.x_validation
         table_of = self._table_of()
@@ -177,14 +191,22 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
         if self.contamination is not None:
             self.offset_ = float(np.percentile(self.score_samples(X), 100 * self.contamination))
             return self
-        # By the p-value of scoring.Scorer: of n + 1 images no more than this many may score as high.
-        most = int(self.max_false_positive_rate * (1 + len(scorer.normal)) + 1e-9)
-        if not most:
-            needed = fewest_calibrating(self.max_false_positive_rate)
-            have = f"{len(scorer.normal)} held-out images calibrate, {needed} are needed"
-            raise InputError(f"{have} for a false-positive rate of {self.max_false_positive_rate:g}: give more images")
-        self.offset_ = -float(scorer.normal[-most])
+        self.offset_ = -float(scorer.normal[-self._most(len(scorer.normal))])
         return self
+
+    def fit_predict(self, X, y=None):
+        """`fit`, then `predict` of the same images; y as of `fit`."""
+        return self.fit(X, y).predict(X)
+
+    def _most(self, number):
+        """How many of so many calibrating images may score as high, by the p-value of scoring.Scorer (n + 1 images)."""
+        return int(self.max_false_positive_rate * (1 + number) + 1e-9)
+
+    def _check_number(self, number):
+        if self.contamination is None and not self._most(number):
+            needed = fewest_calibrating(self.max_false_positive_rate)
+            have = f"{number} held-out images calibrate, {needed} are needed"
+            raise InputError(f"{have} for a false-positive rate of {self.max_false_positive_rate:g}: give more images")
 
     def _table_of(self):
         return scoring.statistics(self.model_, self.x_validation_, EVALUATION_SEED, self.num_samples)

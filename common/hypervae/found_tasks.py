@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, pairwise_distances
 
 from common.data.blocks import spread
+from common.errors import InputError
 from common.hypervae import task_mixture
 from common.hypervae.options import NAMES_OF_TASKS, load_data, settings_for, trained
 from common.runs import storage
@@ -141,7 +142,13 @@ WAYS = tuple(found.way for found in (FoundTasks, AutoTasks, RandomTasks))
 
 
 def automatic(args, data, recipe):
-    """The AutoTasks of the script's options on a Dataset, whose labels are not looked at."""
+    """The AutoTasks of the script's options on a Dataset, whose labels are not looked at.
+
+    Raises:
+        InputError: --targets others, which needs many images of each task.
+    """
+    if args.targets == "others":
+        raise InputError("found tasks are of any size, and --targets others needs many images of each: leave one out")
     steps = min(args.iterations, max(FEWEST_STEPS, args.iterations // SHORT))
     short = argparse.Namespace(**vars(args) | {"iterations": steps})
     own = (settings_for(short, data, model, recipe, TASK_SEED) for model in ("vae", "hypervae"))

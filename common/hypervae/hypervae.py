@@ -151,7 +151,7 @@ class HyperVAE(VAE):
         return tf.range(images)[None] < size, seed
 
     def vae_for(self, images):
-        """The plain VAE of one task: `images` (N, H, W, 1) in [0, 1] is the set, u its posterior mean.
+        """The plain VAE of one task: `images` (N, H, W, C), 0 to body.white is the set, u its posterior mean.
 
         Raises:
             InputError: no images, images of another size, or values that are no numbers in [0, 1].
@@ -162,7 +162,7 @@ class HyperVAE(VAE):
         """The plain VAE of a new task: u is fitted to its images, then the weights that u hands out are tuned to them.
 
         Args:
-            images: (N, H, W, 1) in [0, 1]; one will do.
+            images: (N, H, W, C), 0 to body.white; one will do.
             fit_steps: on u, 0 for the mean of q(u|D); tuning_steps: on all weights.
 
         Raises:
@@ -183,14 +183,14 @@ class HyperVAE(VAE):
         """The TaskMixture of the VAEs of known tasks, for images whose task nobody tells.
 
         Args:
-            tasks: images of each task, a list of (N, H, W, 1) in [0, 1]; u_k is the posterior mean of all of them.
+            tasks: images of each task, a list of (N, H, W, C), 0 to body.white; u_k is the posterior mean of all.
             shares: p_k, (tasks,); the tasks' numbers of images where not given.
         """
         shares = [len(images) for images in tasks] if shares is None else shares
         return self.mixture_of_codes(self.task_codes(tasks), shares, compiled)
 
     def task_codes(self, tasks):
-        """u_k (tasks, hyper_latent_dim), the posterior mean of each task's images, a list of (N, H, W, 1) in [0, 1]."""
+        """u_k (tasks, hyper_latent_dim), the posterior mean of each task's images, a list as of `task_mixture`."""
         return tf.concat([self.infer_u(self._as_task(images)[None]).mean() for images in tasks], 0)
 
     def mixture_of_codes(self, codes, shares, compiled=True):
@@ -207,10 +207,12 @@ class HyperVAE(VAE):
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > white:
             span = f"{array.min():g} to {array.max():g}"
             raise InputError(f"a task's images reach from {span}: they must lie in [0, {white:g}], as in training")
+        if white > 1 and array.dtype.kind == "f" and 0 < array.max() <= 1:
+            raise InputError("a task's images reach from 0 to 1, this model's from 0 to 255: multiply them by 255")
         return tf.cast(array, tf.float32)
 
     def mean_code(self, images, batch_size=500):
-        """The mean over images (N, H, W, 1) in [0, 1], each one a task of its own, of what theta is made from (1, ...).
+        """The mean over images (N, H, W, C), 0 to body.white (tasks of one image), of what theta is made of (1, ...).
 
         That is H at the posterior mean of u.
         """
@@ -220,7 +222,7 @@ class HyperVAE(VAE):
         return tf.reduce_mean(h, 0, keepdims=True)
 
     def average_vae(self, images, batch_size=500):
-        """The plain VAE with the mean of theta(x) over images (N, H, W, 1) in [0, 1], each one a task of its own.
+        """The plain VAE with the mean of theta(x) over images (N, H, W, C), 0 to body.white (tasks of one).
 
         theta is affine in H (B + U H V), so it is the theta of the mean H; but for "all_scaled", of which it is near.
         """

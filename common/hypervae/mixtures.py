@@ -10,6 +10,7 @@ from common.cli import refuse_several, refuse_unused
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import (
+    NO_TASKS,
     binarization,
     chosen_models,
     fit_u,
@@ -41,7 +42,6 @@ RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_
 HEADLINE = RULES[-1]
 UNTOLD = ("vae", "hypervae")  # models that an image is given to without its class
 USUAL, COMBINED = "usual", "combined"
-NO_TASKS = "with --model vae"
 SCORES = (USUAL, "likelihood_regret", COMBINED)  # kinds of scores; MetaVAE and the baselines have the first alone
 
 
@@ -136,12 +136,15 @@ def planned(args):
     Returns:
         options of each mixture, see `every_class_held_out`; the jobs of `score_model`; those of `score_baseline`.
     """
-    if args.model == ["vae"]:
+    if chosen_models(args) == ("vae",):
         refuse_unused(args, ["--tasks"], NO_TASKS)
     models = chosen_models(args)
     for kind in args.scores:
         if kind != USUAL and not set(models) & set(UNTOLD):
             raise InputError(f"--scores {kind} is of {' and '.join(UNTOLD)}: choose --model among them")
+    told = sorted(set(models) - set(UNTOLD))
+    if told and USUAL not in args.scores and "all" not in args.model:
+        raise InputError(f"--scores {' '.join(args.scores)} has none of {told[0]}: leave that out of --model")
     every = every_class_held_out(args)
     for own in every:
         for name in own.dataset:

@@ -48,6 +48,9 @@ def planned(args, loaded, tables):
     if "told" in tables:
         as_peers = [ON_FOUND_TASKS[peer][0] for peer in args.peer or ON_FOUND_TASKS if peer in ON_FOUND_TASKS]
         runs += [peer_settings(args, first, peer, *which) for peer in ["vae", *as_peers]]
+        for peer in args.peer or ON_FOUND_TASKS:
+            if peer in ON_FOUND_TASKS:
+                found_tasks.asked_for(args, first, ON_FOUND_TASKS[peer][1] or args.clusters, args.recipe[0])
     for table, data in of_table.items():
         if any(PEERS[peer].get("hidden") == WIDE for peer in _peers(args, table)):
             runs.append(SimpleNamespace(**sizes_of_hypervae(args, data, *which)))

@@ -23,6 +23,7 @@ NETWORKS = ("conv", "resnet")
 LIKELIHOODS = {"bernoulli": "", "discretized_logistic": "_logistic", "logistic_mixture": "_logistic_mixture"}
 LEVELS = {1: "-grey", 3: "-colour"}  # endings of a data set's name, by its channels: its pixels have 256 levels
 # Endings of the name of data whose tasks are not its labels, see found_tasks.
+NO_TASKS = "with --model vae"  # where --tasks changes nothing
 NAMES_OF_TASKS = {"auto": "-auto-tasks", "random": "-random-tasks", "clusters": "-clusters"}
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
 # Settings that some models have no use for: theirs hold a value that says so.
@@ -182,6 +183,11 @@ def with_tasks(args, data, default="labels"):
         return data
     from common.hypervae import found_tasks
 
+    # What no training can follow ends here, before those that find tasks. Its labels are not looked at.
+    alike = dataclasses.replace(data, y=np.zeros_like(data.y))
+    which = args.recipe[0], args.seeds[0]
+    refuse_unfollowed(args, [settings_for(args, alike, model, *which) for model in chosen_models(args)])
+
     return found_tasks.with_found_tasks(args, found_tasks.asked_for(args, data, how, args.recipe[0]), data)
 
 
@@ -240,7 +246,8 @@ def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
     size = args.image_size if name not in image_sets.NAMES and Path(name).is_dir() else None
     given = [getattr(args, "adapt", None), getattr(args, "score", None), *getattr(args, "files", [])]
-    if args.image_size and not size and not any(path and Path(path).is_dir() for path in given):
+    given = [name, *args.dataset, *(getattr(args, "outlier", None) or []), *filter(None, given)]
+    if args.image_size and not any(path not in image_sets.NAMES and Path(path).is_dir() for path in given):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
     if has_levels(args):
         cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")

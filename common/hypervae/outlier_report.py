@@ -126,14 +126,16 @@ def _auc(part):
 def _thresholds(summary, of_method):
     """Markdown: what normal images alone can set a threshold to, beside thresholds that use labels."""
     known = summary.dropna(subset=["fpr_held_out_mean"])
+    names = _pair_names(summary)  # held-out classes of one set are one pair
     columns = ["fpr_held_out", "fnr_held_out", "fpr_at_95_tpr", "fpr", "fnr"]
     body = []
     keys = ["likelihood", "tasks", "own", "model", "score", "method"]
     for (likelihood, tasks, own_images, model, score, method), own in known.groupby(keys, sort=False):
         cells = [NAMES.get(model, model), score.replace("_", " "), likelihood.replace("_", " "), tasks]
         steps = _scored(of_method[method]).get("iterations", 0)
-        cells += [_where(own_images), own["recipe"].iloc[0], f"{steps:,}", len(own)]
-        body.append(cells + [f"{own[f'{name}_mean'].mean():.1f}" for name in columns])
+        cells += [_where(own_images), own["recipe"].iloc[0], f"{steps:,}"]
+        of_pairs = own.groupby(own["pair"].map(names))[[f"{name}_mean" for name in columns]].mean()
+        body.append([*cells, len(of_pairs), *(f"{mean:.1f}" for mean in of_pairs.mean())])
     if not body:
         return ""
     words = (

@@ -154,6 +154,8 @@ def _parameters(results_dir):
 
     def find(row, stored):
         training = stored["training"]
+        if training.get("summary") == "set":  # Table 2 has no set encoder
+            return ""
         shared = ("model", "generator", "body", "latent_dim", "hyper_latent_dim", "hidden", "generate", "rank")
         totals = {
             own.total

@@ -20,6 +20,8 @@ def training_batches(x, y, tasks_per_step, images_per_task, seed, start, stop, m
     """
     by_class = tf.constant(np.argsort(y, kind="stable"), tf.int32)
     counts = np.bincount(y)
+    if distinct and counts[counts > 0].min() < images_per_task:
+        raise ValueError(f"a class has fewer than {images_per_task} images: none may stand in a task twice")
     counts_t = tf.constant(counts, tf.int32)
     offsets = tf.constant(np.concatenate([[0], np.cumsum(counts)[:-1]]), tf.int32)
     images, labels = tf.constant(x), tf.constant(y, tf.int32)

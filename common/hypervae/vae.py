@@ -117,9 +117,9 @@ class VAE(keras.Model):
         """Trainable parameters as {"inference": n, "generative": n} (Table 2)."""
         counts = {"inference": 0, "generative": 0}
         for variable in self.trainable_variables:
-            counts["inference" if variable.name.startswith("encoder") else "generative"] += int(
-                variable.shape.num_elements()
-            )
+            # A generated encoder's weights are named after it in their path alone; those that pool a set are q(u|D)'s.
+            infers = variable.name.startswith("encoder") or variable.path.startswith("encoder_pooling")
+            counts["inference" if infers else "generative"] += int(variable.shape.num_elements())
         return counts
 
     def get_config(self):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import numbers
 import random
 from pathlib import Path
 
@@ -15,6 +16,28 @@ from common.runs.storage import commit, write_npz
 
 FORMAT = 1  # of saved files
 ABOUT, WEIGHTS, ARRAYS = "about", "weights/", "fitted/"
+
+
+def whole_numbers(estimator, **least):
+    """Parameters of an estimator as Python's integers, {name: value}; `least`: the smallest allowed of each.
+
+    Raises:
+        InputError: one is no whole number (NumPy's are), or too small.
+    """
+    found = {}
+    for name, smallest in least.items():
+        value = getattr(estimator, name)
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < smallest:
+            raise InputError(f"{name} is {value!r}: give a whole number, {smallest} or more")
+        found[name] = int(value)
+    return found
+
+
+def _plain(value):
+    """NumPy's scalars as Python's, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is no number or text")
 
 
 class KerasEstimator(BaseEstimator):
@@ -42,7 +65,7 @@ class KerasEstimator(BaseEstimator):
                 plain[name] = value
         about = {"format": FORMAT, "estimator": type(self).__name__, "commit": commit(), "attributes": plain}
         try:
-            arrays[ABOUT] = np.array(json.dumps(about))
+            arrays[ABOUT] = np.array(json.dumps(about, default=_plain))
         except TypeError as error:
             raise InputError(f"{type(self).__name__} cannot be saved: {error}; give plain parameters") from None
         write_npz(path, arrays, "give another path")

@@ -132,6 +132,43 @@ def test_numbers_beyond_the_range_of_the_fit_are_refused(images):
     np.testing.assert_array_equal(sixteen.score_samples(images * 16), fitted.score_samples(images / 1.0))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_false_positive_rate": 0.01}, "held-out images calibrate, 99 are needed"),
+        ({"contamination": "auto"}, "contamination is 'auto': give a share"),
+        ({"contamination": 0.7}, "contamination is 0.7: give a share above 0 and up to 0.5"),
+        ({"num_samples": 0}, "num_samples is 0: give a whole number, 1 or more"),
+        ({"num_samples": 2.5}, "num_samples is 2.5"),
+        ({"iterations": -1}, "iterations is -1: give a whole number, 0 or more"),
+        ({"hyper_latent_dim": 0}, "hyper_latent_dim is 0"),
+        ({"random_state": None}, "random_state is None"),
+    ],
+)
+def test_what_cannot_serve_is_refused_before_any_training(changes, message, images, monkeypatch):
+    monkeypatch.setattr("common.hypervae.training.fit_or_load", None)
+    with pytest.raises(InputError, match=message):
+        clone(DETECTOR).set_params(**changes).fit(images)
+    with pytest.raises(ValueError, match="1d array"):
+        clone(DETECTOR).fit(images, np.zeros((len(images), 2)))
+
+
+def test_numpys_numbers_are_numbers(images, tmp_path):
+    """As a grid of settings has them."""
+    whole = {name: np.int64(DETECTOR.get_params()[name]) for name in (*SMALL, "iterations", "random_state")}
+    fitted, plain = clone(DETECTOR).set_params(**whole).fit(images), clone(DETECTOR).fit(images)
+    np.testing.assert_array_equal(fitted.score_samples(images[:3]), plain.score_samples(images[:3]))
+    fitted.save(tmp_path / "own.npz")
+    np.testing.assert_array_equal(HyperVAEDetector.load(tmp_path / "own.npz").predict(images), fitted.predict(images))
+
+
+def test_fit_predict_has_the_tasks_as_well(images, monkeypatch):
+    seen = []
+    monkeypatch.setattr(HyperVAEDetector, "fit", lambda self, X, y=None: seen.append(y) or self)
+    monkeypatch.setattr(HyperVAEDetector, "predict", lambda self, X: X)
+    assert clone(DETECTOR).fit_predict(images, "tasks") is images and seen == ["tasks"]
+
+
 def test_the_density_is_the_mixture_of_its_tasks(images):
     """log sum_k p_k exp(-length_k), the lengths by the plain VAEs of the tasks' codes."""
     fitted = clone(DENSITY).set_params(num_samples=4).fit(images, bars().y)

@@ -156,6 +156,14 @@ def test_a_vae_is_made_for_images_as_in_training_alone(images, message):
             make(images)
 
 
+def test_levels_from_0_to_255_are_not_taken_from_0_to_1():
+    model = HyperVAE(summary="mean", body="conv_logistic", **SMALL)
+    with pytest.raises(InputError, match="multiply them by 255"):
+        model.vae_for(np.asarray(X[0]))
+    model.vae_for(np.asarray(X[0], np.uint8))  # as good as black, and meant so
+    model.vae_for(255 * X[0])
+
+
 def test_unknown_choices_are_refused():
     with pytest.raises(ValueError, match="summary"):
         HyperVAE(summary="median", **SMALL)
@@ -183,6 +191,22 @@ def test_others_than_the_context_are_coded(summary):
     np.testing.assert_allclose(logs["neg_elbo"], loss, rtol=1e-5)
     for w, old, gradient in zip(model.trainable_variables, before, gradients):
         np.testing.assert_allclose(w.numpy(), old - 0.1 * gradient, atol=1e-5)
+
+
+def test_kl_warmup_weights_kl_u_as_well(monkeypatch):
+    """In the first step, of weight 0, KL(u) moves nothing, however large it is; later it does."""
+    ends, plain = {}, density.kl_to_prior
+    for factor in (1.0, 1e4):
+        monkeypatch.setattr(density, "kl_to_prior", lambda q, factor=factor: factor * plain(q))
+        keras.utils.set_random_seed(0)
+        model = HyperVAE(kl_warmup=4, summary="mean", **SMALL)
+        model.compile(optimizer=keras.optimizers.SGD(1e-3))
+        model.optimizer.build(model.trainable_variables)
+        for step in range(2):
+            model.train_step((X, tf.zeros(2, tf.int32)))
+            ends[factor, step] = np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
+    np.testing.assert_array_equal(ends[1.0, 0], ends[1e4, 0])
+    assert not np.allclose(ends[1.0, 1], ends[1e4, 1])
 
 
 def test_kl_warmup_weights_the_kl_terms_and_reports_the_whole_length():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -185,6 +186,112 @@ def test_likelihood_regret_is_what_a_fitted_posterior_saves():
     assert max(expected) > 0.1 and (found >= 0).all()
     np.testing.assert_allclose(found, expected, atol=0.15 * max(expected))
     assert not outliers.likelihood_regret(model, steps=0)(images, (0, 0))["likelihood_regret"].any()
+
+
+PARTS = {"": 1, "_validation": 2, "_test": 3}  # a level that says of which part an image is; outliers have 4
+
+
+def marked():
+    """A Dataset whose images say of which part they are."""
+    parts = {f"x{part}": np.full((5 + level, 8, 8, 1), level, np.uint8) for part, level in PARTS.items()}
+    labels = {f"y{part}": np.zeros(5 + level, int) for part, level in PARTS.items()}
+    return datasets.Dataset("m", **parts, **labels, class_names=())
+
+
+OUTLIERS = np.full((4, 8, 8, 1), 4, np.uint8)
+
+
+def level_of(x, *_):
+    return pd.DataFrame({"level": np.asarray(x).mean((1, 2, 3))})
+
+
+class Rule:
+    """Stands for a rule that is fitted to a table."""
+
+    def __init__(self, table):
+        self.held_out = table["level"].to_numpy()
+
+    def __call__(self, table):
+        return table["level"].to_numpy()
+
+
+class AverageVAE:
+    """Stands for a HyperVAE; keeps what its average VAE is made of."""
+
+    body = SimpleNamespace(binary=True)
+    averaged = None
+
+    def average_vae(self, x):
+        AverageVAE.averaged = x
+        return "average"
+
+
+def of_one_level(values, level, number):
+    values = np.asarray(values)
+    return len(values) == number and bool(np.all(values == level))
+
+
+@pytest.mark.parametrize("kind", ["usual", "combined"])
+def test_fits_and_thresholds_see_the_parts_that_are_theirs(kind, monkeypatch):
+    """Rules are fitted to the validation part, neighbours are those of training, the test part is scored alone."""
+    neighbours = []
+    monkeypatch.setattr(outliers, "HyperVAE", AverageVAE)
+    regrets = []
+    statistics = lambda model, number, average=None, **options: regrets.append(average) or level_of  # noqa: E731
+    monkeypatch.setattr(outliers, "image_statistics", statistics)
+    monkeypatch.setattr(outliers, "compressed_lengths", lambda x, binary: pd.DataFrame(index=range(len(x))))
+    for name in ("rules", "combined_rules"):
+        monkeypatch.setattr(outliers, name, lambda table, seed: {"rule": Rule(table)})
+    near = lambda x, seed: neighbours.append(x) or (lambda own: np.zeros(len(own)))  # noqa: E731
+    monkeypatch.setattr(outliers, "local_outlier_factor", near)
+    found = outliers.scorer(AverageVAE(), marked(), 0)(kind, OUTLIERS)["rule"]
+    assert of_one_level(found["held_out"], 2, 7) and of_one_level(found["normal"], 3, 8)
+    assert of_one_level(found["outlier"], 4, 4)
+    assert regrets == ["average"] and of_one_level(AverageVAE.averaged, 2, 7)
+    assert len(neighbours) == (kind == "combined") and all(of_one_level(x, 1, 6) for x in neighbours)
+
+
+def test_metavaes_scores_have_their_names(monkeypatch):
+    table = lambda x, *_: level_of(x).assign(kl_z=lambda t: t["level"], neg_elbo_all_decoders=lambda t: 10 * t["level"])  # noqa: E731
+    monkeypatch.setattr(outliers, "metavae_statistics", lambda *_: table)
+    found = outliers.metavae_scorer(None, marked())("usual", OUTLIERS)
+    for name, times in (("kl", 1), ("description_length", 10)):
+        levels = {part: set(values) for part, values in found[name].items()}
+        assert levels == {"normal": {3 * times}, "held_out": {2 * times}, "outlier": {4 * times}}
+
+
+def test_baselines_learn_from_training_images_and_their_threshold_from_the_validation_part(monkeypatch):
+    learned = []
+    fit = lambda x, seed: learned.append(x) or (lambda own: own.mean((1, 2, 3)))  # noqa: E731
+    monkeypatch.setitem(baselines.BASELINES, "pca", fit)
+    monkeypatch.setattr(mixtures, "_score", lambda args, scored, name, scorer, columns: scorer(marked())[1])
+    baseline = mixtures.Baseline("m", "threshold", "", "pca", 0)
+    found = mixtures.score_baseline((SimpleNamespace(likelihood="bernoulli"), baseline, "m"))(None, OUTLIERS)["score"]
+    assert of_one_level(learned[0], 1, 6) and of_one_level(found["held_out"], 2, 7)
+    assert of_one_level(found["normal"], 3, 8) and of_one_level(found["outlier"], 4, 4)
+
+
+def test_a_threshold_is_set_by_images_beside_the_mixture(monkeypatch, tmp_path):
+    """What `measures` gets for held-out scores are those of the validation part."""
+    scores = {"rule": {"normal": [3.0], "outlier": [4.0], "held_out": [2.0]}}
+    seen = []
+    drawn = SimpleNamespace(name="o", fingerprint="theirs", drawn=lambda wanted, seed: OUTLIERS)
+    monkeypatch.setattr(mixtures, "mixture_parts", lambda args, name: (marked(), [drawn], 4))
+    monkeypatch.setattr(outliers, "measures", lambda *parts: seen.append(parts[:3]) or {"auc": 50.0})
+    args = SimpleNamespace(
+        likelihood="bernoulli", binarize="threshold", scores=["usual"], fit_u=0, outlier_fraction=0.2
+    )
+    args.num_samples, args.num_bootstrap, args.results_dir = 4, 2, tmp_path
+    baseline = mixtures.Baseline("m", "threshold", "", "pca", 0)
+    mixtures._score(args, baseline, "m", lambda data: ("a", lambda kind, x: scores), {})
+    assert seen == [([3.0], [4.0], [2.0])]
+
+
+def test_the_dearest_pixel_is_dearer_than_those_of_so_many_images(monkeypatch):
+    costs = np.zeros((100, 8, 8))
+    costs[:, 3, 3] = np.arange(100)
+    monkeypatch.setattr(outliers, "pixel_nats", lambda model, x, fit_u: costs)
+    assert (costs.max((1, 2)) > outliers.dearest_pixel(None, X, 0.05)).mean() == 0.05
 
 
 def test_changed_images_are_the_normal_ones_turned():

@@ -133,5 +133,8 @@ def test_a_size_may_be_that_of_the_pile_alone(tmp_path):
     args = options.defaults(image_size=(8, 8))
     with pytest.raises(InputError, match="--image-size is of folders of pictures, digits is none"):
         options.load_data(args, "digits")
+    for elsewhere in ({"outlier": [str(tmp_path)]}, {"dataset": ["digits", str(tmp_path)]}):
+        beside = options.defaults(image_size=(8, 8), **elsewhere)
+        assert options.load_data(beside, "digits").image_shape == (28, 28, 1)  # its own size
     args.score = tmp_path
     assert options.load_data(args, "digits").image_shape == options.load_data(options.defaults(), "digits").image_shape

@@ -78,3 +78,7 @@ def test_what_far_tasks_add_is_nothing(monkeypatch):
     np.testing.assert_allclose(near_lengths, lengths, atol=1e-3)
     assert near_nll.mean() == pytest.approx(nll.mean(), abs=0.01)  # other draws
     assert pairs[0] == 4 * len(X) > pairs[1] > pairs[2] == len(X)
+    # A task's share decides as its length does.
+    mixture.log_shares = np.log([1e-30, 1.0, 1.0, 1.0])
+    near = {task: set(images) for task, images in mixture._near(np.zeros((4, 3)))}
+    assert not near.get(0) and near[1] == near[2] == near[3] == {0, 1, 2}

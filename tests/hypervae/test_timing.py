@@ -5,6 +5,7 @@ import pytest
 from hypervae.toy import bars
 
 from common.hypervae import timing
+from common.hypervae.hypervae import HyperVAE
 
 IMAGES = ("conv", (28, 28, 1), 10, 10, 10)
 
@@ -16,6 +17,12 @@ def test_parameter_counts():
     assert found["metavae", "none"] == {"inference": 334_536, "generative": 3_365_890, "total": 3_700_426}
     assert found["hypervae", "layerwise"] == {"inference": 334_536, "generative": 934_265, "total": 1_268_801}
     assert found["hypervae", "block"]["inference"] == 334_536
+
+
+def test_what_a_set_encoder_adds_is_of_the_posterior(small_networks):
+    sizes = dict(image_shape=(8, 8, 1), latent_dim=2)
+    counts = [HyperVAE(summary=summary, **sizes).parameter_counts() for summary in ("mean", "set")]
+    assert counts[1]["generative"] == counts[0]["generative"] and counts[1]["inference"] > counts[0]["inference"]
 
 
 @pytest.mark.parametrize("number", range(4))
