@@ -194,7 +194,8 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
 
     Batches and noise are functions of the seed and the iteration, and weights, optimiser state and log are saved
     together at each checkpoint, so a run killed at any moment and started again ends with the weights of
-    an uninterrupted one. Another process that trains the same run is waited for.
+    an uninterrupted one, given as many threads (--jobs shares the cores out): other numbers of them add floats in
+    another order. Another process that trains the same run is waited for.
 
     Raises:
         InputError: a damaged checkpoint, a folder that cannot be written, a training that diverged.
