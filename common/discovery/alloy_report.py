@@ -167,8 +167,9 @@ def draw(protocol, discovered, loaded, folder):
 
     first = protocol.rows.iloc[0]
     own = folder / "figures" / f"{first['dataset']}_{first['objective']}-{protocol.digest}"
-    seeds = protocol.rows["seed"].nunique()
-    what = "one seed" if seeds == 1 else f"median and quartiles over {seeds} seeds"
+    seeds = protocol.rows.groupby("alloy")["seed"].nunique()
+    most = f"{'up to ' if seeds.nunique() > 1 else ''}{seeds.max()} seeds"
+    what = "one seed" if seeds.max() == 1 else f"median and quartiles over {most}"
     figures.discovery_curves(protocol, own / "figure3b.png", "alloy", what)
     drawn = set()
     for job, *found in discovered:

@@ -51,7 +51,9 @@ def discovery_curves(protocol, path, by, what):
     for axis in axes[::columns]:
         axis.set_ylabel("cosine distance to the target")
     _paired_panel(below.subplots(), by, *(t[t["rival"] == RIVAL] for t in (protocol.ratios, protocol.pairs)))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    # A class may lack a search that another one has.
+    lines = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, fontsize=8)
     figure.suptitle(f"{protocol.title}: {what}")
     save(figure, path)
 
