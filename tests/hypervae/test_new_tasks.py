@@ -106,6 +106,16 @@ def test_a_heap_of_two_clear_tasks_is_sorted_and_paid_for(trained_bars):
     assert plain < one.nats()
 
 
+def test_images_of_equal_length_go_to_the_larger_group(trained_bars, monkeypatch):
+    """Which group an image is in costs fewer bits where many are."""
+
+    def code(heap, seed, draw_u=False):
+        heap.shares, heap.lengths = np.array([0.1, 0.9]), np.zeros((2, len(heap.x)))
+
+    monkeypatch.setattr(Heap, "_code", code)
+    assert (Heap(trained_bars, bars().x, compiled=False).group(2, rounds=1).assigned == 1).all()
+
+
 def test_every_class_is_held_out_once_and_never_trained_on():
     assert sorted(label for held_out in unseen.folds(13) for label in held_out) == list(range(13))
     data = bars()
