@@ -89,6 +89,7 @@ UNUSED = [
     ),
     ("01_train.py --tasks 3 --batch-size 50", "--batch-size 50 is no multiple of"),
     ("01_train.py --tasks auto --targets others", "--targets others needs many images of each: leave one out"),
+    ("03_outliers.py --outlier-fraction 1e308 --normal-classes 0", "change --outlier-fraction"),
     ("03_outliers.py --model vae metavae --scores combined", "--scores combined has none of metavae"),
     (
         "03_outliers.py --tasks 4 --model hypervae --generator concatenation --rank 7",

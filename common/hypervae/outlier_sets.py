@@ -132,7 +132,7 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
     if len(data.x_validation) < FEWEST_VALIDATION:
         few = f"{data.name} has {len(data.x_validation)} validation images (a tenth of its training images)"
         raise InputError(f"{few}, scores need {FEWEST_VALIDATION}: give more images")
-    wanted = round(args.outlier_fraction * len(data.x_test))
+    wanted = round(min(args.outlier_fraction * len(data.x_test), 1e9))  # which no set has
     for outlier in found.values():
         if outlier.x.shape[1:] != data.image_shape:
             sizes = f"{size_in_words(outlier.x.shape[1:])}, those of {data.name} {size_in_words(data.image_shape)}"
