@@ -115,8 +115,6 @@ def main():
         adapt(args)
         return
     cli.refuse_unused(args, OF_NEW_TASKS, "without --adapt")
-    if options.chosen_models(args) == ("vae",):
-        cli.refuse_unused(args, ["--tasks"], options.NO_TASKS)
     loaded, jobs = options.planned_runs(args, options.load_with_tasks)
     options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     for row in run_jobs(train, jobs, args.jobs, args.scheduler):

@@ -26,14 +26,16 @@ GENERATE += ["recipe", "iterations"]
 def write_told(args, jobs, loaded, folder):
     from common.hypervae import new_tasks, told
 
-    # Tasks are found by VAEs of the first jobs: what is trained on them comes second.
-    for make in (lambda: jobs, lambda: new_tasks.found_tasks_jobs(args, loaded)):
-        for rows in run_jobs(told.measured, make(), args.jobs, args.scheduler):
+    def write(jobs):
+        for rows in run_jobs(told.measured, jobs, args.jobs, args.scheduler):
             results.put_rows(folder / "told.csv", rows, told.COLUMNS, order=["dataset", "method", "seed"])
             for row in rows:
                 line = "{dataset} {method} seed {seed}: -ELBO {neg_elbo:.2f}"
                 line += ", NLL {nll_is:.2f}" * bool(row["nll_num_images"])
                 print(line.format(**row), flush=True)
+
+    write(jobs)
+    write(new_tasks.found_tasks_jobs(args, loaded))  # by VAEs of the first jobs, so they come second
 
 
 def write_generate(args, jobs, loaded, folder):

@@ -166,11 +166,8 @@ def discover(job):
     searches = runs.explore(job, lambda: bench.hunt_and_commits)
 
     def errors(methods, record, find):
-        def once():
-            return {"trained_at": bench.hunt_and_commits[1]}
-
         make = functools.partial(_errors, bench, find)
-        return runs.found_by(methods, job.folder, record, make, once)
+        return runs.found_by(methods, job.folder, record, make, lambda: {"trained_at": bench.hunt_and_commits[1]})
 
     found = errors([*SEARCHED, *KNOWN_ALLOYS], job.found, _found_alloy)
     through = job.through_calphad

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from common.discovery.records import SEARCH_NAMES, Discovery
 from common.runs.identity import Record
 from common.runs.jobs import run_jobs
-from common.runs.storage import REMEDY, commit, locked, read_json, stored, write_json, write_settings
+from common.runs.storage import commit, locked, stored, write_json, write_settings
 
 
 @dataclass(frozen=True)
@@ -112,21 +112,19 @@ def found_by(methods, folder, record, make, once=dict):
         {"rows", "designs", **once(), "evaluated_at"}; rows that were added have an "evaluated_at" of their own.
     """
 
-    def made_by(methods):
-        rows, designs = make(methods)
-        return {"rows": rows, "designs": designs}
-
-    made = found(folder, record, lambda: made_by(methods) | once())
-    if made["designs"].keys() >= set(methods):
-        return made
     path = _path(folder, record)
+
+    def first():
+        rows, designs = make(methods)
+        return {"rows": rows, "designs": designs} | once() | {"evaluated_at": commit()}
+
     with locked(folder):
-        made = read_json(path, REMEDY)  # as another process left it
+        made = stored(path, first)
         missing = [method for method in methods if method not in made["designs"]]
         if missing:
-            later = made_by(missing)
-            made["rows"] += [{**row, "evaluated_at": commit()} for row in later["rows"]]
-            made["designs"] |= later["designs"]
+            rows, designs = make(missing)
+            made["rows"] += [{**row, "evaluated_at": commit()} for row in rows]
+            made["designs"] |= designs
             write_json(path, made)
     return made
 

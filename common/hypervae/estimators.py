@@ -177,8 +177,8 @@ class HyperVAEDetector(OutlierMixin, _HyperVAE):
         if self.contamination is None and not 0 < self.max_false_positive_rate < 1:
             given = self.max_false_positive_rate
             raise InputError(f"max_false_positive_rate is {given!r}: give a share between 0 and 1, as 0.05")
-        share = 0.5 if self.contamination is None else self.contamination
-        if not isinstance(share, numbers.Real) or not 0 < share <= 0.5:
+        share = self.contamination
+        if share is not None and not (isinstance(share, numbers.Real) and 0 < share <= 0.5):
             raise InputError(f"contamination is {share!r}: give a share above 0 and up to 0.5, or None")
         data = self._train(X, y)
         self.x_validation_ = data.x_validation

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.cli import refuse_several, refuse_unused
+from common.cli import refuse_several
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import (
-    NO_TASKS,
     binarization,
     chosen_models,
     fit_u,
@@ -124,8 +123,6 @@ def normal_of_pile(args, pile):
     data = load_normal(args, args.dataset[0])
     check_pile(args, data, pile)
     refuse_unfollowed(args, [settings_for(args, data, models[0], args.recipe[0], args.seeds[0])])
-    if models[0] == "vae":
-        refuse_unused(args, ["--tasks"], NO_TASKS)
     data = with_tasks(args, data, "auto" if models[0] == "hypervae" and data.num_classes == 1 else "labels")
     return data, settings_for(args, data, models[0], args.recipe[0], args.seeds[0])
 
@@ -136,8 +133,6 @@ def planned(args):
     Returns:
         options of each mixture, see `every_class_held_out`; the jobs of `score_model`; those of `score_baseline`.
     """
-    if chosen_models(args) == ("vae",):
-        refuse_unused(args, ["--tasks"], NO_TASKS)
     models = chosen_models(args)
     for kind in args.scores:
         if kind != USUAL and not set(models) & set(UNTOLD):

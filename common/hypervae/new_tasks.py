@@ -18,6 +18,15 @@ def _peers(args, table):
     return [peer for peer in TABLES[table] if peer in PEERS and peer in (args.peer or TABLES[table])]
 
 
+def _peers_on_found_tasks(args):
+    return [peer for peer in ON_FOUND_TASKS if peer in (args.peer or ON_FOUND_TASKS)]
+
+
+def _tasks_of(args, data, peer, recipe):
+    """How the tasks of one of ON_FOUND_TASKS are found."""
+    return found_tasks.asked_for(args, data, ON_FOUND_TASKS[peer][1] or args.clusters, recipe)
+
+
 def trainings(args, data, table):
     """The Settings of every peer, recipe and seed that a table asks for, but for peers on found tasks."""
     for recipe, seed, peer in itertools.product(args.recipe, args.seeds, _peers(args, table)):
@@ -40,17 +49,22 @@ def planned(args, loaded, tables):
     """
     jobs = {table: JOBS[table](args, loaded) for table in tables}
     first = next(iter(loaded.values()))
-    of_table = {
-        table: characters.load(args.data_dir, args.body) if table == "characters" else first for table in tables
-    }
+    own_data = {"characters": characters.load(args.data_dir, args.body)} if "characters" in tables else {}
+    _check_models(args, dict.fromkeys(tables, first) | own_data)
+    return jobs
+
+
+def _check_models(args, of_table):
+    """Refuse options that no model follows, or that make two of a table's models one; of_table: {table: Dataset}."""
     which = args.recipe[0], args.seeds[0]
     runs = [settings for table, data in of_table.items() for settings in trainings(args, data, table)]
-    if "told" in tables:
-        as_peers = [ON_FOUND_TASKS[peer][0] for peer in args.peer or ON_FOUND_TASKS if peer in ON_FOUND_TASKS]
-        runs += [peer_settings(args, first, peer, *which) for peer in ["vae", *as_peers]]
-        for peer in args.peer or ON_FOUND_TASKS:
-            if peer in ON_FOUND_TASKS:
-                found_tasks.asked_for(args, first, ON_FOUND_TASKS[peer][1] or args.clusters, args.recipe[0])
+    if "told" in of_table:
+        data, peers = of_table["told"], _peers_on_found_tasks(args)
+        runs += [
+            peer_settings(args, data, peer, *which) for peer in ["vae", *(ON_FOUND_TASKS[own][0] for own in peers)]
+        ]
+        for peer in peers:
+            _tasks_of(args, data, peer, args.recipe[0])
     for table, data in of_table.items():
         if any(PEERS[peer].get("hidden") == WIDE for peer in _peers(args, table)):
             runs.append(SimpleNamespace(**sizes_of_hypervae(args, data, *which)))
@@ -61,7 +75,6 @@ def planned(args, loaded, tables):
             other = peer_of.setdefault(peer_settings(args, data, peer, *which).digest, peer)
             if other != peer:
                 raise InputError(f"these options make {other} and {peer} one model: choose one of them by --peer")
-    return jobs
 
 
 def told_jobs(args, loaded):
@@ -75,9 +88,9 @@ def told_jobs(args, loaded):
 
 def found_tasks_jobs(args, loaded):
     """Jobs of told.measured for models of tasks that nobody labelled; trains what finds these, as --jobs says."""
-    peers = [peer for peer in ON_FOUND_TASKS if peer in (args.peer or ON_FOUND_TASKS)]
+    peers = _peers_on_found_tasks(args)
     asked = {
-        (name, recipe, peer): found_tasks.asked_for(args, data, ON_FOUND_TASKS[peer][1] or args.clusters, recipe)
+        (name, recipe, peer): _tasks_of(args, data, peer, recipe)
         for (name, data), recipe, peer in itertools.product(loaded.items(), args.recipe, peers)
     }
     distinct = {found.digest: (args, name, found) for (name, *_), found in asked.items()}

@@ -23,7 +23,6 @@ NETWORKS = ("conv", "resnet")
 LIKELIHOODS = {"bernoulli": "", "discretized_logistic": "_logistic", "logistic_mixture": "_logistic_mixture"}
 LEVELS = {1: "-grey", 3: "-colour"}  # endings of a data set's name, by its channels: its pixels have 256 levels
 # Endings of the name of data whose tasks are not its labels, see found_tasks.
-NO_TASKS = "with --model vae"  # where --tasks changes nothing
 NAMES_OF_TASKS = {"auto": "-auto-tasks", "random": "-random-tasks", "clusters": "-clusters"}
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
 # Settings that some models have no use for: theirs hold a value that says so.
@@ -177,7 +176,12 @@ def with_tasks(args, data, default="labels"):
     """The Dataset with the tasks that --tasks asks for in place of its labels; `default` where it is not given.
 
     Tasks belong to the data: they are found by the first recipe.
+
+    Raises:
+        InputError: --tasks with VAEs alone, which have none, or what no training can follow.
     """
+    if chosen_models(args) == ("vae",):
+        cli.refuse_unused(args, ["--tasks"], "with --model vae")
     how = args.tasks or default
     if how == "labels":
         return data
@@ -187,7 +191,6 @@ def with_tasks(args, data, default="labels"):
     alike = dataclasses.replace(data, y=np.zeros_like(data.y))
     which = args.recipe[0], args.seeds[0]
     refuse_unfollowed(args, [settings_for(args, alike, model, *which) for model in chosen_models(args)])
-
     return found_tasks.with_found_tasks(args, found_tasks.asked_for(args, data, how, args.recipe[0]), data)
 
 

@@ -252,7 +252,10 @@ def test_fits_and_thresholds_see_the_parts_that_are_theirs(kind, monkeypatch):
 
 
 def test_metavaes_scores_have_their_names(monkeypatch):
-    table = lambda x, *_: level_of(x).assign(kl_z=lambda t: t["level"], neg_elbo_all_decoders=lambda t: 10 * t["level"])  # noqa: E731
+    def table(x, *_):
+        level = level_of(x)["level"]
+        return pd.DataFrame({"kl_z": level, "neg_elbo_all_decoders": 10 * level})
+
     monkeypatch.setattr(outliers, "metavae_statistics", lambda *_: table)
     found = outliers.metavae_scorer(None, marked())("usual", OUTLIERS)
     for name, times in (("kl", 1), ("description_length", 10)):
