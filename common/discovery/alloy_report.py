@@ -5,7 +5,8 @@ import pandas as pd
 
 from common.discovery.alloys import NOTICE, PAPER_TABLE_5
 from common.discovery.records import IN_CLASS, evaluations_before, with_protocol
-from common.discovery.search_report import ALLOYS, COMPARED, RIVAL, in_order, titles
+from common.discovery.search_report import in_order
+from common.discovery.search_summary import ALLOYS, COMPARED, RIVAL, titles
 from common.runs.results import of_own_data, read_records, read_rows
 from common.runs.summaries import markdown_table, settings_in_words
 

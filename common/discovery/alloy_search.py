@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.data.fingerprints import fingerprint
-from common.discovery import alloying, alloys, calphad, runs, search_report
+from common.discovery import alloying, alloys, calphad, runs, search_summary
 from common.discovery.distances import cosine_distance
 from common.discovery.records import (
     CALPHAD_STARTS,
@@ -239,12 +239,12 @@ def write_tables(folder, curves, bounds, table5):
     """Add rows to the three tables, and write the summaries.
 
     Returns:
-        every search_report.Protocol of the tables, and all rows of table5.csv.
+        every search_summary.Protocol of the tables, and all rows of table5.csv.
     """
     put_rows(folder / "figure3b.csv", curves, FIGURE3B, ["method", "evaluation"], ORDER, packed=True)
     put_rows(folder / "bounds.csv", bounds, BOUNDS, ["method"], ORDER)
     table5 = put_rows(folder / "table5.csv", table5, TABLE5, ["method"], ORDER)
-    return search_report.write_summaries(folder, "figure3b.csv", "alloy"), table5
+    return search_summary.write_summaries(folder, "figure3b.csv", "alloy"), table5
 
 
 def decoding_errors(model, data):

@@ -11,7 +11,7 @@ from common.discovery.alloying import ELEMENTS
 from common.discovery.alloys import NOTICE
 from common.discovery.calphad import MOLTEN, PHASES, TEMPERATURES
 from common.discovery.designs import METHODS, known_alloy
-from common.discovery.search_report import ALLOYS
+from common.discovery.search_summary import ALLOYS
 from common.runs.identity import digest
 from common.runs.results import read_records, read_rows, write_table
 from common.runs.storage import stored, write_settings

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.data import datasets
 from common.data.fingerprints import fingerprint
-from common.discovery import runs, search_report
+from common.discovery import runs, search_summary
 from common.discovery.records import SHOWN, Discovery, Target, columns
 from common.errors import InputError
 from common.runs.results import put_rows
@@ -87,4 +87,4 @@ def write_tables(folder, curves, bounds):
     """Add rows to figure3a.csv and bounds.csv, and write the summaries; returns a Protocol for each one."""
     put_rows(folder / "figure3a.csv", curves, FIGURE3A, ["method", "evaluation"], ORDER, packed=True)
     put_rows(folder / "bounds.csv", bounds, BOUNDS, ["method"], ORDER)
-    return search_report.write_summaries(folder, "figure3a.csv", "digit")
+    return search_summary.write_summaries(folder, "figure3a.csv", "digit")

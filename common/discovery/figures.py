@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.ticker import LogLocator, NullLocator
 
 from common.discovery.records import METHOD_NAMES
-from common.discovery.search_report import COMPARED, RIVAL
+from common.discovery.search_summary import COMPARED, RIVAL
 from common.runs.figures import grey, save
 
 COLOURS = {method: f"C{number}" for number, method in enumerate(METHOD_NAMES)}
@@ -31,7 +31,7 @@ def discovery_curves(protocol, path, by, what):
     up. Below, a point is a target's final distance over that of VAE + BO, with the median and its interval.
 
     Args:
-        protocol: search_report.Protocol.
+        protocol: search_summary.Protocol.
         what: what the lines are, for the title.
     """
     rows, summary = protocol.rows, protocol.summary

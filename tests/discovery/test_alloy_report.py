@@ -7,7 +7,7 @@ from test_search_report import COMMITS, digit_rows
 
 from common.discovery import alloy_report, alloy_search
 from common.discovery.records import FoundAlloys, Target, ThroughCalphad, columns
-from common.discovery.search_report import COMPARED
+from common.discovery.search_summary import COMPARED
 from common.runs.results import read_records
 
 

@@ -9,12 +9,12 @@ import pytest
 from matplotlib import image
 from test_records import SEARCH, Training, discovery
 
-from common.discovery import digits, figures, search_report
+from common.discovery import digits, figures, search_report, search_summary
 from common.discovery.records import METHOD_NAMES, Target, columns
 from common.errors import InputError
 from common.runs.summaries import mean_interval, median_interval
 
-SEARCHES = ("vae", *search_report.COMPARED, "random_vae", "random_hypervae")
+SEARCHES = ("vae", *search_summary.COMPARED, "random_vae", "random_hypervae")
 COMMITS = {"trained_at": "t", "evaluated_at": "e"}
 
 
@@ -46,7 +46,7 @@ def written(folder, *searches):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Tables of two protocols, 4 and 8 evaluations, of two classes with two and one targets and two seeds."""
-    path = tmp_path_factory.mktemp("results") / search_report.DIGITS
+    path = tmp_path_factory.mktemp("results") / search_summary.DIGITS
     for evaluations, ratio in ((4, 0.5), (8, 2.0)):
         targets = [((1, 5), 0), ((1, 5), 1), ((1, 6), 0), ((7, 2), 0)]
         written(path, *(digit_rows(target, seed, evaluations, ratio) for target, seed in targets))
@@ -87,7 +87,7 @@ def test_a_fresh_clone_has_the_packed_table_alone(folder, tmp_path):
 
 def test_paired_differences_are_over_classes(folder):
     pairs = pd.read_csv(folder / "paired.csv").set_index(["ratio", "method"])
-    assert len(pairs) == 2 * len(search_report.COMPARED) and (pairs["num_targets"] == 3).all()  # seeds are no targets
+    assert len(pairs) == 2 * len(search_summary.COMPARED) and (pairs["num_targets"] == 3).all()  # seeds are no targets
     won, lost = pairs.loc[(0.5, "hypervae_joint")], pairs.loc[(2.0, "hypervae_joint")]
     assert won[["wins", "num_classes", "class_wins"]].tolist() == [3, 2, 2] and not lost[["wins", "class_wins"]].any()
     assert won["p_sign"] == lost["p_sign"] == 0.5 and won["p_holm"] == 1  # 2 / 2^2, times four methods
@@ -95,7 +95,7 @@ def test_paired_differences_are_over_classes(folder):
 
 
 def test_a_search_of_more_evaluations_stands_beside_one_of_as_many(tmp_path):
-    path = tmp_path / search_report.DIGITS
+    path = tmp_path / search_summary.DIGITS
     own = [digit_rows((1, 5), 0, 4, 0.5, (*SEARCHES, "vae_restarts"), budget) for budget in ("total", "per-step")]
     written(path, *own)
     pairs = pd.read_csv(path / "paired.csv").groupby(["protocol", "rival"]).size()
@@ -105,7 +105,7 @@ def test_a_search_of_more_evaluations_stands_beside_one_of_as_many(tmp_path):
 
 
 def test_gradients_on_decoded_designs_are_no_bound_of_real_ones(tmp_path, drawn):
-    path = tmp_path / search_report.DIGITS
+    path = tmp_path / search_summary.DIGITS
     written(path, digit_rows((1, 5), 0, 4))
     assert "gradients: VAE" in search_report.sections(tmp_path)[0][1]
     protocols = written(path, digit_rows((1, 5), 0, 4, realised="ridge 0123"))
@@ -120,8 +120,8 @@ def test_gradients_on_decoded_designs_are_no_bound_of_real_ones(tmp_path, drawn)
 
 def test_holms_correction_by_hand():
     # Sorted 0.01 0.02 0.03 0.4: times 4, 3, 2, 1, each at least the one before.
-    np.testing.assert_allclose(search_report.holm([0.03, 0.01, 0.4, 0.02]), [0.06, 0.04, 0.4, 0.06])
-    assert search_report.holm([0.9, 0.8]).max() == 1
+    np.testing.assert_allclose(search_summary.holm([0.03, 0.01, 0.4, 0.02]), [0.06, 0.04, 0.4, 0.06])
+    assert search_summary.holm([0.9, 0.8]).max() == 1
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_an_interval_covers_as_often_as_it_says(interval, draw, truth, number):
 
 def test_a_run_without_its_record_is_one_line(folder, tmp_path):
     for name in ("bounds.csv", "summary.csv", "paired.csv"):
-        (tmp_path / search_report.DIGITS).mkdir(exist_ok=True)
-        (tmp_path / search_report.DIGITS / name).write_bytes((folder / name).read_bytes())
+        (tmp_path / search_summary.DIGITS).mkdir(exist_ok=True)
+        (tmp_path / search_summary.DIGITS / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(InputError, match="settings.json.*lacks run"):
         search_report.sections(tmp_path)
 
