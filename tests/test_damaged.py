@@ -27,7 +27,12 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("script", COMMANDS)
+OFTEN = ("02_density.py",)  # `make checks` has the others
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.slow]) for name in COMMANDS]
+)
 def test_damaged_files(
     script, tmp_path, call, on_own_data, small_networks, uncompiled, untraced_trainings, monkeypatch
 ):

@@ -70,7 +70,12 @@ def call_and_kill(tmp_path_factory):
         server.stdin.close()
 
 
-@pytest.mark.parametrize("script", MOMENTS)
+OFTEN = ("01_train.py", "08_denoise.py")  # `make checks` has the others
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.slow]) for name in MOMENTS]
+)
 def test_killed_at_every_stage(script, tmp_path, call_and_kill, on_own_data):
     options = [*map(str, on_own_data(script) + OPTIONS[script])]
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -43,6 +43,7 @@ def reference(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_only_rows_of_their_own_are_added(
     reference, on_own_data, call, small_networks, uncompiled, untraced_trainings, monkeypatch
 ):
@@ -76,6 +77,7 @@ def test_only_rows_of_their_own_are_added(
     assert "106.8" not in own_part and "3.72 +- 1.05" not in own_part  # the papers' MNIST and Boston
 
 
+@pytest.mark.slow
 def test_a_set_that_comes_with_the_project_is_known_by_its_contents(tmp_path, call):
     """The same numbers under a file's name are the same run, and its row keeps the set's name."""
     from sklearn.datasets import load_diabetes

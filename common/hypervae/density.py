@@ -42,11 +42,16 @@ def kl_to_prior(q):
     return tfd.kl_divergence(q, standard_normal(q.distribution.loc))
 
 
-def draw(q, seed, alike=False):
-    """A draw of each code's Gaussian q; `alike`: all by the same noise, so that none depends on those beside it."""
-    if not alike:
-        return q.sample(seed=seed)
-    return q.mean() + q.stddev() * tf.random.stateless_normal(q.event_shape, seed)
+def draws(q, seeds, alike=False):
+    """Draws of each code's Gaussian q, one a seed (n, 2), on an axis before the last.
+
+    `alike`: all codes by the same noise, so that none depends on those beside it.
+    """
+    # As q.sample of each seed, whose many steps take most of the time in which a program is traced.
+    mean = q.mean()
+    shape = q.event_shape if alike else tf.shape(mean)
+    noise = tf.stack([tf.random.stateless_normal(shape, seed) for seed in tf.unstack(seeds)], -2)
+    return mean[..., None, :] + q.stddev()[..., None, :] * noise
 
 
 def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
@@ -66,7 +71,7 @@ def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
 def code_length_under(q_z, body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
     """As `code_length`, with any Gaussian q_z of the codes in place of q(z|x, theta)."""
     # The draws stand behind the images' axes, so that theta may still differ by the first one.
-    z = tf.stack([draw(q_z, own, alike) for own in tf.unstack(tf.random.split(seed, num_samples))], -2)
+    z = draws(q_z, tf.random.split(seed, num_samples), alike)
     log_likelihood = body.likelihood(body.decode(theta, z)).log_prob(x[..., None, :, :, :])
     return CodeLength(-tf.reduce_mean(log_likelihood, -1), kl_to_prior(q_z), kl_u)
 

@@ -40,7 +40,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
         num_samples: draws of z for the reconstruction term.
         average_vae: HyperVAE only: the plain VAE of `HyperVAE.average_vae`, to measure the regret by.
         batch_size: images in one program; bounds the memory.
-        alike: all images by the same noise (density.draw): then a row depends on its image alone.
+        alike: all images by the same noise (density.draws): then a row depends on its image alone.
         fit_u: HyperVAE only: steps that move the mean of q(u|x) first, see HyperVAE.fit_q_u.
 
     Returns:

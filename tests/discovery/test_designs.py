@@ -132,6 +132,7 @@ def coarse_castings(monkeypatch):
     monkeypatch.setattr(calphad.PhaseDiagrams, "as_cast", as_cast)
 
 
+@pytest.mark.slow
 def test_alloys_by_specification(tmp_path, toy, call, uncompiled_searches, untraced_trainings, coarse_castings):
     folder, methods = tmp_path / "results", ("composition", "hypervae")
     options = ["--search-by", *methods, "--evaluations", 12, *SMALL]
@@ -159,6 +160,7 @@ def test_alloys_by_specification(tmp_path, toy, call, uncompiled_searches, untra
     assert {path: path.read_bytes() for path in own.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_the_same_specification_twice_is_one(tmp_path, toy, call, coarse_castings):
     """By another name, too; and the answer's folder does not depend on the order of what was asked."""
     (tmp_path / "other.toml").write_text(SPECIFICATION.replace('"a toy"', '"NA"'))

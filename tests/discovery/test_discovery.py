@@ -83,6 +83,7 @@ def test_a_fitted_u_codes_its_image_shorter(families):
     assert nats(fitted.infer_u(TARGET)) < nats(plain.infer_u(TARGET)) - 0.1
 
 
+@pytest.mark.slow
 def test_gradients_find_the_least_distance_on_a_fine_grid(families):
     axis = np.linspace(-5, 5, 81)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
@@ -100,6 +101,7 @@ def test_gradients_find_the_least_distance_on_a_fine_grid(families):
     assert freed < least - 1e-4  # a family holds more than one of its members
 
 
+@pytest.mark.slow
 def test_a_scaled_search_is_that_of_scaled_designs(families, tmp_path):
     scale = np.linspace(0.2, 5, 8)[:, None, None]
     scaled = hunt(families, tmp_path, scale=scale)

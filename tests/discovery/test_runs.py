@@ -81,6 +81,7 @@ def measures(found):
     return [([{**row, "seconds": 0} for row in part["rows"]], part["bounds"], part["trained_at"]) for _, part in found]
 
 
+@pytest.mark.slow
 def test_two_workers_find_what_one_finds(tmp_path):
     (tmp_path / "two").mkdir()
     (tmp_path / "one").mkdir()

@@ -182,6 +182,7 @@ def test_searches_through_calphad_find_real_diagrams(few_alloys, call, made_up_t
     assert table.loc["nearest_known", "cosine_distance"] == pytest.approx(nearest_known(data, scale), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_every_design_is_judged_by_its_real_diagram(few_alloys, call, made_up_tdb):
     results_dir = few_alloys.parent / "results"  # with the models of the tests above, if they have run
     options = ["--alloys", few_alloys, "--results-dir", results_dir, "--held-out", "2024", "--evaluations", 4]
@@ -200,6 +201,7 @@ def test_every_design_is_judged_by_its_real_diagram(few_alloys, call, made_up_td
 SOME_LIKELIHOODS = ("multinomial", "multinomial_splines", "continuous_bernoulli")
 
 
+@pytest.mark.slow
 def test_regressors_and_likelihoods_are_compared(few_alloys, call, monkeypatch):
     monkeypatch.setattr(density, "Evaluator", functools.partial(density.Evaluator, compiled=False))
     results_dir = few_alloys.parent / "compared"

@@ -411,6 +411,7 @@ def test_bad_requests(tmp_path, call, images):
     assert not file.exists()
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes(tmp_path, images):
     """Neither half a file nor none: the one of before."""
     file = tmp_path / "out.hvz"
@@ -422,6 +423,7 @@ def test_killed_while_it_writes(tmp_path, images):
     assert done.stdout.split() == ["-9"] and file.read_bytes() == b"of before", done.stderr[-1000:]
 
 
+@pytest.mark.slow
 def test_the_table_and_its_report(tmp_path, call, small_convolutions, uncompiled, untraced_trainings, write_npz):
     folder = tmp_path / "results"
     options = ["--dataset", write_npz("own.npz"), "--iterations", 4, "--batch-size", 40, "--results-dir", folder]

@@ -30,8 +30,10 @@ def unlabelled():
 
 @pytest.mark.parametrize(
     "found",
-    [found_tasks.FoundTasks(VAE, 3), found_tasks.AutoTasks(VAE, SHORT, (2, 3), rounds=1)],
-    ids=lambda found: found.way,
+    [
+        pytest.param(found_tasks.FoundTasks(VAE, 3), id="clusters"),
+        pytest.param(found_tasks.AutoTasks(VAE, SHORT, (2, 3), rounds=1), marks=pytest.mark.slow, id="auto_tasks"),
+    ],
 )
 def test_tasks_are_found_where_nobody_labelled_them(found, args):
     tasks = found_tasks.with_found_tasks(args, found, unlabelled())
@@ -42,6 +44,7 @@ def test_tasks_are_found_where_nobody_labelled_them(found, args):
     assert again.fingerprint() == tasks.fingerprint()
 
 
+@pytest.mark.slow
 def test_labels_are_not_looked_at_and_what_is_kept_costs_least(args):
     found = found_tasks.AutoTasks(VAE, SHORT, (2, 3), rounds=1)
     trials = found.stored_labels(args, unlabelled())["trials"]

@@ -229,6 +229,7 @@ def test_no_context_is_the_priors_mean_and_a_fitted_one_no_worse(choice, trained
     assert not all(np.array_equal(starts[0][name], starts[1][name]) for name in starts[0])
 
 
+@pytest.mark.slow
 def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monkeypatch, trained_bars):
     monkeypatch.setattr(unseen, "TUNING_STEPS", (0, 30))
     monkeypatch.setattr(unseen, "TUNING_RATES", (1e-2,))

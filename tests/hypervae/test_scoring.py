@@ -80,6 +80,7 @@ def pictures(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_pile_of_pictures_is_ranked_without_labels(pictures, call, small_networks, uncompiled, monkeypatch):
     """Tasks are three clusters here: test_found_tasks.py has their number and borders found, by many trainings."""
 

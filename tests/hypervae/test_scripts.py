@@ -91,6 +91,7 @@ def test_tables_2_and_3_need_no_training(tmp_path, monkeypatch, call, small_netw
     assert results.read_rows(tmp_path / "02_density" / "table2.csv").set_index("generator")["total"]["layerwise"] > 0
 
 
+@pytest.mark.slow
 def test_outliers_of_grey_levels_and_of_the_normal_set_itself(
     tmp_path, call, small_networks, uncompiled, untraced_trainings, write_npz
 ):
@@ -169,6 +170,7 @@ def test_outliers(tmp_path, call, small_networks, uncompiled, untraced_trainings
     assert call("03_outliers.py", *options, "--model", "vae", "--outlier", photos, *one).returncode == 0
 
 
+@pytest.mark.slow
 def test_colours_stand_beside_binarized_pixels(tmp_path, call, small_networks, uncompiled, write_npz):
     """01 and 02 by --likelihood: a name, rows and networks of their own; what is shown is a picture."""
     folder, path = tmp_path / "results", write_npz("photos.npz")
@@ -317,6 +319,7 @@ def test_jobs_are_light(write_npz):
     assert pd.Series([baseline.digest for _, baseline, _ in baselines]).is_unique
 
 
+@pytest.mark.slow
 def test_new_tasks(tmp_path, call, small_networks, uncompiled, untraced_trainings, write_npz, monkeypatch):
     """All tables of 09, nothing measured twice; an unknown peer, and one that no table has, are refused."""
     from common.hypervae import unseen

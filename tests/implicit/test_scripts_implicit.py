@@ -54,6 +54,7 @@ def test_regression_with_both_methods_and_nothing_repeated(measurements, monkeyp
     assert files == {path: path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_fewer_draws_of_the_weights_are_another_run(tmp_path):
     table = tabular.load("diabetes", "")
     found = {}

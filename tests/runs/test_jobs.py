@@ -49,6 +49,7 @@ def test_one_of_two_local_workers_killed_loses_nothing(tmp_path):
     assert before.items() <= {path.name: path.read_text() for path in tmp_path.glob("*.json")}.items()
 
 
+@pytest.mark.slow
 def test_a_cluster_does_a_killed_workers_jobs_again():
     distributed = pytest.importorskip("distributed")
     options = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
@@ -70,6 +71,7 @@ def test_no_more_workers_than_jobs_and_one_job_in_this_process():
     assert len({worker for _, worker in run_jobs(work, range(2), 999)}) <= 2
 
 
+@pytest.mark.slow
 def test_a_missing_scheduler_is_a_one_line_error():
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         list(run_jobs(work, [1], 1, "tcp://127.0.0.1:9"))

@@ -277,6 +277,7 @@ def test_the_learning_rate_is_a_triangle():
     np.testing.assert_allclose([float(rate(step)) for step in range(10)], [1, 2, 3, 4, 5, 4, 3, 2, 1, 2])
 
 
+@pytest.mark.slow
 def test_a_run_continued_from_its_weights_equals_a_whole_one(tmp_path):
     whole, first = (BinaryVAE(N, D, H, (8,), num_states=10, evolution=Evolution(3, 2)) for _ in range(2))
     whole.fit(X, epochs=4, batch_size=3, verbose=0)

@@ -33,6 +33,7 @@ def start(*options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_two_processes_do_a_run_once(photo, call):
     results, other = photo.parent / "whole", photo.parent / "two"
     options = ["--image", photo, "--epochs", 12, *QUICK]
@@ -81,6 +82,7 @@ def test_a_scratched_picture_is_restored_with_the_settings_chosen_for_its_time(p
     assert record["stride"] == settings["stride"] and record["recipe"]["states"] == settings["states"]
 
 
+@pytest.mark.slow
 def test_seeds_of_the_bars_test_side_by_side(tmp_path, call):
     options = ["--task", "bars", "--epochs", 4, "--states", 16, "--seeds", 0, 1, 0, "--jobs", 2, "--restarts", 1]
     done = call("08_denoise.py", *options, "--results-dir", tmp_path)
