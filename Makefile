@@ -23,7 +23,7 @@ test: .venv/.installed
 	$(BIN)/ruff format --check --quiet .
 	$(RUN) -m pytest -q -n auto --dist worksteal
 
-# The rest of scikit-learn's checks of our estimators.
+# The long tests, and the rest of scikit-learn's checks of our estimators.
 checks: .venv/.installed
 	$(RUN) -m pytest -q -n auto --dist worksteal -m slow
 
