@@ -175,7 +175,10 @@ def positive_float(text):
 
 
 def run_script(main):
-    """Call main(); bad input ends with one line on stderr and exit code 2, Ctrl-C with 130, a closed output quietly."""
+    """Call main(). Bad input, or too large a one, ends with a line on stderr and exit code 2.
+
+    Ctrl-C ends with 130, a closed output quietly; any other error shows.
+    """
     try:
         main()
         sys.stdout.flush()
@@ -188,3 +191,9 @@ def run_script(main):
     except BrokenPipeError:  # `| head`: nobody reads on, and Python's own flush at the end must not complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except Exception as error:
+        # TensorFlow's is known by name: this module does not load it.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        print("error: out of memory: ask for smaller networks or batches, or fewer --jobs", file=sys.stderr)
+        sys.exit(2)

@@ -63,6 +63,24 @@ def test_bad_input_is_one_line_and_2():
     assert (done.returncode, done.stderr) == (2, "error: no file: name one\n")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import numpy; numpy.zeros(10**15)",
+        "import tensorflow; tensorflow.zeros(10**15) + 1",
+    ],
+)
+def test_what_does_not_fit_into_memory_is_one_line_and_2(body):
+    done = call(body)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: out of memory: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_other_errors_show():
+    done = call("raise ZeroDivisionError('mine')")
+    assert done.returncode == 1 and "Traceback" in done.stderr and "mine" in done.stderr
+
+
 def test_an_empty_word_is_no_folder():
     """What a shell makes of a variable that is not set; a path of "" would be the folder that one stands in."""
     parser = cli.Parser("", "")
