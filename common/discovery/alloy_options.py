@@ -73,7 +73,7 @@ def add_alloy_options(p, search):
     search.add_argument(
         "--realise",
         action="store_true",
-        help="judge every design of every search by the real diagram of the alloy that it would be; a second each",
+        help="judge every design of every search by the real diagram of the alloy that it would be; seconds each",
     )
     search.add_argument(
         "--calphad-evaluations", type=positive_int, default=100, help="of each such search, seconds each (100)"
