@@ -34,6 +34,12 @@ TDB = ALLOYS / "mc_al_v2.032.pycalphad.tdb"
 needs_tdb = pytest.mark.skipif(not TDB.exists(), reason=f"no thermodynamic database at {TDB}")
 
 
+def often(*values, rest):
+    """Values of a parametrized test: these in `make test`, `rest` in `make checks`."""
+    rest = [value if isinstance(value, tuple) else (value,) for value in rest]
+    return [*values, *(pytest.param(*own, marks=pytest.mark.slow) for own in rest)]
+
+
 @pytest.fixture(autouse=True)
 def one_seed():
     """Initial weights do not differ between runs of the tests (where TensorFlow is loaded at all)."""

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from conftest import assert_refused
+from conftest import assert_refused, often
 
 SHORT = ["--iterations", 4, "--batch-size", 20, "--tasks-per-step", 2, "--model", "vae", "hypervae"]
 
@@ -27,12 +27,7 @@ DAMAGE = {
 }
 
 
-OFTEN = ("02_density.py",)  # `make checks` has the others
-
-
-@pytest.mark.parametrize(
-    "script", [pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.slow]) for name in COMMANDS]
-)
+@pytest.mark.parametrize("script", often("02_density.py", rest=["03_outliers.py", "06_regression.py", "08_denoise.py"]))
 def test_damaged_files(
     script, tmp_path, call, on_own_data, small_networks, uncompiled, untraced_trainings, monkeypatch
 ):

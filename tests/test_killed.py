@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, often
 
 MOMENTS = {
     "01_train.py": [
@@ -70,12 +70,7 @@ def call_and_kill(tmp_path_factory):
         server.stdin.close()
 
 
-OFTEN = ("01_train.py", "08_denoise.py")  # `make checks` has the others
-
-
-@pytest.mark.parametrize(
-    "script", [pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.slow]) for name in MOMENTS]
-)
+@pytest.mark.parametrize("script", often("01_train.py", "08_denoise.py", rest=["06_regression.py"]))
 def test_killed_at_every_stage(script, tmp_path, call_and_kill, on_own_data):
     options = [*map(str, on_own_data(script) + OPTIONS[script])]
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -163,6 +163,7 @@ def made_up_tdb(monkeypatch, tmp_path):
     return tmp_path / "made_up.tdb"
 
 
+@pytest.mark.slow
 def test_searches_through_calphad_find_real_diagrams(few_alloys, call, made_up_tdb):
     results_dir = few_alloys.parent / "results"  # with the models of the test above, if it has run
     options = ["--alloys", few_alloys, "--results-dir", results_dir, "--held-out", "2024", "--evaluations", 3]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, assert_refused
+from conftest import ROOT, assert_refused, often
 from hypervae.toy import bars, settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,7 +173,7 @@ def test_the_page_computes_what_keras_does(chromium, tmp_path, summary, generato
     tab.close()
 
 
-@pytest.mark.parametrize("precision, tolerance", [(np.float32, 1e-5), (np.float16, 1e-3)])
+@pytest.mark.parametrize("precision, tolerance", often((np.float16, 1e-3), rest=[(np.float32, 1e-5)]))
 def test_the_page_computes_what_keras_does_at_full_size(chromium, tmp_path, precision, tolerance):
     models = load_pretrained("mnist"), load_pretrained("mnist", "vae")
     data = noise_images((28, 28, 1))
@@ -294,7 +294,7 @@ def test_a_visit(chromium, small_page, width, scheme):
     visit(Visitor(chromium, small_page, width, scheme))
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", often("desktop", rest=["phone"]))
 def test_a_visit_to_the_committed_page(chromium, width):
     visit(Visitor(chromium, COMMITTED, width))
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import often
 from hypervae.toy import bars, settings
 from scipy.special import softmax
 from scipy.stats import logistic
@@ -66,7 +67,7 @@ def test_means_and_draws_are_levels(components):
     assert (np.abs(draws.mean(0) - own.mean()) < 5 * error + 0.05).all()
 
 
-@pytest.mark.parametrize("model", ["vae", "metavae", "hypervae"])
+@pytest.mark.parametrize("model", often("hypervae", rest=["vae", "metavae"]))
 def test_models_of_grey_images_learn_and_their_means_are_pictures(model, small_networks, uncompiled, tmp_path):
     grey = {f"x{part}": grey_levels(getattr(bars(), f"x{part}")) for part in ("", "_test", "_validation")}
     data = dataclasses.replace(bars(), **grey, body="conv_logistic_mixture")

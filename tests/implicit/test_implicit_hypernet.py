@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import often
 
 from common.errors import InputError
 from common.implicit import model as implicit
@@ -153,7 +154,7 @@ def train(tmp_path, streams, method="hypernet", epochs=3, measure=odd_epochs):
     return model, implicit.train(model, x, y, rows, Run(epochs), folder, measure)
 
 
-@pytest.mark.parametrize("method", ["sgd", "hypernet"])
+@pytest.mark.parametrize("method", often("hypernet", rest=["sgd"]))
 def test_one_split_alone_becomes_what_it_does_beside_others(tmp_path, method):
     (together, _), (alone, _) = train(tmp_path, (4, 0, 2), method), train(tmp_path, (0,), method)
     assert together.sample_weights(3).shape[1] == 3
