@@ -93,6 +93,21 @@ def test_more_samples_tighten_the_bound():
     assert bounds[0] > bounds[1] > bounds[2]
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_draws_are_those_of_the_distribution(compiled):
+    q = density.posterior(*np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32))
+    seeds = tf.constant([[1, 2], [3, 4]])
+    both = tf.function(
+        lambda: (density.draws(q, seeds), [q.sample(seed=seed) for seed in tf.unstack(seeds)]), jit_compile=compiled
+    )
+    drawn, expected = both()  # XLA draws by other streams
+    assert drawn.shape == (3, 4, 2, 5)
+    np.testing.assert_allclose(drawn, np.stack(expected, -2), rtol=1e-6, atol=1e-6)
+    alike = density.draws(q, seeds, alike=True)
+    noise = (alike - q.mean()[..., None, :]) / q.stddev()[..., None, :]
+    np.testing.assert_allclose(noise, np.broadcast_to(noise[:1, :1], noise.shape), atol=1e-5)
+
+
 def test_log_sum_exp_does_not_overflow():
     log_w = tf.constant([[-1e4, 5e3], [-1e4, 5e3]], tf.float32)
     np.testing.assert_allclose(density.importance_sampled_nll(log_w), [1e4, -5e3])
