@@ -184,6 +184,22 @@ def write_summary(path, table, summarise):
     return summary
 
 
+def _are_equal(path, packed_path):
+    try:
+        return gzip.decompress(packed_path.read_bytes()) == path.read_bytes()
+    except (OSError, EOFError, zlib.error):  # damaged: who reads it says so
+        return False
+
+
+def _read_both(path, packed_path, columns, keys):
+    """The rows of a table and of its packed copy, as `_read_text`; of a row that both have, that of the newer file."""
+    there = sorted((own for own in (path, packed_path) if own.exists()), key=lambda own: own.stat().st_mtime_ns)
+    if len(there) == 2 and _are_equal(path, packed_path):
+        there = [path]
+    parts = [_read_text(own, columns) for own in there or [path]]
+    return pd.concat(parts, ignore_index=True).drop_duplicates(keys, keep="last")
+
+
 def _sort_key(column):
     numbers = pd.to_numeric(column, errors="coerce")
     return column if numbers.isna().any() else numbers
@@ -197,8 +213,8 @@ def put_rows(path, new, columns, keys=(), order=None, packed=False):
         columns: the table's columns between `run` and COMMITS.
         keys: columns that tell the rows of one run apart.
         order: columns that the rows are sorted by (the first of `columns`, and the keys).
-        packed: also write the same table as .csv.gz (a whole experiment is too large for a repository). Where only that
-            one is there, as in a fresh clone, its rows are kept.
+        packed: also write the same table as .csv.gz (a whole experiment is too large for a repository). Rows that only
+            one of the two has are kept, as after `git clone` or `git pull`.
 
     Returns:
         all rows, as `read_rows` gives them.
@@ -211,7 +227,7 @@ def put_rows(path, new, columns, keys=(), order=None, packed=False):
     new = pd.DataFrame([{**row, "run": digests[id(row["run"])]} for row in new], columns=columns)
     new = _as_text(new.to_csv(index=False, float_format=NUMBER_FORMAT))
     with locked(path.parent):
-        rows = _read_text(packed_path if packed and not path.exists() else path, columns)
+        rows = _read_both(path, packed_path, columns, keys) if packed else _read_text(path, columns)
         known = read_records(path)
         # Where a user's file holds the data of a set that comes with the project, that set's row stays as it is.
         parts = [part[of_own_data(part) == own] for own in (True, False) for part in (rows, new)]

@@ -1,6 +1,7 @@
 """Tables: rows are keyed by their run, nothing is lost or doubled, whoever writes at the same time."""
 
 import gzip
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -101,6 +102,23 @@ def test_a_packed_table_alone_keeps_its_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "_HOST", "elsewhere")  # wherever they were written
     put(path, [row(part="a")], packed=True)
     assert (tmp_path / "t.csv.gz").read_bytes() == first
+
+
+@pytest.mark.parametrize("newer, kept", [("t.csv", 1.0), ("t.csv.gz", 2.0)])
+def test_rows_that_were_pulled_are_not_lost(tmp_path, newer, kept):
+    """git pull brings the packed table alone; the other one is not committed."""
+    path, packed = tmp_path / "t.csv", tmp_path / "t.csv.gz"
+    put(path, [row(part="a", value=2.0), row(part="pulled")], packed=True)
+    pulled = packed.read_bytes()
+    path.unlink()
+    packed.unlink()
+    put(path, [row(part="a"), row(part="own")], packed=True)
+    packed.write_bytes(pulled)
+    os.utime(tmp_path / newer, ns=(packed.stat().st_mtime_ns + 10**9,) * 2)
+    put(path, [row(part="new")], packed=True)
+    for table in (path, packed):
+        values = results.read_rows(table).set_index("part")["value"]
+        assert values.to_dict() == {"a": kept, "new": 1.0, "own": 1.0, "pulled": 1.0}
 
 
 def test_an_older_table_gets_the_new_columns(tmp_path):
