@@ -127,6 +127,16 @@ def test_a_cvae_is_told_the_class_at_two_layers():
     assert model.count_params() - plain.count_params() == 3 * 2 * model.body.hidden
 
 
+@pytest.mark.parametrize("kind", [MetaVAE, CVAE])
+def test_who_is_told_the_class_codes_nothing_without_it(kind):
+    model, x = kind(num_tasks=3, **SMALL), np.zeros((2, *SMALL["image_shape"]), np.uint8)
+    for use in (model, model.encode):
+        with pytest.raises(InputError, match="told the class: give theta"):
+            use(x)
+    theta, _ = model.weights_for(x[None].astype(np.float32), tf.constant([1]))
+    assert model.decode(model.encode(x[None], theta).mean(), theta).mean().shape == (1, *x.shape)
+
+
 def test_metavae_decodes_with_the_decoder_of_the_task():
     model = perturbed(MetaVAE(num_tasks=3, **SMALL))
     z = tf.random.stateless_normal((2, 6, 3), (0, 3))
