@@ -44,8 +44,8 @@ def main():
     chosen = np.random.default_rng(0).choice(sorted(limits), args.alloys, replace=False)
     compositions = [alloying.draw_compositions(name, limits[name], 1, 0)[0] for name in chosen]
     diagrams = calphad.PhaseDiagrams(args.tdb)
-    times = {"ours": [], "ours, first of its elements": [], "ours, every element": []}
-    times |= {"plain": [], "plain, models kept": []}
+    names = ("ours", "ours, first of its elements", "ours, every element", "plain", "plain, models kept")
+    times = {name: [] for name in names}
     differences = []
     warnings.simplefilter("ignore")
 

@@ -35,8 +35,8 @@ needs_tdb = pytest.mark.skipif(not TDB.exists(), reason=f"no thermodynamic datab
 
 
 def often(*values, rest):
-    """Values of a parametrized test: these in `make test`, `rest` in `make checks`."""
-    rest = [value if isinstance(value, tuple) else (value,) for value in rest]
+    """Values of a parametrized test: these in `make test`, what else `rest` holds in `make checks`."""
+    rest = [value if isinstance(value, tuple) else (value,) for value in rest if value not in values]
     return [*values, *(pytest.param(*own, marks=pytest.mark.slow) for own in rest)]
 
 

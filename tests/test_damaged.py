@@ -27,7 +27,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("script", often("02_density.py", rest=["03_outliers.py", "06_regression.py", "08_denoise.py"]))
+@pytest.mark.parametrize("script", often("02_density.py", rest=COMMANDS))
 def test_damaged_files(
     script, tmp_path, call, on_own_data, small_networks, uncompiled, untraced_trainings, monkeypatch
 ):

@@ -70,7 +70,7 @@ def call_and_kill(tmp_path_factory):
         server.stdin.close()
 
 
-@pytest.mark.parametrize("script", often("01_train.py", "08_denoise.py", rest=["06_regression.py"]))
+@pytest.mark.parametrize("script", often("01_train.py", "08_denoise.py", rest=MOMENTS))
 def test_killed_at_every_stage(script, tmp_path, call_and_kill, on_own_data):
     options = [*map(str, on_own_data(script) + OPTIONS[script])]
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -98,7 +98,7 @@ def found(folder, record, make):
     Another process that searches for the same target is waited for.
     """
     with locked(folder):
-        return stored(_path(folder, record), lambda: make() | {"evaluated_at": commit()})
+        return _stored(folder, record, make)
 
 
 def found_by(methods, folder, record, make, once=dict):
@@ -112,25 +112,27 @@ def found_by(methods, folder, record, make, once=dict):
         {"rows", "designs", **once(), "evaluated_at"}; rows that were added have an "evaluated_at" of their own.
     """
 
-    path = _path(folder, record)
-
     def first():
         rows, designs = make(methods)
-        return {"rows": rows, "designs": designs} | once() | {"evaluated_at": commit()}
+        return {"rows": rows, "designs": designs} | once()
 
     with locked(folder):
-        made = stored(path, first)
+        made = _stored(folder, record, first)
         missing = [method for method in methods if method not in made["designs"]]
         if missing:
             rows, designs = make(missing)
             made["rows"] += [{**row, "evaluated_at": commit()} for row in rows]
             made["designs"] |= designs
-            write_json(path, made)
+            write_json(_path(folder, record), made)
     return made
 
 
 def _path(folder, record):
     return Path(folder) / f"found-{record.digest}.json"
+
+
+def _stored(folder, record, make):
+    return stored(_path(folder, record), lambda: make() | {"evaluated_at": commit()})
 
 
 def explore(job, make_hunt):

@@ -294,7 +294,7 @@ def test_a_visit(chromium, small_page, width, scheme):
     visit(Visitor(chromium, small_page, width, scheme))
 
 
-@pytest.mark.parametrize("width", often("desktop", rest=["phone"]))
+@pytest.mark.parametrize("width", often("desktop", rest=WIDTHS))
 def test_a_visit_to_the_committed_page(chromium, width):
     visit(Visitor(chromium, COMMITTED, width))
 

@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import often
 from hypervae.toy import bars, settings, still
 from sklearn.metrics import adjusted_rand_score
 
@@ -30,10 +31,8 @@ def unlabelled():
 
 @pytest.mark.parametrize(
     "found",
-    [
-        pytest.param(found_tasks.FoundTasks(VAE, 3), id="clusters"),
-        pytest.param(found_tasks.AutoTasks(VAE, SHORT, (2, 3), rounds=1), marks=pytest.mark.slow, id="auto_tasks"),
-    ],
+    often(found_tasks.FoundTasks(VAE, 3), rest=[found_tasks.AutoTasks(VAE, SHORT, (2, 3), rounds=1)]),
+    ids=lambda found: found.way,
 )
 def test_tasks_are_found_where_nobody_labelled_them(found, args):
     tasks = found_tasks.with_found_tasks(args, found, unlabelled())

@@ -47,7 +47,7 @@ def test_the_divergence_of_gaussian_latents_is_that_of_a_sample_mean():
     np.testing.assert_allclose(kl, ratio.sum(-1).mean(0), atol=0.2)
 
 
-@pytest.mark.parametrize("latents", often("gaussian", rest=["concrete"]))
+@pytest.mark.parametrize("latents", often("gaussian", rest=amortised.LATENTS))
 def test_the_likelihood_is_in_the_units_of_the_patches_and_the_bound_rises(latents):
     built = model(latents)
     built.variance.assign(0.3)
