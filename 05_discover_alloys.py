@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common import cli, report
 from common.discovery import alloy_report, alloy_search, alloys, calphad, design_report, designs, runs, search_report
+from common.discovery.alloy_making import chosen_limits, make_data
 from common.discovery.alloy_options import REGRESSORS, add_alloy_options, check_alloys, check_use
 from common.discovery.options import add_search_options, check_search, search_settings
 from common.discovery.records import InverseMapTrial, file_fingerprint
@@ -30,12 +31,12 @@ phases: alloys.csv has them ranked, each judged by CALPHAD, and designs.csv comp
 from mc_al v2.032 (MatCalc, TU Wien), ODbL 1.0."""
 
 
-def make_data(args):
+def compute_data(args):
     """Compute the data set, and compare melting ranges with handbooks."""
-    limits = alloys.chosen_limits(args.tdb, args.limits or args.data_dir / "alloys" / "alloy_limits.csv", args.held_out)
+    limits = chosen_limits(args.tdb, args.limits or args.data_dir / "alloys" / "alloy_limits.csv", args.held_out)
     folder = args.data_dir / "alloys" / "computed"
     jobs = (args.jobs, args.scheduler, args.pack)
-    alloys.make_data(args.tdb, limits, args.alloys_per_class, args.seeds[0], folder, *jobs)
+    make_data(args.tdb, limits, args.alloys_per_class, args.seeds[0], folder, *jobs)
 
 
 def try_likelihood(job):
@@ -136,7 +137,7 @@ def main():
     args = p.parse_args()
     check_use(args)
     if args.make_data:
-        make_data(args)
+        compute_data(args)
         return
     if args.compare != "likelihoods":  # which searches nothing, and takes one model as well
         check_search(args)

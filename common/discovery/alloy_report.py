@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from common.discovery.alloys import NOTICE, PAPER_TABLE_5
+from common.discovery.alloy_files import NOTICE
+from common.discovery.alloys import PAPER_TABLE_5
 from common.discovery.records import IN_CLASS, evaluations_before, with_protocol
 from common.discovery.search_report import in_order
 from common.discovery.search_summary import ALLOYS, COMPARED, RIVAL, titles

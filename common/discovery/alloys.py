@@ -1,28 +1,24 @@
-"""Data sets of alloys: their files, how they are computed, classes, and errors of what was found."""
+"""Data sets of alloys: classes, and errors of what was found."""
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from common.data.datasets import VALIDATION_FRACTION, Dataset, restrict, stratified_split
 from common.data.fingerprints import fingerprint
-from common.data.readers import read_arrays
-from common.discovery.alloying import ELEMENTS, draw_compositions, read_limits
-from common.discovery.calphad import PHASES, TEMPERATURES, TEXTBOOK, phase_diagrams
+from common.discovery import alloy_files
+from common.discovery.alloying import ELEMENTS
+from common.discovery.calphad import PHASES, TEMPERATURES
 from common.discovery.distances import cosine_distance
 from common.discovery.records import file_fingerprint
 from common.errors import InputError
 from common.names import name_of_file
-from common.runs.jobs import run_jobs
-from common.runs.storage import write_npz
 
 SHIPPED = Path(__file__).resolve().parents[2] / "alloys" / "main30_100.npz"
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
 LEAST_SHARE = 1e-3  # mole fraction below which a phase is none
-SAVE_EVERY = 20  # alloys
 PAPER = "paper"  # stands for these:
 PAPER_TABLE_5 = {  # percent: (element error, phase error) of the alloys that the paper's HyperVAE found
     "6053": (11.3, 3.0), "2219": (26.6, 3.0), "6951": (20.0, 0.4), "2024": (31.5, 3.5),
@@ -34,7 +30,6 @@ BODIES = {  # by likelihood: of 100 atoms, or of more; with splines a diagram's 
     "multinomial": "matrix", "multinomial_1000": "matrix_1000", "multinomial_10000": "matrix_10000",
     "multinomial_splines": "matrix_splines", "continuous_bernoulli": "matrix_continuous_bernoulli",
 }  # fmt: skip
-NOTICE = "Made from mc_al v2.032 (MatCalc, TU Wien), Open Database License 1.0."
 
 
 @dataclass(frozen=True)
@@ -80,13 +75,13 @@ def load(path, tdb=None):
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path} holds no .npz: compute the alloys with --make-data")
-    parts = [_read_classes(file) for file in files]
+    parts = [alloy_files.read_classes(file) for file in files]
     if any(part["phases"] != PHASES or part["elements"] != ELEMENTS for part in parts):
         raise InputError(f"{path} has other phases or elements than this version computes: compute it again")
     if any(not np.array_equal(part["temperatures"], TEMPERATURES) for part in parts):
         ours = f"the {len(TEMPERATURES)} from {TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g} K of this version"
         raise InputError(f"{path} has other temperatures than {ours}: compute it again")
-    database = _database(path, parts)
+    database = alloy_files.database_of(path, parts)
     matrices, compositions = (np.concatenate([part[key] for part in parts]) for key in ("matrices", "compositions"))
     designations = np.concatenate([part["designations"] for part in parts])
     found = ~np.isnan(matrices).any((1, 2))
@@ -104,139 +99,6 @@ def load(path, tdb=None):
         raise InputError(f"{name} was computed by another database than {tdb}: give that one by --tdb")
     names = tuple(names.tolist())
     return AlloyData(name, matrices, compositions[found], y, names, phases, TEMPERATURES, failed, database)
-
-
-def _database(path, parts):
-    databases = {part["database"] for part in parts}
-    if len(databases) > 1:
-        raise InputError(f"{path} has alloys that were computed by {len(databases)} databases: compute all by one")
-    return databases.pop()
-
-
-def pack(folder, path, number):
-    """Write the first `number` alloys of each class in a folder into one .npz."""
-    parts = [_read_classes(file) for file in sorted(Path(folder).glob("*.npz"))]
-    short = [str(part["designations"][0]) for part in parts if len(part["matrices"]) < number]
-    if short or not parts:
-        raise InputError(
-            f"{folder} has fewer than {number} alloys of {', '.join(short) or 'any class'}: compute them first"
-        )
-    joined = {
-        key: np.concatenate([part[key][:number] for part in parts])
-        for key in ("compositions", "matrices", "designations")
-    }
-    _write_npz(path, joined | {"notice": NOTICE, "database": _database(folder, parts)})
-
-
-def _read_classes(path):
-    damaged = "is no file of phase matrices ({}): delete it and compute it again"
-    arrays = read_arrays(path, "compute the alloys with --make-data", damaged)
-    try:
-        number = len(arrays["matrices"])
-        designations = np.broadcast_to(arrays["designations"], number).astype(str)
-        shapes = (number, len(arrays["phases"]), len(arrays["temperatures"])), (number, len(arrays["elements"]))
-        whole = (arrays["matrices"].shape, arrays["compositions"].shape) == shapes and np.all(
-            np.isfinite(arrays["compositions"])
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} {damaged.format(error)}") from error
-    if not whole:
-        raise InputError(f"{path} has arrays of shapes that do not fit: delete it and compute it again")
-    found = {key: tuple(arrays[key].tolist()) for key in ("phases", "elements")}
-    found |= {key: arrays[key] for key in ("matrices", "compositions", "temperatures")}
-    return found | {"designations": designations, "database": str(arrays.get("database", ""))}
-
-
-def _write_npz(path, arrays):
-    write_npz(path, {"elements": ELEMENTS, "phases": PHASES, "temperatures": TEMPERATURES} | arrays)
-
-
-def compute_class(tdb, designation, limits, number, seed, path):
-    """Write (or finish) one class's file: `number` compositions, phase matrices (float16); returns how many failed.
-
-    The file is rewritten every SAVE_EVERY alloys, and alloy i depends on (seed, designation, i) alone, so that a run
-    that was cut off goes on, and a larger number extends a smaller one.
-    """
-    compositions, database = draw_compositions(designation, limits, number, seed), file_fingerprint(tdb)
-    matrices = np.full((number, len(PHASES), len(TEMPERATURES)), np.nan, np.float16)
-    done = 0
-    if Path(path).exists():
-        known = _read_classes(path)
-        done = min(len(known["matrices"]), number)
-        if not np.array_equal(known["compositions"][:done], compositions[:done]) or known["phases"] != PHASES:
-            raise InputError(f"{path} holds other alloys: choose another folder or --seed, or delete it")
-        if known["database"] != database:
-            raise InputError(f"{path} was computed by another database than {tdb}: choose another folder, or delete it")
-        matrices[:done] = known["matrices"][:done]
-    diagrams = phase_diagrams(tdb) if done < number else None
-    for start in range(done, number, SAVE_EVERY):
-        stop = min(number, start + SAVE_EVERY)
-        matrices[start:stop] = [diagrams.matrix(composition) for composition in compositions[start:stop]]
-        arrays = {"compositions": compositions[:stop], "matrices": matrices[:stop], "designations": designation}
-        _write_npz(path, arrays | {"database": database})
-    return int(np.isnan(matrices).any((1, 2)).sum())
-
-
-def make_data(tdb, limits, number, seed, folder, jobs=1, scheduler=None, packed=None):
-    """Compute `number` alloys of each class into a folder, one file a class; goes on where an earlier call was cut off.
-
-    Says how many equilibria were not found, and how melting ranges compare with handbooks'.
-
-    Args:
-        limits: {designation: {element: (least, most wt%)}} of the classes, see `chosen_limits`.
-        packed: also write all classes into this .npz.
-
-    Raises:
-        InputError: before anything is computed, a folder of alloys by another database, or `packed` among its classes.
-    """
-    known = [
-        file for file in sorted(Path(folder).glob("*.npz")) if _read_classes(file)["database"] != file_fingerprint(tdb)
-    ]
-    if known:
-        raise InputError(f"{known[0]} was computed by another database than {tdb}: choose another folder, or delete it")
-    if packed is not None and Path(packed).resolve().parent == Path(folder).resolve():
-        raise InputError(f"--pack {packed} would be one more class of {folder}: choose another folder")
-    items = [(tdb, name, limits[name], number, seed, Path(folder) / f"{name}.npz") for name in limits]
-    for designation, failed in tqdm(run_jobs(_compute_class, items, jobs, scheduler), "classes", len(items)):
-        tqdm.write(f"{designation}: {number - failed} of {number} equilibria found")
-    data = load(folder)
-    found = f"{len(data.matrices)} alloys of {len(data.names)} classes, {len(data.phases)} phases"
-    print(f"{found}, in {folder}; failed: {data.failed or 'none'}")
-    print(*_melting_ranges(tdb, data), sep="\n")
-    if packed is not None:
-        pack(folder, packed, number)
-        print(f"packed: {packed}")
-
-
-def _compute_class(item):
-    return item[1], compute_class(*item)
-
-
-def chosen_limits(tdb, path, designations=None):
-    """{designation: limits} of the classes asked for (all), in a table of limits; the database has their elements.
-
-    Raises:
-        InputError: see `alloying.read_limits` and `PhaseDiagrams`; no database, or a class without limits.
-    """
-    if not tdb:
-        raise InputError("--make-data needs a thermodynamic database: name it with --tdb")
-    limits = read_limits(path)
-    designations = in_full(designations or limits)
-    unknown = [name for name in designations if name not in limits]
-    if unknown:
-        raise InputError(f"no composition limits for {unknown[0]}: known are {', '.join(limits)}")
-    chosen = {name: limits[name] for name in designations}
-    phase_diagrams(tdb).check(chosen.values())
-    return chosen
-
-
-def _melting_ranges(tdb, data):
-    """Lines that compare the mean alloys of classes with handbooks' melting ranges."""
-    compositions = class_means(data)[1]
-    for name in [name for name in TEXTBOOK if name in data.names]:
-        found = phase_diagrams(tdb).melting_range(compositions[data.names.index(name)])
-        liquidus, solidus = (f"{own:.0f} K (handbooks {known})" for own, known in zip(found, TEXTBOOK[name]))
-        yield f"{name}: liquidus {liquidus}, solidus {solidus}"
 
 
 def as_dataset(data, likelihood="multinomial"):

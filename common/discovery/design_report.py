@@ -7,8 +7,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from common.discovery import calphad, limits
+from common.discovery.alloy_files import NOTICE
 from common.discovery.alloying import ELEMENTS
-from common.discovery.alloys import NOTICE
 from common.discovery.calphad import MOLTEN, PHASES, TEMPERATURES
 from common.discovery.designs import METHODS, known_alloy
 from common.discovery.search_summary import ALLOYS

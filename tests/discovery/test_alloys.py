@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import ALLOYS, ROOT, TDB, needs_tdb
 
-from common.discovery import alloying, alloys, calphad
+from common.discovery import alloy_making, alloying, alloys, calphad
+from common.discovery.alloy_files import write_classes
 from common.discovery.alloying import ELEMENTS
 from common.discovery.calphad import PHASES, TEMPERATURES
 from common.discovery.records import file_fingerprint
@@ -136,28 +137,28 @@ def test_melting_ranges_are_the_handbooks(diagrams):
 @needs_tdb
 def test_a_class_that_was_cut_off_is_finished_and_read(tmp_path, monkeypatch):
     limits = {"MG": (0.8, 1.2), "SI": (0.4, 0.8)}
-    monkeypatch.setattr(alloys, "SAVE_EVERY", 2)
+    monkeypatch.setattr(alloy_making, "SAVE_EVERY", 2)
     path = tmp_path / "parts" / "6061.npz"
-    assert alloys.compute_class(TDB, "6061", limits, 2, 0, path) == 0
+    assert alloy_making.compute_class(TDB, "6061", limits, 2, 0, path) == 0
     first = path.stat().st_mtime_ns
-    assert alloys.compute_class(TDB, "6061", limits, 2, 0, path) == 0 and path.stat().st_mtime_ns == first
+    assert alloy_making.compute_class(TDB, "6061", limits, 2, 0, path) == 0 and path.stat().st_mtime_ns == first
     monkeypatch.setattr(calphad.PhaseDiagrams, "matrix", fail_on(calphad.PhaseDiagrams.matrix, 2))
-    assert alloys.compute_class(TDB, "6061", limits, 4, 0, path) == 1
+    assert alloy_making.compute_class(TDB, "6061", limits, 4, 0, path) == 1
     data = alloys.load(tmp_path / "parts")
     assert data.names == ("6061",) and len(data.matrices) == 3 and data.failed == (("6061", 1),)
     np.testing.assert_allclose(data.matrices.sum(1), 1, atol=1e-5)
     assert data.phases[:3] == ("LIQUID", "FCC_A1", "SI_DIAMOND_A4") and data.matrices.shape[1] == len(
         data.phases
     ) < len(PHASES)
-    alloys.pack(tmp_path / "parts", tmp_path / "packed.npz", 4)
+    alloy_making.pack(tmp_path / "parts", tmp_path / "packed.npz", 4)
     np.testing.assert_array_equal(alloys.load(tmp_path / "packed.npz").matrices, data.matrices)
     with pytest.raises(InputError, match="fewer than 5"):
-        alloys.pack(tmp_path / "parts", tmp_path / "packed.npz", 5)
+        alloy_making.pack(tmp_path / "parts", tmp_path / "packed.npz", 5)
     with pytest.raises(InputError, match="other alloys"):
-        alloys.compute_class(TDB, "6061", limits, 4, 1, path)
+        alloy_making.compute_class(TDB, "6061", limits, 4, 1, path)
     (tmp_path / "other.tdb").write_bytes(TDB.read_bytes() + b"\n$ another version\n")
     with pytest.raises(InputError, match="computed by another database than .*other.tdb"):
-        alloys.compute_class(tmp_path / "other.tdb", "6061", limits, 5, 0, path)
+        alloy_making.compute_class(tmp_path / "other.tdb", "6061", limits, 5, 0, path)
 
 
 def fail_on(matrix, call):
@@ -184,32 +185,32 @@ def test_alloys_of_one_database_alone_are_read_and_judged_by_it(tmp_path):
     own, other = (tmp_path / f"{name}.tdb" for name in ("one", "other"))
     files = [tmp_path / "parts" / f"{name}.npz" for name in ("1100", "2024")]
     for file in files:
-        alloys._write_npz(file, two_alloys() | {"designations": file.stem, "database": file_fingerprint(own)})
+        write_classes(file, two_alloys() | {"designations": file.stem, "database": file_fingerprint(own)})
     assert alloys.load(tmp_path / "parts", own).names == ("1100", "2024")
-    alloys.pack(tmp_path / "parts", tmp_path / "packed.npz", 2)
+    alloy_making.pack(tmp_path / "parts", tmp_path / "packed.npz", 2)
     for path in (tmp_path / "parts", tmp_path / "packed.npz"):  # packing keeps the database
         with pytest.raises(InputError, match="another database than .*other.tdb"):
             alloys.load(path, other)
     making = {"1100": {}}, 2, 0, tmp_path / "parts"
     with pytest.raises(InputError, match="1100.npz was computed by another database"):
-        alloys.make_data(other, *making)
+        alloy_making.make_data(other, *making)
     with pytest.raises(InputError, match="one more class"):
-        alloys.make_data(own, *making, packed=tmp_path / "parts" / "all.npz")
-    alloys._write_npz(files[1], two_alloys() | {"designations": "2024", "database": file_fingerprint(other)})
-    for read in (alloys.load, lambda path: alloys.pack(path, tmp_path / "packed.npz", 2)):
+        alloy_making.make_data(own, *making, packed=tmp_path / "parts" / "all.npz")
+    write_classes(files[1], two_alloys() | {"designations": "2024", "database": file_fingerprint(other)})
+    for read in (alloys.load, lambda path: alloy_making.pack(path, tmp_path / "packed.npz", 2)):
         with pytest.raises(InputError, match="by 2 databases"):
             read(tmp_path / "parts")
 
 
 def test_bad_files_are_one_line(tmp_path):
     good = two_alloys()
-    alloys._write_npz(tmp_path / "good.npz", good)
-    alloys._write_npz(tmp_path / "sums.npz", good | {"matrices": good["matrices"] * np.float16(0.5)})
+    write_classes(tmp_path / "good.npz", good)
+    write_classes(tmp_path / "sums.npz", good | {"matrices": good["matrices"] * np.float16(0.5)})
     assert len(alloys.load(tmp_path / "good.npz").matrices) == 2
     (tmp_path / "cut.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:300])
-    alloys._write_npz(tmp_path / "shape.npz", good | {"compositions": np.zeros((3, len(ELEMENTS)))})
-    alloys._write_npz(tmp_path / "phases.npz", good | {"phases": PHASES[::-1]})
-    alloys._write_npz(tmp_path / "celsius.npz", good | {"temperatures": TEMPERATURES - 273})
+    write_classes(tmp_path / "shape.npz", good | {"compositions": np.zeros((3, len(ELEMENTS)))})
+    write_classes(tmp_path / "phases.npz", good | {"phases": PHASES[::-1]})
+    write_classes(tmp_path / "celsius.npz", good | {"temperatures": TEMPERATURES - 273})
     (tmp_path / "empty").mkdir()
     cases = {"celsius.npz": "has other temperatures than the"}
     cases |= {"sums.npz": "sum to 1", "cut.npz": "no file", "shape.npz": "do not fit", "phases.npz": "other phases"}

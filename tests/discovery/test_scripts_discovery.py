@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from common.data import datasets
 from common.discovery import alloy_options, alloy_search, alloying, alloys, calphad, digits
+from common.discovery.alloy_files import write_classes
 from common.discovery.search import Hunt
 from common.hypervae import density
 from common.runs import results
@@ -108,7 +109,7 @@ def few_alloys(tmp_path_factory):
     matrices[:, :4] = shares.transpose(0, 2, 1)
     path = tmp_path_factory.mktemp("alloys") / "few.npz"
     compositions = rng.uniform(0.1, 2, (24, len(alloying.ELEMENTS)))
-    alloys._write_npz(path, {"matrices": matrices, "compositions": compositions, "designations": designations})
+    write_classes(path, {"matrices": matrices, "compositions": compositions, "designations": designations})
     return path
 
 
