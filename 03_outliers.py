@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from common import cli, report
-from common.errors import InputError
 from common.hypervae import mixtures, options, outlier_sets
 from common.hypervae.outlier_report import MEASURES, table4
 from common.names import name_of_file
@@ -93,8 +92,11 @@ def main():
     rate = "of --score: the share of normal images that may be called outliers (0.05)"
     group.add_argument("--max-false-positive-rate", type=cli.open_fraction, default=0.05, help=rate)
     kinds = "usual (default); likelihood_regret: q(z|x) is fitted to each image, in some eight times the time; "
-    kinds += "combined: Fisher's sum of both densities, the adjusted length and the local outlier factor, and of three"
-    group.add_argument("--scores", nargs="+", choices=mixtures.SCORES, default=[mixtures.USUAL], help=kinds)
+    kinds += (
+        "combined: Fisher's sum of both densities, the adjusted length and the local outlier factor, and of three; "
+    )
+    kinds += "task_mixture: length under the mixture of the training's tasks (hypervae, metavae, cvae)"
+    group.add_argument("--scores", nargs="+", choices=tuple(mixtures.OF_MODELS), default=[mixtures.USUAL], help=kinds)
     options.add_fit_u(group)
     options.add_likelihood(group)
     options.add_tasks(group)
@@ -107,8 +109,6 @@ def main():
     cli.refuse_unused(args, ["--max-false-positive-rate"], "without --score")
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
-    if "cvae" in args.model:
-        raise InputError("a class-told VAE cannot score images whose class is not known: leave cvae out of --model")
     every, jobs, baselines = mixtures.planned(args)
     shown = {}  # by figures: the first seed and recipe
     for _, scored, _ in [*jobs, *baselines]:

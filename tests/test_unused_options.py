@@ -42,6 +42,7 @@ UNUSED = [
     ("03_outliers.py --score pile.npz --model vae --generator block", f"--generator changes nothing {MODELS}"),
     ("03_outliers.py --model vae --tasks auto", "--tasks changes nothing with --model vae"),
     ("03_outliers.py --model metavae --scores usual combined", "--scores combined is of vae and hypervae"),
+    ("03_outliers.py --model hypervae --scores task_mixture --fit-u 9", "--fit-u changes nothing with --scores task"),
     ("04_discover_digits.py --target-index 3 --num-targets 2", "--num-targets changes nothing with --target-index"),
     ("04_discover_digits.py --generator concatenation --rank 3", f"--rank changes nothing {MODELS}"),
     ("05_discover_alloys.py --make-data --evaluations 9", "--evaluations changes nothing with --make-data"),
@@ -91,6 +92,7 @@ UNUSED = [
     ("01_train.py --tasks auto --targets others", "--targets others needs many images of each: leave one out"),
     ("03_outliers.py --outlier-fraction 1e308 --normal-classes 0", "change --outlier-fraction"),
     ("03_outliers.py --model vae metavae --scores combined", "--scores combined has none of metavae"),
+    ("03_outliers.py --model vae cvae", "--scores usual has none of cvae: add task_mixture"),
     (
         "03_outliers.py --tasks 4 --model hypervae --generator concatenation --rank 7",
         f"--rank changes nothing {MODELS}",

@@ -81,7 +81,7 @@ class AutoTasks(_Found):
     rounds: int = ROUNDS
     restarts: int = RESTARTS
     nearest: int = CODED_ALIKE
-    images: int = 300  # of a task, that its u comes from
+    images: int = task_mixture.MIXTURE_IMAGES  # of a task, that its u comes from
     held_out: int = 2_000  # images of the validation part, at most
 
     way = "auto_tasks"

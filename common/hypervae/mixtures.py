@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.cli import refuse_several
+from common.cli import refuse_several, refuse_unused
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import (
@@ -40,8 +40,13 @@ HELD_OUT_RATE = 0.05  # share of held-out normal images above the threshold that
 RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_and_codes")
 HEADLINE = RULES[-1]
 UNTOLD = ("vae", "hypervae")  # models that an image is given to without its class
-USUAL, COMBINED = "usual", "combined"
-SCORES = (USUAL, "likelihood_regret", COMBINED)  # kinds of scores; MetaVAE and the baselines have the first alone
+USUAL, COMBINED, TASK_MIXTURE = "usual", "combined", "task_mixture"
+OF_MODELS = {  # kinds of scores, and the models that have them; baselines have the first alone
+    USUAL: ("vae", "metavae", "hypervae"),
+    "likelihood_regret": UNTOLD,
+    COMBINED: UNTOLD,
+    TASK_MIXTURE: ("metavae", "cvae", "hypervae"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,11 @@ class Scoring(Record):
     # "per set": the draws of an image set depend on that set alone; "one pass": batches were numbered through all sets.
     draws: str = "per set"
     held_out_rate: float = HELD_OUT_RATE
-    scores: str = added(USUAL)  # one of SCORES
+    scores: str = added(USUAL)  # one of OF_MODELS
     fit_u: int = added(0)  # steps on the mean of q(u|x); HyperVAE's alone
     # Of the images that rules are fitted to: drawn, or as they come, where a fold may lack a class.
     folds: str | None = added("shuffled", before=None)
+    mixture_images: int = added(0)  # training images of a task that its u comes from; of the mixture of tasks alone
 
     def __post_init__(self):
         """Baselines draw no z, and no rule is fitted to their scores."""
@@ -133,13 +139,7 @@ def planned(args):
     Returns:
         options of each mixture, see `every_class_held_out`; the jobs of `score_model`; those of `score_baseline`.
     """
-    models = chosen_models(args)
-    for kind in args.scores:
-        if kind != USUAL and not set(models) & set(UNTOLD):
-            raise InputError(f"--scores {kind} is of {' and '.join(UNTOLD)}: choose --model among them")
-    told = sorted(set(models) - set(UNTOLD))
-    if told and USUAL not in args.scores and "all" not in args.model:
-        raise InputError(f"--scores {' '.join(args.scores)} has none of {told[0]}: leave that out of --model")
+    _check_scores(args)
     every = every_class_held_out(args)
     for own in every:
         for name in own.dataset:
@@ -151,6 +151,21 @@ def planned(args):
         baselines += baseline_jobs(own, loaded)
     refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     return every, jobs, baselines
+
+
+def _check_scores(args):
+    """Refuse a kind of scores that no model has, and a model that was named and has none of them."""
+    models = chosen_models(args)
+    for kind in args.scores:
+        if not set(models) & set(OF_MODELS[kind]):
+            raise InputError(f"--scores {kind} is of {' and '.join(OF_MODELS[kind])}: choose --model among them")
+    for model in [] if "all" in args.model else models:
+        own = [kind for kind, having in OF_MODELS.items() if model in having]
+        if not set(own) & set(args.scores):
+            asked = " ".join(args.scores)
+            raise InputError(f"--scores {asked} has none of {model}: add {own[0]}, or leave that out of --model")
+    if set(args.scores) == {TASK_MIXTURE}:
+        refuse_unused(args, ["--fit-u"], f"with --scores {TASK_MIXTURE}")
 
 
 def baseline_jobs(args, loaded):
@@ -178,10 +193,17 @@ def score_model(job):
         title = f"{settings.dataset} {settings.model} seed {settings.seed}: scoring"
         options = dict(seed=EVALUATION_SEED, num_samples=args.num_samples)
         options["progress"] = lambda batches: tqdm(batches, title, mininterval=5)
-        if settings.model == "metavae":
-            return run.trained_at, outliers.metavae_scorer(run.model, data, **options)
-        options["fit_u"] = fit_u(args, settings.model)
-        return run.trained_at, outliers.scorer(run.model, data, settings.seed, **options)
+
+        @functools.cache
+        def of_kind(mixture):
+            if mixture:
+                return outliers.task_mixture_scorer(run.model, data, **options)
+            if settings.model == "metavae":
+                return outliers.metavae_scorer(run.model, data, **options)
+            fitting = fit_u(args, settings.model)
+            return outliers.scorer(run.model, data, settings.seed, **options, fit_u=fitting)
+
+        return run.trained_at, lambda kind, x: of_kind(kind == TASK_MIXTURE)(kind, x)
 
     columns = {"recipe": settings.recipe, "iterations": settings.iterations}
     return _score(args, settings, name, scorer, columns)
@@ -218,7 +240,7 @@ def _score(args, scored, name, scorer, columns):
 
     Args:
         scored: Settings or Baseline.
-        scorer: scorer(data) gives the commit of the training, and a function from one of SCORES and outliers
+        scorer: scorer(data) gives the commit of the training, and a function from one of OF_MODELS and outliers
             (M, H, W, 1) to {score: {"normal": (N,), "outlier": (M,), "held_out": (n,)}}. It is called only if a mixture
             was not scored before.
         columns: of Table 4, that tell the reader what was scored.
@@ -228,16 +250,23 @@ def _score(args, scored, name, scorer, columns):
         scores.
     """
     from common.hypervae.outliers import measures
+    from common.hypervae.task_mixture import MIXTURE_IMAGES
 
     data, outlier_sets, wanted = mixture_parts(args, name)
     prepared = functools.cache(lambda: scorer(data))
     labels = {"normal": data.name, "model": scored.model, "seed": scored.seed, "likelihood": args.likelihood}
     labels |= {"binarize": binarization(args), **columns}
-    kinds = [kind for kind in args.scores if kind == USUAL or scored.model in UNTOLD]
+    kinds = [
+        kind
+        for kind in args.scores
+        if isinstance(scored, Baseline) and kind == USUAL or scored.model in OF_MODELS[kind]
+    ]
     done = []
     for outlier, kind in itertools.product(outlier_sets, kinds):
         options = (outlier.fingerprint, args.outlier_fraction, args.num_samples, args.num_bootstrap)
-        record = Scoring(outlier.name, scored, *options, scores=kind, fit_u=fit_u(args, scored.model))
+        own = {"scores": kind, "fit_u": fit_u(args, scored.model) if kind != TASK_MIXTURE else 0}
+        own["mixture_images"] = MIXTURE_IMAGES if kind == TASK_MIXTURE else 0
+        record = Scoring(outlier.name, scored, *options, **own)
 
         def made(outlier=outlier, record=record):
             trained_at, score = prepared()

@@ -13,18 +13,19 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from common.data.blocks import blocks
-from common.hypervae import density
+from common.hypervae import density, task_mixture
 from common.hypervae.baselines import compressed_lengths, local_outlier_factor
 from common.hypervae.fitting import adam
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import HELD_OUT_RATE, USUAL
-from common.hypervae.rules import OF_NEIGHBOURS, Formula, combined_rules, rules
+from common.hypervae.mixtures import HELD_OUT_RATE, TASK_MIXTURE, USUAL
+from common.hypervae.rules import OF_NEIGHBOURS, Formula, combined_rules, mixture_rules, rules
 
 # Every image set has draws of its own, whatever else is scored beside it.
 STREAMS = {"validation": 0, "normal": 1, "outlier": 2}
 # Of Adam. Of 20 to 300 steps at 0.01 to 0.1, tried on 500 validation images of MNIST, what shortens their codes most
 # (a VAE's by 4.2 nats) in less than ten times the time of scoring.
 REGRET_STEPS, REGRET_RATE = 100, 0.01
+MIXED_AT_ONCE = 500  # images whose lengths under all tasks are found together
 PIXELS_AT_ONCE = 200  # images whose pixels are coded together: bounds the memory
 FOUND = 0.95  # share of the outliers that are found at `fpr_at_95_tpr`
 
@@ -188,7 +189,7 @@ def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter,
 
 
 def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter, fit_u=0):
-    """A function from one of mixtures.SCORES and outliers (M, H, W, channels) to the scores of VAE or HyperVAE.
+    """A function from one of mixtures.OF_MODELS and outliers (M, H, W, channels) to the scores of VAE or HyperVAE.
 
     Args:
         fit_seed: of the density of states; seed: of the draws of z; fit_u: see `image_statistics`.
@@ -218,14 +219,37 @@ def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter, fit_u=0
         return (rules if kind == USUAL else combined_rules)(validation, fit_seed), normal
 
     def score(kind, x):
-        found, normal = fitted(kind)
-        outlier = table(kind, "outlier", x)
-        return {
-            name: {"normal": rule(normal), "outlier": rule(outlier), "held_out": rule.held_out}
-            for name, rule in found.items()
-        }
+        return _by_rules(*fitted(kind), table(kind, "outlier", x))
 
     return score
+
+
+def _by_rules(found, normal, outlier):
+    """Scores by all rules found, {name: rule}, of tables of the normal images and the outliers."""
+    return {
+        name: {"normal": rule(normal), "outlier": rule(outlier), "held_out": rule.held_out}
+        for name, rule in found.items()
+    }
+
+
+def task_mixture_scorer(model, data, seed=0, num_samples=16, progress=iter):
+    """As `scorer`, by the mixture of the training's tasks, for models that know tasks: no image's task is told.
+
+    The description length is that of TaskMixture: KL(u) is not paid, since the codes u_k belong to the model.
+    """
+    mixture = task_mixture.of_dataset(model, data)
+
+    def table(part, x):
+        lengths = []
+        for block, own in enumerate(progress(blocks(len(x), MIXED_AT_ONCE))):
+            draws = seed + STREAMS[part] + len(STREAMS) * block
+            lengths.append(mixture.mixed(mixture.code_lengths(x[own], draws, num_samples)))
+        length = pd.DataFrame({TASK_MIXTURE: np.concatenate(lengths)[: len(x)]})
+        return length.join(compressed_lengths(x, model.body.binary))
+
+    normal = table("normal", data.x_test)
+    found = mixture_rules(table("validation", data.x_validation))
+    return lambda _, x: _by_rules(found, normal, table("outlier", x))
 
 
 def metavae_scorer(model, data, seed=0, num_samples=16, progress=iter):

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from common.hypervae.baselines import COMPRESSORS
-from common.hypervae.mixtures import COMBINED, HEADLINE
+from common.hypervae.mixtures import COMBINED, HEADLINE, TASK_MIXTURE
 
 FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
 FOLDS = 5
@@ -123,12 +123,24 @@ def combined_rules(validation, seed=0):
         validation: as that of `rules`, with the column local_outlier_factor: that baseline's score.
     """
     found = rules(validation.drop(columns=OF_NEIGHBOURS), seed)
-    third = "complexity_adjusted_context" if "context" in validation else "complexity_adjusted_webp"
-    found |= {"complexity_adjusted": found[third]}
+    found |= {"complexity_adjusted": found[f"complexity_adjusted_{_adjusts(validation)}"]}
     found |= {OF_NEIGHBOURS: Formula(lambda table: table[OF_NEIGHBOURS], validation)}
     ablated = {f"{COMBINED}_without_{out}": [name for name in INGREDIENTS if name != out] for out in INGREDIENTS}
     chosen = {COMBINED: INGREDIENTS} | ablated
     return {name: Combined(found[own] for own in names) for name, names in chosen.items()}
+
+
+def mixture_rules(validation):
+    """As `rules`, of the length under a mixture of tasks, the column task_mixture; and less the compressed length."""
+    own = _adjusts(validation)
+    formulas = {TASK_MIXTURE: lambda table: table[TASK_MIXTURE]}
+    formulas |= {f"{TASK_MIXTURE}_adjusted_{own}": lambda table: table[TASK_MIXTURE] - table[own]}
+    return {name: Formula(of, validation) for name, of in formulas.items()}
+
+
+def _adjusts(table):
+    """The compressor that an adjusted length is taken by where one is chosen: the best known of such images."""
+    return "context" if "context" in table else "webp"
 
 
 def rules(validation, seed=0):

@@ -12,6 +12,7 @@ from common.layers.kernels import dense_theta
 
 BLOCK = 1_000  # images under one VAE, or one under a thousand VAEs: what a compiled program takes at most
 FEWEST = 3  # a block of images under one VAE is as large as under so many: of most tasks there are few
+MIXTURE_IMAGES = 300  # training images of a task that its u comes from
 MIXTURE_SAMPLES = 32  # draws of z: the mixture of noisy lengths is shorter than that of the lengths themselves
 # A task that is so many nats behind an image's best one by a few draws is coded by these alone: of K tasks that far all
 # together have e^-FAR K of the image's probability at most, less than a thousandth of a nat.
@@ -162,7 +163,7 @@ def of_classes(model, y, compiled=True):
     return TaskMixture(theta, counts, Coder(model.body, compiled))
 
 
-def of_dataset(model, data, images, compiled=True):
+def of_dataset(model, data, images=MIXTURE_IMAGES, compiled=True):
     """The TaskMixture of a model that knows tasks, from the training part of a Dataset alone.
 
     Args:

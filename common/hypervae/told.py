@@ -13,7 +13,7 @@ from common.hypervae import found_tasks, task_mixture
 from common.hypervae.density import Evaluator, Likelihood, nll_subset
 from common.hypervae.grouping import ROUNDS, Heap
 from common.hypervae.options import load_data, trained
-from common.hypervae.task_mixture import MIXTURE_SAMPLES
+from common.hypervae.task_mixture import MIXTURE_IMAGES, MIXTURE_SAMPLES
 from common.hypervae.training import measured_once
 from common.runs.identity import Record, added
 
@@ -61,7 +61,7 @@ class Told(Record):
     likelihood: Likelihood
     num_samples: int  # draws of z for -ELBO
     evaluation_seed: int = 1
-    mixture_images: int = 300  # training images of a task that its u in a mixture comes from
+    mixture_images: int = MIXTURE_IMAGES  # training images of a task that its u in a mixture comes from
     heap_images: int = 2_000  # test images that a model sorts by itself, ...
     heap_groups: int = 10  # ... into at most so many groups
     heap_rounds: int = ROUNDS

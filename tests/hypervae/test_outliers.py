@@ -251,6 +251,36 @@ def test_fits_and_thresholds_see_the_parts_that_are_theirs(kind, monkeypatch):
     assert len(neighbours) == (kind == "combined") and all(of_one_level(x, 1, 6) for x in neighbours)
 
 
+def test_the_mixture_of_tasks_is_that_of_the_training_part(monkeypatch):
+    """-log sum_k p_k exp(-length_k), the lengths by a loop over tasks whose theta comes from training images alone."""
+    rng = np.random.default_rng(1)
+    rates = np.array([0.1, 0.6])
+    y = rng.permutation(np.repeat([0, 1], [9, 5]))
+    x, x_validation, x_test, outlier = (
+        (rng.random((len(own), 8, 8, 1)) < rates[own][:, None, None, None]).astype(np.uint8)
+        for own in (y, y[:6], y[:7], y[:5])
+    )
+    data = datasets.Dataset("tasks", x, y, x_test, y[:7], (), x_validation, y[:6])
+    model = hypervae()
+    monkeypatch.setattr(outliers, "MIXED_AT_ONCE", 4)
+    found = outliers.task_mixture_scorer(model, data, num_samples=2)("task_mixture", outlier)
+    assert set(found) == {"task_mixture", "task_mixture_adjusted_context"}
+    of_task = []
+    for task in range(2):
+        theta = model.generate(model.infer_u(tf.cast(x[y == task][None], tf.float32)).mean())
+        lengths = [
+            code_length(model.body, theta, tf.cast(image[None, None], tf.float32), (0, 0), 0.0).neg_elbo[0, 0]
+            for image in outlier
+        ]
+        of_task.append(np.mean(y == task) * np.exp(-np.array(lengths, np.float64)))
+    expected = -np.log(sum(of_task))
+    np.testing.assert_allclose(found["task_mixture"]["outlier"], expected, rtol=1e-4)
+    context = baselines.compressed_lengths(outlier)["context"]
+    adjusted = found["task_mixture_adjusted_context"]["outlier"]
+    np.testing.assert_allclose(adjusted, expected - context, atol=1e-4 * expected.max())
+    assert [len(found["task_mixture"][part]) for part in ("normal", "held_out")] == [7, 6]
+
+
 def test_metavaes_scores_have_their_names(monkeypatch):
     def table(x, *_):
         level = level_of(x)["level"]
