@@ -34,19 +34,21 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 02_density.py $(FULL) --seeds 0 --num-nll-images 0
 	$(RUN) 02_density.py $(FULL) --seeds 1 2
 	$(RUN) 02_density.py $(FULL) --recipe paper
-	$(RUN) 03_outliers.py --normal mnist fashion_mnist omniglot --outlier all --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
+	$(RUN) 03_outliers.py $(PAIRS) --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 	for likelihood in bernoulli discretized_logistic; do \
-	  $(RUN) 03_outliers.py --normal fashion_mnist --outlier all flip_horizontal flip_vertical rotated --iterations 2000 \
-	    --model vae hypervae --likelihood $$likelihood --data-dir $(DATA_DIR) || exit; done
+	  $(SHORT_OUTLIERS) $(TURNED) --model vae hypervae --likelihood $$likelihood || exit; done
+	$(SHORT_OUTLIERS) $(TURNED) --model metavae hypervae --likelihood discretized_logistic --scores task_mixture
 	$(RUN) 01_train.py $(PHOTOGRAPHS)
 	$(RUN) 02_density.py $(PHOTOGRAPHS) --tables 1 2 --num-importance-samples 0
 	$(RUN) 02_density.py --dataset mnist fashion_mnist --data-dir $(DATA_DIR) --likelihood discretized_logistic \
 	  --iterations 2000 --tables 1 2 --num-importance-samples 0
 	$(RUN) 02_density.py --dataset photographs --likelihood logistic_mixture --iterations 2000 --tables 1 \
 	  --num-importance-samples 0 --model vae hypervae
-	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier all --model vae hypervae
-	for tasks in auto random; do $(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier all --model hypervae \
+	$(SHORT_OUTLIERS) $(PAIRS) --model vae hypervae --scores usual combined likelihood_regret
+	$(SHORT_OUTLIERS) $(PAIRS) --model metavae cvae hypervae --scores task_mixture
+	for tasks in auto random; do $(SHORT_OUTLIERS) $(PAIRS) --model hypervae --scores usual combined \
 	  --tasks $$tasks || exit; done
+	$(SHORT_OUTLIERS) --normal mnist --outlier held_out_class --model vae hypervae
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
 	$(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist fashion_mnist omniglot --table told --iterations 2000 \
 	  --num-importance-samples 0 --peer vae_wide hypervae hypervae_auto_tasks hypervae_random_tasks
@@ -101,7 +103,9 @@ alloys/main30_100.npz: | .venv/.installed
 	$(RUN) 05_discover_alloys.py --make-data --alloys-per-class 100 --data-dir $(DATA_DIR) --pack $@ $(ALLOYS)
 
 PHOTOGRAPHS = --dataset photographs --likelihood discretized_logistic --iterations 2000
-SHORT_OUTLIERS = $(RUN) 03_outliers.py --iterations 2000 --scores usual combined --data-dir $(DATA_DIR) --jobs $(JOBS)
+PAIRS = --normal mnist fashion_mnist omniglot --outlier all
+TURNED = --normal fashion_mnist --outlier all flip_horizontal flip_vertical rotated
+SHORT_OUTLIERS = $(RUN) 03_outliers.py --iterations 2000 --data-dir $(DATA_DIR) --jobs $(JOBS)
 NEW_TASKS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 CHARACTERS = --iterations 6000 --latent-dim 50 --hyper-latent-dim 50 --rank 30
 HOUSE = --image $(DATA_DIR)/images/house.png

@@ -80,15 +80,22 @@ def test_density_and_training(tmp_path, monkeypatch, call, small_networks, uncom
     assert not [path for path in folder.rglob(".*") if path.name != ".lock"]  # no temporary file is left behind
 
 
-def test_tables_2_and_3_need_no_training(tmp_path, monkeypatch, call, small_networks, uncompiled):
+def test_tables_2_and_3_need_no_training(tmp_path, monkeypatch, call, small_networks, uncompiled, write_npz):
     from common.hypervae import timing
 
-    monkeypatch.setattr(timing, "table3", lambda record: {"x": 1.0, "total": 2.0})
-    done = call("02_density.py", "--tables", 2, 3, "--results-dir", tmp_path)
+    timed = []
+    monkeypatch.setattr(timing, "table3", lambda record: timed.append(record) or {"x": 1.0, "total": 2.0 + len(timed)})
+    small = write_npz("small.npz")
+    done = call("02_density.py", "--dataset", "digits", small, "--tables", 2, 3, "--results-dir", tmp_path)
     assert done.returncode == 0 and not (tmp_path / "checkpoints").exists()
+    times = results.read_rows(tmp_path / "02_density" / "table3.csv")
+    assert times.groupby("dataset").size().to_dict() == {"digits": 8, "small.npz": 8}
+    of_vae = times.query("model == 'vae' and quantity == 'total'")
+    assert (of_vae["ratio_to_vae_total"] == 1).all() and len(set(timed)) == len(timed)  # what sets share is timed once
     names = {path.name for path in (tmp_path / "02_density").glob("*.csv")}
     assert names == {"table2.csv", "table3.csv"}
-    assert results.read_rows(tmp_path / "02_density" / "table2.csv").set_index("generator")["total"]["layerwise"] > 0
+    parameters = results.read_rows(tmp_path / "02_density" / "table2.csv")
+    assert (parameters["total"] > 0).all() and len(parameters) == 8
 
 
 @pytest.mark.slow
