@@ -15,14 +15,14 @@ from common.errors import InputError
 from common.hypervae import options, outliers, scoring
 from common.hypervae.adaptation import FIT_STEPS
 from common.hypervae.image_estimator import ImageEstimator
-from common.hypervae.mixtures import fewest_calibrating
+from common.hypervae.mixtures import OWN_RULE, fewest_calibrating
 from common.hypervae.outlier_sets import EVALUATION_SEED
 
 
 class HyperVAEDetector(OutlierMixin, ImageEstimator):
     """Which images are odd? Told normal ones alone.
 
-    The score is the rule of 03_outliers.py. A fifth of the images is not learned from: one half fits the rule, the
+    The score is that of 03_outliers.py --score. A fifth of the images is not learned from: one half fits the rule, the
     other says how large scores of normal images are.
 
     Args:
@@ -41,7 +41,8 @@ class HyperVAEDetector(OutlierMixin, ImageEstimator):
         random_state: a whole number.
 
     Attributes:
-        offset_: threshold of score_samples. normal_scores_: of the calibrating images, sorted (nats, larger is odder).
+        offset_: threshold of score_samples; rule_: the name of the rule that makes them.
+        normal_scores_: of the calibrating images, sorted (nats, larger is odder).
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class HyperVAEDetector(OutlierMixin, ImageEstimator):
         self.statistics_names_ = list(tables[0])
         self.statistics_validation_, self.statistics_normal_ = (table.to_numpy() for table in tables)
         self._scorer = scorer = self._make_scorer(table_of)
-        self.normal_scores_ = scorer.normal
+        self.normal_scores_, self.rule_ = scorer.normal, OWN_RULE
         if self.contamination is not None:
             self.offset_ = float(np.percentile(self.score_samples(X), 100 * self.contamination))
             return self
@@ -107,6 +108,8 @@ class HyperVAEDetector(OutlierMixin, ImageEstimator):
 
     def _own_scorer(self):
         check_is_fitted(self)
+        if getattr(self, "rule_", None) != OWN_RULE:  # its threshold is of other scores
+            raise InputError("this detector was fitted by an earlier version, to another rule: fit it again")
         if not hasattr(self, "_scorer"):
             self._scorer = self._make_scorer(self._table_of())
         return self._scorer

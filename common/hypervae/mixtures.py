@@ -41,6 +41,8 @@ RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_
 HEADLINE = RULES[-1]
 UNTOLD = ("vae", "hypervae")  # models that an image is given to without its class
 USUAL, COMBINED, TASK_MIXTURE = "usual", "combined", "task_mixture"
+# The rule of --score and of the estimator: the combined one, of what a model and compressors say alone.
+OWN_RULE = f"{COMBINED}_without_local_outlier_factor"
 OF_MODELS = {  # kinds of scores, and the models that have them; baselines have the first alone
     USUAL: ("vae", "metavae", "hypervae"),
     "likelihood_regret": UNTOLD,

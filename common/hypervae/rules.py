@@ -19,6 +19,7 @@ from common.hypervae.mixtures import COMBINED, HEADLINE, TASK_MIXTURE
 
 FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
 FOLDS = 5
+DECIMALS = 6  # of nats: finer, an image and itself among others may differ by rounding, and so in rank
 TAIL = 0.95  # quantile of normal scores from which on their tail is taken to be exponential
 OF_NEIGHBOURS = "local_outlier_factor"
 # Chosen by the AUC of each alone on the paper's pairs, before any combination was scored: two densities that see
@@ -73,7 +74,12 @@ class DensityOfStates:
 
     @cached_property
     def held_out(self):
-        """Scores of the held-out normal images, (n,), each by a density that was fitted without it."""
+        """Scores of the held-out normal images, (n,), each by a density that was fitted without it.
+
+        Of fewer than FEWEST_TO_CHOOSE images by the density of them all: too little is left without one.
+        """
+        if len(self._normal) < FEWEST_TO_CHOOSE:
+            return -self._fitted.score_samples(self._normal)
         scores = np.empty(len(self._normal))
         with threadpool_limits(1):
             for rest, own in self._folds.split(self._normal):
@@ -87,7 +93,7 @@ def surprise(normal, scores):
     Beyond the TAIL quantile of the normal scores (n,) the share falls exponentially, by their mean excess there: so it
     goes on where there are none.
     """
-    normal = np.sort(normal)
+    normal, scores = np.sort(np.round(normal, DECIMALS)), np.round(scores, DECIMALS)
     at_least = len(normal) - np.searchsorted(normal, scores, side="left")
     start = np.quantile(normal, TAIL)
     excess = (
@@ -122,12 +128,23 @@ def combined_rules(validation, seed=0):
     Args:
         validation: as that of `rules`, with the column local_outlier_factor: that baseline's score.
     """
-    found = rules(validation.drop(columns=OF_NEIGHBOURS), seed)
-    found |= {"complexity_adjusted": found[f"complexity_adjusted_{_adjusts(validation)}"]}
+    found = _single_rules(validation.drop(columns=OF_NEIGHBOURS), seed)
     found |= {OF_NEIGHBOURS: Formula(lambda table: table[OF_NEIGHBOURS], validation)}
     ablated = {f"{COMBINED}_without_{out}": [name for name in INGREDIENTS if name != out] for out in INGREDIENTS}
     chosen = {COMBINED: INGREDIENTS} | ablated
     return {name: Combined(found[own] for own in names) for name, names in chosen.items()}
+
+
+def own_rule(validation, seed=0):
+    """The rule OWN_RULE, which needs no training images, as `combined_rules` has it; `validation`: as of `rules`."""
+    found = _single_rules(validation, seed)
+    return Combined(found[name] for name in INGREDIENTS if name != OF_NEIGHBOURS)
+
+
+def _single_rules(validation, seed):
+    """`rules`, and the one adjusted length that is combined with others, by its name without a compressor."""
+    found = rules(validation, seed)
+    return found | {"complexity_adjusted": found[f"complexity_adjusted_{_adjusts(validation)}"]}
 
 
 def mixture_rules(validation):

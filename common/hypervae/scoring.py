@@ -1,7 +1,7 @@
 """How odd each image of a pile is, told nothing but normal ones: a score, and how often normal images have such a one.
 
-The score is the rule of Table 4 (mixtures.HEADLINE). Normal images that no model was trained on calibrate it: the
-validation part fits the rule, the test part says how large scores of normal images are.
+The score is mixtures.OWN_RULE, three rules of Table 4 combined. Normal images that no model was trained on calibrate
+it: the validation part fits the rule, the test part says how large scores of normal images are.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from common.data.readers import in_channels_of
 from common.hypervae import outliers
 from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import HEADLINE, MOST_CALIBRATING
+from common.hypervae.mixtures import MOST_CALIBRATING, OWN_RULE
 from common.hypervae.options import has_levels, trained
 from common.hypervae.outlier_sets import EVALUATION_SEED
-from common.hypervae.rules import rules
+from common.hypervae.rules import own_rule
 from common.runs import identity, storage
 from common.runs.identity import Record
 
@@ -64,7 +64,7 @@ class Scorer:
 
     def __init__(self, model, table_of, tables, fit_seed):
         self.model, self._table = model, table_of
-        self._score = rules(tables["validation"], fit_seed)[HEADLINE]
+        self._score = own_rule(tables["validation"], fit_seed)
         self.normal = np.sort(np.asarray(self._score(tables["normal"]), np.float64))
 
     def __call__(self, x):
@@ -140,6 +140,7 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
     words = (
         f"{int(table['outlier'].sum())} of {len(x):,} called outliers at a false-positive rate of {rate:g}; {called}"
     )
-    digest = identity.digest({"calibration": record.stored(), "pile": fingerprint(pile), "rate": rate})
+    made_by = {"calibration": record.stored(), "pile": fingerprint(pile), "rate": rate, "rule": OWN_RULE}
+    digest = identity.digest(made_by)
     maps, anchor = outliers.pixel_nats(run.model, x[most]), outliers.dearest_pixel(run.model, normal, rate)
     return Answer(table.iloc[order], x[most], maps, anchor, words, digest)

@@ -71,6 +71,14 @@ def test_what_is_called_an_outlier_is_what_its_p_value_says(images, rate):
     assert np.mean(-fitted.normal_scores_ < fitted.offset_) <= rate
 
 
+def test_a_detector_of_another_rule_is_refused(images, tmp_path):
+    fitted = clone(DETECTOR).fit(images)
+    del fitted.rule_  # as earlier versions saved it
+    fitted.save(tmp_path / "old.npz")
+    with pytest.raises(InputError, match="fitted by an earlier version, to another rule: fit it again"):
+        HyperVAEDetector.load(tmp_path / "old.npz").predict(images)
+
+
 def test_pixels_add_up_and_tell_where(images):
     costs = clone(DETECTOR).fit(images).explain(images[:3])
     assert costs.shape == (3, 8, 8) and (costs > 0).all()

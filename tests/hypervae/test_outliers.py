@@ -128,6 +128,15 @@ def test_surprise_is_minus_the_log_of_the_share_that_scores_as_high():
     assert np.isfinite(rules.surprise(np.zeros(30), np.array([0.0, 1.0, 2.0]))).all()
 
 
+def test_a_rank_does_not_hang_on_rounding():
+    normal = np.random.default_rng(0).normal(size=50)
+    for noise in (-1e-11, 1e-11):
+        found = rules.surprise(normal, normal + noise)
+        np.testing.assert_allclose(found, rules.surprise(normal, normal), atol=1e-9)
+    alike = 0.1 + 1e-12 * np.arange(9)
+    assert (rules.surprise(alike, np.array([0.1, 5.0])) < 9).all()  # their spread is no scale
+
+
 def test_a_tail_of_exponential_scores_is_theirs():
     normal = np.random.default_rng(5).exponential(3.0, 20_000)
     np.testing.assert_allclose(rules.surprise(normal, np.array([1.0, 8.0, 30.0])), [1 / 3, 8 / 3, 10], rtol=0.1)
@@ -155,6 +164,15 @@ def test_combined_scores_are_sums_of_surprises(third):
         rest = found[f"combined_without_{name}"]
         np.testing.assert_allclose(rest(t) + own, sum(of_each.values()))
         assert rest.held_out.shape == (80,) and np.isfinite(rest.held_out).all()
+    own = rules.own_rule(validation.drop(columns="local_outlier_factor"))
+    np.testing.assert_array_equal(own(t), found[mixtures.OWN_RULE](t))
+
+
+@pytest.mark.parametrize("number", [2, 4, 9])
+def test_few_images_make_a_rule_too(number):
+    columns = ["reconstruction", "kl_z", "norm_z", "context", "code_z0"]
+    validation, t = (pd.DataFrame(np.random.default_rng(i).normal(size=(number, 5)), columns=columns) for i in (0, 1))
+    assert np.isfinite(rules.own_rule(validation)(t)).all()
 
 
 def test_likelihood_regret_is_what_a_fitted_posterior_saves():
