@@ -258,11 +258,8 @@ def _score(args, scored, name, scorer, columns):
     prepared = functools.cache(lambda: scorer(data))
     labels = {"normal": data.name, "model": scored.model, "seed": scored.seed, "likelihood": args.likelihood}
     labels |= {"binarize": binarization(args), **columns}
-    kinds = [
-        kind
-        for kind in args.scores
-        if isinstance(scored, Baseline) and kind == USUAL or scored.model in OF_MODELS[kind]
-    ]
+    having = {USUAL: (scored.model,)} if isinstance(scored, Baseline) else OF_MODELS
+    kinds = [kind for kind in args.scores if scored.model in having.get(kind, ())]
     done = []
     for outlier, kind in itertools.product(outlier_sets, kinds):
         options = (outlier.fingerprint, args.outlier_fraction, args.num_samples, args.num_bootstrap)
