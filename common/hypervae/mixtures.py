@@ -251,7 +251,7 @@ def _score(args, scored, name, scorer, columns):
         [(Scoring, rows of Table 4, {score: {"normal": [...], "outlier": [...]}})], one for each outlier set and kind of
         scores.
     """
-    from common.hypervae.outliers import measures
+    from common.hypervae.measures import measures
     from common.hypervae.task_mixture import MIXTURE_IMAGES
 
     data, outlier_sets, wanted = mixture_parts(args, name)

@@ -1,4 +1,4 @@
-"""Outlier scores (section 4.4) and the measures of Table 4.
+"""Outlier scores (section 4.4).
 
 Every score is one number an image, larger = more outlying, and needs normal images only. Lengths are in
 nats per image.
@@ -10,14 +10,13 @@ import math
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from common.data.blocks import blocks
 from common.hypervae import density, task_mixture
 from common.hypervae.baselines import compressed_lengths, local_outlier_factor
 from common.hypervae.fitting import adam
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import HELD_OUT_RATE, TASK_MIXTURE, USUAL
+from common.hypervae.mixtures import TASK_MIXTURE, USUAL
 from common.hypervae.rules import OF_NEIGHBOURS, Formula, combined_rules, mixture_rules, rules
 
 # Every image set has draws of its own, whatever else is scored beside it.
@@ -27,7 +26,6 @@ STREAMS = {"validation": 0, "normal": 1, "outlier": 2}
 REGRET_STEPS, REGRET_RATE = 100, 0.01
 MIXED_AT_ONCE = 500  # images whose lengths under all tasks are found together
 PIXELS_AT_ONCE = 200  # images whose pixels are coded together: bounds the memory
-FOUND = 0.95  # share of the outliers that are found at `fpr_at_95_tpr`
 
 
 def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, alike=False, fit_u=0):
@@ -270,41 +268,3 @@ def metavae_scorer(model, data, seed=0, num_samples=16, progress=iter):
         }
 
     return score
-
-
-def measures(normal, outlier, held_out, seed=0, num_bootstrap=500):
-    """Table 4's measures of scores of normal images (N,) and outliers (M,), in percent.
-
-    FPR counts normal images called outliers, FNR outliers called normal. Thresholds that use labels: Youden's (the
-    largest TPR - FPR), the one of equal error, the one that finds 95 % of the outliers. Without labels: the 80th
-    percentile of all scores, and the one that a share HELD_OUT_RATE of other normal images exceeds.
-
-    Args:
-        held_out: scores (n,) of normal images beside the mixture, that nothing was fitted to.
-
-    Returns:
-        A dictionary with auc, fpr, fnr (at Youden's threshold), fpr_equal_error, fnr_equal_error, fpr_percentile_80,
-        fnr_percentile_80, fpr_at_95_tpr, fpr_held_out, fnr_held_out, average_precision, and ci_low, ci_high: the 95 %
-        bootstrap interval of the AUC.
-    """
-    label = np.concatenate([np.zeros(len(normal)), np.ones(len(outlier))])
-    score = np.concatenate([normal, outlier])
-    fpr, tpr, threshold = roc_curve(label, score, drop_intermediate=False)
-    row = {"auc": roc_auc_score(label, score), "average_precision": average_precision_score(label, score)}
-    chosen = {
-        "": np.argmax(tpr - fpr),
-        "_equal_error": np.argmin(np.abs(fpr - (1 - tpr))),
-        "_percentile_80": np.argmin(np.abs(threshold - np.quantile(score, 0.8))),
-    }
-    for suffix, at in chosen.items():
-        row |= {f"fpr{suffix}": fpr[at], f"fnr{suffix}": 1 - tpr[at]}
-    row["fpr_at_95_tpr"] = fpr[np.argmax(tpr >= FOUND)]
-    limit = np.quantile(held_out, 1 - HELD_OUT_RATE, method="inverted_cdf")
-    row |= {"fpr_held_out": np.mean(normal > limit), "fnr_held_out": np.mean(outlier <= limit)}
-    rng = np.random.default_rng(seed)
-    resampled = [
-        roc_auc_score(label, np.concatenate([rng.choice(normal, len(normal)), rng.choice(outlier, len(outlier))]))
-        for _ in range(num_bootstrap)
-    ]
-    row["ci_low"], row["ci_high"] = np.quantile(resampled, [0.025, 0.975])
-    return {name: 100 * float(value) for name, value in row.items()}

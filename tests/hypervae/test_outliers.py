@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import baselines, mixtures, outlier_sets, outliers, rules
+from common.hypervae import baselines, measures, mixtures, outlier_sets, outliers, rules
 from common.hypervae.density import code_length
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
@@ -328,7 +328,7 @@ def test_a_threshold_is_set_by_images_beside_the_mixture(monkeypatch, tmp_path):
     seen = []
     drawn = SimpleNamespace(name="o", fingerprint="theirs", drawn=lambda wanted, seed: OUTLIERS)
     monkeypatch.setattr(mixtures, "mixture_parts", lambda args, name: (marked(), [drawn], 4))
-    monkeypatch.setattr(outliers, "measures", lambda *parts: seen.append(parts[:3]) or {"auc": 50.0})
+    monkeypatch.setattr(measures, "measures", lambda *parts: seen.append(parts[:3]) or {"auc": 50.0})
     args = SimpleNamespace(
         likelihood="bernoulli", binarize="threshold", scores=["usual"], fit_u=0, outlier_fraction=0.2
     )
@@ -404,7 +404,7 @@ def test_measures_equal_counting():
     rng = np.random.default_rng(4)
     normal, outlier = np.round(rng.normal(0, 1, 60), 1), np.round(rng.normal(1.2, 1, 25), 1)  # rounded: ties
     held_out = rng.normal(0, 1, 200)
-    row = outliers.measures(normal, outlier, held_out, num_bootstrap=200)
+    row = measures.measures(normal, outlier, held_out, num_bootstrap=200)
     pairs = (outlier[:, None] > normal[None]).mean() + 0.5 * (outlier[:, None] == normal[None]).mean()
     assert np.isclose(row["auc"], 100 * pairs)
     rates = [((normal >= t).mean(), (outlier < t).mean()) for t in np.unique(np.concatenate([normal, outlier, [9.0]]))]
@@ -419,7 +419,7 @@ def test_measures_equal_counting():
     called = row["fpr_percentile_80"] * 60 + (100 - row["fnr_percentile_80"]) * 25
     assert abs(called / 85 - 20) < 4  # a fifth of the mixture is called outlying
     assert row["ci_low"] < row["auc"] < row["ci_high"] < row["ci_low"] + 30
-    assert outliers.measures(-normal, -outlier, -held_out, num_bootstrap=2)["auc"] < 50  # never flipped
+    assert measures.measures(-normal, -outlier, -held_out, num_bootstrap=2)["auc"] < 50  # never flipped
 
 
 @pytest.mark.parametrize("name", baselines.BASELINES)
@@ -429,7 +429,7 @@ def test_baselines_tell_noise_from_bars(name):
     bars[np.arange(300), :, rng.integers(0, 8, 300)] = 1
     noise = (rng.random((60, 8, 8, 1)) < 0.4).astype(np.uint8)
     score = baselines.BASELINES[name](bars[:250], seed=0)
-    assert outliers.measures(*map(score, (bars[250:], noise, bars[200:250])), num_bootstrap=2)["auc"] > 95
+    assert measures.measures(*map(score, (bars[250:], noise, bars[200:250])), num_bootstrap=2)["auc"] > 95
     np.testing.assert_array_equal(score(noise), baselines.BASELINES[name](bars[:250], seed=0)(noise))
 
 
