@@ -32,20 +32,13 @@ ON_FOUND_TASKS = {
     "hypervae_random_tasks": ("hypervae", "random"),
 }
 CLUSTERED = [peer for peer, (_, how) in ON_FOUND_TASKS.items() if how is None]
+# They differ in what of theta u may change, and where that begins.
+WITH_U = ("neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned")
 TABLES = {  # of new tasks, and their peers
-    "told": ("vae", "vae_wide", "cvae", "metavae", "hypervae", "hypervae_tuned", *ON_FOUND_TASKS),
-    "generate": (
-        "bias",
-        "scale_bias",
-        "neural_statistician",
-        "encoder",
-        "decoder",
-        "all_scaled",
-        "hypervae",
-        "hypervae_tuned",
-    ),
-    "unseen": ("vae", "vae_wide", "cvae", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
-    "characters": ("vae", "vae_wide", "neural_statistician", "bias", "scale_bias", "hypervae", "hypervae_tuned"),
+    "told": ("vae", "vae_wide", "cvae", "metavae", *WITH_U, *ON_FOUND_TASKS),
+    "generate": ("encoder", "decoder", "all_scaled", *WITH_U),
+    "unseen": ("vae", "vae_wide", "cvae", *WITH_U),
+    "characters": ("vae", "vae_wide", *WITH_U),
 }
 ADAPTATIONS = ("none", "fitted", "finetuned", "mixture")  # what `unseen` does with a context
 # Options that one table alone has a use for.
