@@ -101,8 +101,8 @@ def main():
     packed = "a HyperVAE that comes with the project (mnist, fashion_mnist, omniglot), in place of training one"
     new.add_argument("--pretrained", metavar="NAME", help=packed)
     new.add_argument("--fit-steps", type=cli.whole_number, default=50, help="gradient steps on u (50)")
-    steps = "then so many on all weights: the more, the closer to these images (0)"
-    new.add_argument("--tuning-steps", type=cli.whole_number, default=0, help=steps)
+    steps = "then so many on all weights (0; of 2, 5, 10, 100 images or more 5, 10, 20, 80)"
+    new.add_argument("--tuning-steps", type=cli.whole_number, help=steps)
     new.add_argument("--export", type=Path, metavar="FILE", help="where the VAE is written, a .keras file")
     new.add_argument("--sample", type=cli.positive_int, default=64, help="samples in the picture (64)")
     args = parser.parse_args()

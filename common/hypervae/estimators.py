@@ -212,7 +212,7 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
     def _n_features_out(self):
         return self.hyper_latent_dim + self.latent_dim
 
-    def adapt(self, X, fit_steps=FIT_STEPS, tuning_steps=0):
+    def adapt(self, X, fit_steps=FIT_STEPS, tuning_steps=None):
         """The plain Keras VAE of a new task, of a few of its images; see HyperVAE.adapt."""
         x = self._seen(X)
         return self.model_.adapt(x, fit_steps, tuning_steps, seed=self.random_state)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.hypervae import density
-from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, UFitter, shorter_u, tuner_of
+from common.hypervae.adaptation import FIT_STEPS, TUNING_RATE, UFitter, shorter_u, tuner_of, tuning_steps_for
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.vae import VAE
 from common.layers.generators import CHANGE_SCALE, GENERATORS
@@ -158,17 +158,20 @@ class HyperVAE(VAE):
         """
         return self.plain_vae(self.weights_for(self._as_task(images)[None])[0])
 
-    def adapt(self, images, fit_steps=FIT_STEPS, tuning_steps=0, tuning_rate=TUNING_RATE, seed=0):
+    def adapt(self, images, fit_steps=FIT_STEPS, tuning_steps=None, tuning_rate=TUNING_RATE, seed=0):
         """The plain VAE of a new task: u is fitted to its images, then the weights that u hands out are tuned to them.
 
         Args:
             images: (N, H, W, C), 0 to body.white; one will do.
-            fit_steps: on u, 0 for the mean of q(u|D); tuning_steps: on all weights.
+            fit_steps: on u, 0 for the mean of q(u|D).
+            tuning_steps: on all weights; None: as many as so many images of unseen classes called for, see
+                adaptation.STEPS_BY_IMAGES.
 
         Raises:
             InputError: as `vae_for`.
         """
         task = self._as_task(images)
+        tuning_steps = tuning_steps_for(len(task)) if tuning_steps is None else tuning_steps
         theta = single_theta(self.generate(self.fit_u(task[None], seed, fit_steps)), self.body.shapes())
         (tuned,) = tuner_of(self)(theta, task, [tuning_steps], tuning_rate)
         return self.plain_vae(tuned)

@@ -10,6 +10,7 @@ from common.data.fingerprints import fingerprint
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae import outliers, pretrained, scoring
+from common.hypervae.adaptation import tuning_steps_for
 from common.hypervae.options import chosen_models, has_levels, load_with_tasks, refuse_unfollowed, settings_for, trained
 from common.hypervae.vae import VAE
 from common.runs import identity
@@ -61,12 +62,13 @@ def adapted(args, pile):
     check_size(f"images to adapt to and those of {name}", pile.shape[1:], shape)
     model = pretrained.load_pretrained(name) if args.pretrained else trained(args, settings, data).model
     x = pile if has_levels(args) else scoring.binarized(pile, args.binarize)
-    steps = {"fit_steps": args.fit_steps, "tuning_steps": args.tuning_steps}
+    tuning_steps = tuning_steps_for(len(x)) if args.tuning_steps is None else args.tuning_steps
+    steps = {"fit_steps": args.fit_steps, "tuning_steps": tuning_steps}
     vae = model.adapt(x, **steps)
     before, after = (_nats(own, x) for own in (model.vae_for(x), vae))
     words = (
         f"HyperVAE of {name}, {len(x)} images: u fitted in {args.fit_steps} steps, then all weights tuned in "
-        f"{args.tuning_steps}; -ELBO of these images {before:.1f} nats at q(u)'s mean, {after:.1f} now"
+        f"{tuning_steps}; -ELBO of these images {before:.1f} nats at q(u)'s mean, {after:.1f} now"
     )
     digest = identity.digest({"model": known, "images": fingerprint(x), **steps})
     return NewVAE(vae, name, words, digest)

@@ -2,12 +2,22 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
+from conftest import ROOT
 from hypervae.toy import BODIES, SmallBody, bars
 
 from common.hypervae import density, outliers
-from common.hypervae.adaptation import FIT_RATE, JUDGED_BY, TOGETHER, UFitter, repeated, tuner_of
+from common.hypervae.adaptation import (
+    FIT_RATE,
+    JUDGED_BY,
+    TOGETHER,
+    UFitter,
+    repeated,
+    tuner_of,
+    tuning_steps_for,
+)
 from common.hypervae.hypervae import HyperVAE
 
 pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
@@ -33,6 +43,15 @@ def model():
 def fit(model):
     """With the rate that users have; traced once for each number of tasks."""
     return UFitter(model, compiled=False)
+
+
+def test_tuning_takes_as_many_steps_as_unseen_classes_called_for():
+    rows = pd.read_csv(ROOT / "results" / "09_new_tasks" / "unseen.csv")
+    own = rows[(rows["dataset"] == "mnist") & (rows["method"] == "hypervae_tuned_finetuned") & (rows["seed"] == 0)]
+    of_folds = own.groupby(["num_context", "fold"])["tuning_steps"].first()
+    for images, steps in of_folds.groupby(level=0).median().items():
+        assert tuning_steps_for(images) == steps
+    assert (tuning_steps_for(4), tuning_steps_for(99), tuning_steps_for(10**6)) == (5, 20, 80)
 
 
 def test_fitted_u_codes_its_images_shorter(model, fit):

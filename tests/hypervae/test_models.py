@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.hypervae import density
+from common.hypervae.adaptation import tuning_steps_for
 from common.hypervae.cvae import CVAE
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
@@ -100,9 +101,13 @@ def test_a_new_tasks_vae_is_fitted_and_tuned():
     def length(vae):
         return tf.reduce_mean(vae.decode(vae.encode(X[0]).mean()).log_prob(X[0]))
 
-    plain, tuned = model.adapt(X[0], fit_steps=0), model.adapt(X[0], 20, tuning_steps=60, tuning_rate=1e-2)
+    plain = model.adapt(X[0], fit_steps=0, tuning_steps=0)
+    tuned = model.adapt(X[0], 20, tuning_steps=60, tuning_rate=1e-2)
     np.testing.assert_allclose(plain(X[0]), model.vae_for(X[0])(X[0]), atol=1e-6)
     assert type(tuned) is VAE and length(tuned) > length(plain) + 1
+    asked, alone = (model.adapt(X[0], 0, tuning_steps=steps) for steps in (tuning_steps_for(len(X[0])), None))
+    np.testing.assert_allclose(alone(X[0]), asked(X[0]), atol=1e-6)
+    assert tuning_steps_for(len(X[0])) and length(alone) > length(plain)
     with pytest.raises(InputError, match="must lie in"):
         model.adapt(X[0] * 255)
 
