@@ -164,15 +164,12 @@ def _shown_designs(searches, errors, through):
 
 
 def draw(protocol, discovered, loaded, folder):
-    """Figure 3b of one protocol, and the diagrams that this call found under it beside their targets."""
+    """Figure 3b of one protocol, and the diagrams that this call found under it, if any, beside their targets."""
     from common.discovery import figures
 
     first = protocol.rows.iloc[0]
     own = folder / "figures" / f"{first['dataset']}_{first['objective']}-{protocol.digest}"
-    seeds = protocol.rows.groupby("alloy")["seed"].nunique()
-    most = f"{'up to ' if seeds.nunique() > 1 else ''}{seeds.max()} seeds"
-    what = "one seed" if seeds.max() == 1 else f"median and quartiles over {most}"
-    figures.discovery_curves(protocol, own / "figure3b.png", "alloy", what)
+    figures.discovery_curves(protocol, own / "figure3b.png", "alloy")
     drawn = set()
     for job, *found in discovered:
         alloy, record = job.record.target.held_out, job.through_calphad or job.found

@@ -24,7 +24,7 @@ PHASE_COLOURS = dict(
 )
 
 
-def discovery_curves(protocol, path, by, what):
+def discovery_curves(protocol, path, by):
     """Figure 3a or 3b: a panel each held-out class (column `by`), and below them each search against VAE + BO.
 
     A panel has the best distance so far over evaluations, median over targets and seeds, quartiles from BAND searches
@@ -32,7 +32,6 @@ def discovery_curves(protocol, path, by, what):
 
     Args:
         protocol: search_summary.Protocol.
-        what: what the lines are, for the title.
     """
     rows, summary = protocol.rows, protocol.summary
     classes = sorted(rows[by].unique())
@@ -54,7 +53,9 @@ def discovery_curves(protocol, path, by, what):
     # A class may lack a search that another one has.
     lines = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
     figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, fontsize=8)
-    figure.suptitle(f"{protocol.title}: {what}")
+    most = rows.groupby(by)["run"].nunique().max()  # a search of all methods, of a target and a seed
+    middle = f"median{' and quartiles' * bool(most >= BAND)} of up to {most} searches a panel"
+    figure.suptitle(f"{protocol.title}: {'one search a panel' if most == 1 else middle}")
     save(figure, path)
 
 

@@ -45,7 +45,7 @@ def summarise(rows, bounds, by, records):
     table["win"] = table["final"] < table["rival"]
     table["past"] = (table["final"] < table["bound_vae"]).astype("Int64").where(table["bound_vae"].notna())
     keys = ["protocol", by, "method"]
-    grouped = table.groupby(keys, sort=False)
+    grouped = table.groupby(keys)
     shown = [name for name in (*SHOWN, "likelihood", "objective") if name in table]
     columns = {name: grouped[name].first() for name in shown}
     columns |= {

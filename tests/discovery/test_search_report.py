@@ -113,7 +113,7 @@ def test_gradients_on_decoded_designs_are_no_bound_of_real_ones(tmp_path, drawn)
     assert realised.summary["past_vae_bound"].isna().all() and realised.summary["wins"].notna().all()
     table = search_report.discovery_table(realised.summary, "digit")
     assert "gradients" not in table and "closer than VAE + BO" in table
-    figures.discovery_curves(realised, tmp_path / "curves.png", "digit", "one seed")
+    figures.discovery_curves(realised, tmp_path / "curves.png", "digit")
     labels = drawn[-1].axes[0].get_legend_handles_labels()[1]
     assert "VAE + BO" in labels and not [label for label in labels if "gradients" in label]
 
@@ -176,7 +176,7 @@ def drawn(monkeypatch):
 def test_curves_and_their_paired_differences_are_drawn(folder, tmp_path, drawn):
     protocols = written(folder, digit_rows((1, 6), 0, 4, 0.5))
     protocol = min(protocols, key=lambda own: own.rows["evaluations"].iloc[0])
-    figures.discovery_curves(protocol, tmp_path / "curves.png", "digit", "medians")
+    figures.discovery_curves(protocol, tmp_path / "curves.png", "digit")
     one, seven, below = drawn[0].axes
     assert one.get_title() == "digit 1 held out" and one.get_yscale() == "log"
     assert len(one.collections) == 5 and not seven.collections  # bands: of three searches, not of one
