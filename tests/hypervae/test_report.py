@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypervae.toy import settings
 
 from common.hypervae import report, timing
@@ -172,15 +173,34 @@ def test_the_rule_stands_with_its_history_and_the_baselines_that_win(tmp_path):
     scores |= {(scoring("pca"), "score"): (80, 1), (scoring("compressor"), "zlib"): (60, 1)}
     scores[scoring("vae", iterations=9), "combined"] = (99, 1)  # trained otherwise: no rival in the headline
     outlier_rows(tmp_path, scores)
-    text = section(tmp_path, "Table 4: outlier detection")
+    text, steps = section(tmp_path, "Table 4: outlier detection"), f"{scoring().scored.iterations:,}"
     for rule, auc in zip(RULES, (94, 95, 96)):
-        assert lines_with(text, f"| {rule.replace('_', ' ')} | HyperVAE | 1 | 1 | {auc:.1f} |")
-        assert lines_with(text, f"| {rule.replace('_', ' ')} | VAE | 1 | 1 | {auc + 0.5:.1f} |")
+        assert lines_with(text, f"| {rule.replace('_', ' ')} | HyperVAE | {steps} | 1 | 1 | {auc:.1f} |")
+        assert lines_with(text, f"| {rule.replace('_', ' ')} | VAE | {steps} | 1 | 1 | {auc + 0.5:.1f} |")
     assert "- mnist / omniglot (HyperVAE 70.0, VAE 70.5): pca 80.0" in text and "zlib 60" not in text.split("beat")[1]
     assert "by the description length, on none of mnist." in text
     ((result, measure, ours, other, _),) = report.headline(tmp_path)
     assert result == "outliers" and "1 pair of sets" in measure
     assert "96.0" in ours and other.startswith("VAE, density of states and codes, 96.5")
+
+
+def test_hypervae_beside_the_vae_has_the_interval_of_the_seeds(tmp_path):
+    pairs, ahead = ("omniglot", "fashion_mnist"), (2, 3, 7)  # by seed; on the second pair one more
+    scores = {}
+    for i, outlier in enumerate(pairs):
+        for seed, more in enumerate(ahead):
+            own = {"outlier": outlier, "fingerprint": outlier, "seed": seed}
+            scores[scoring("vae", **own), HEADLINE] = (50, 1)
+            scores[scoring("hypervae", **own), HEADLINE] = (50 + more + i, 1)
+    scores[scoring("hypervae", fingerprint="alone"), HEADLINE] = (99, 1)  # a pair that the VAE has not
+    outlier_rows(tmp_path, scores)
+    differences = np.add(ahead, 0.5)
+    low, high = scipy.stats.t.interval(0.95, 2, differences.mean(), differences.std(ddof=1) / np.sqrt(3))
+    text = section(tmp_path, "Table 4: outlier detection")
+    cells = (
+        f"| 3 | 50.0 | {50 + differences.mean():.1f} | {differences.mean():+.2f} ({low:+.2f} to {high:+.2f}) | 2 of 2 |"
+    )
+    assert lines_with(text, cells)
 
 
 def test_nothing_is_reported_of_tables_that_are_missing(tmp_path):
