@@ -1,14 +1,19 @@
 """Sections of results/README.md on new tasks: what models are told, what u may change, classes that nobody has seen."""
 
+import itertools
+
 import numpy as np
 
 from common.hypervae.options import OF_SOME_MODELS
+from common.hypervae.peers import ADAPTATIONS
 from common.runs import identity
 from common.runs.results import read_records, read_rows
 from common.runs.summaries import markdown_table, mean_interval, over_seeds, plus_minus
 
 STAGE = "09_new_tasks"
 RIVALS = ("vae_wide_finetuned", "vae_wide")  # whom differences are taken from: the first that is there
+# All weights beside less of them, what is adapted alike.
+ALL, LESS = ("hypervae", "hypervae_tuned"), ("scale_bias", "bias", "neural_statistician")
 LEVEL = 0.95
 TOLD = """\
 The same images with more and with less told (a heap: of so many as stand there). Both lengths are nats an image and
@@ -32,6 +37,10 @@ images for is left out.
 DIFFERENCES = """\
 Differences from {rival} are paired by class; the interval is Student's over classes, {level:.0%}: of two classes it
 says little.
+"""
+ALL_BESIDE_LESS = """\
+Whether u should generate all weights: nats of HyperVAE less those of models of which u changes scales and biases,
+biases, or an input. Below zero HyperVAE is ahead; paired by class, Student's interval, {level:.0%}.
 """
 CHARACTERS = """\
 -log p of other drawings of an unseen character given some, nats an image, importance-sampled by so many draws. Without
@@ -188,7 +197,24 @@ def _unseen(rows, records):
                 body.append([method, part["num_seeds"].max(), *cells, part["words"].iloc[0]])
             title = [dataset, classes_in_words(classes), f"{iterations:,} steps", words[protocol]]
             parts += [f"**{', '.join(filter(None, title))}**", markdown_table(header, body)]
-    return "\n\n".join(parts)
+        parts.append(_all_beside_less(own[own["method"].map(alone)], sizes))
+    return "\n\n".join(filter(None, parts))
+
+
+def _all_beside_less(own, sizes):
+    """Markdown: HyperVAE less peers of which u changes less, paired by the classes that both have."""
+    nats = own.pivot(index="class", columns=["method", "num_context"], values="neg_elbo")
+    body = []
+    for whole, less, ending in itertools.product(ALL, LESS, ("", *(f"_{how}" for how in ADAPTATIONS[1:]))):
+        pairs = [((whole + ending, size), (less + ending, size)) for size in sizes]
+        found = [(nats[a] - nats[b]).dropna() if {a, b} <= set(nats) else () for a, b in pairs]
+        if any(map(len, found)):
+            cells = [_difference(values.to_numpy()) if len(values) else "" for values in found]
+            body.append([f"{whole}{ending} - {less}{ending}", max(map(len, found)), *cells])
+    if not body:
+        return ""
+    header = ["all weights less a part", "classes", *(f"{size} images" for size in sizes)]
+    return f"{ALL_BESIDE_LESS.format(level=LEVEL)}\n{markdown_table(header, body)}"
 
 
 def classes_in_words(classes):
@@ -210,8 +236,13 @@ def _cell(part, own, size, rival, classes):
     difference = (nats - of_rival.set_index("class")["neg_elbo"]).to_numpy()
     if np.isnan(difference).any():  # the rival has not all of these classes
         return text
-    low, high = mean_interval(difference, LEVEL)
-    return f"{text} ({difference.mean():+.1f}" + ("" if np.isnan(low) else f": {low:+.1f} to {high:+.1f}") + ")"
+    return f"{text} ({_difference(difference)})"
+
+
+def _difference(values):
+    """ "-8.1: -9.0 to -7.2": the mean of differences, and its interval, if there are several."""
+    low, high = mean_interval(values, LEVEL)
+    return f"{values.mean():+.1f}" + ("" if np.isnan(low) else f": {low:+.1f} to {high:+.1f}")
 
 
 def _characters(rows, records):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import tensorflow as tf
 from hypervae.toy import SmallBody, bars, settings
 
@@ -357,3 +358,18 @@ def test_a_renamed_file_is_the_same_data_and_two_rivals_are_none(tmp_path):
     assert new_tasks_report._cell(own[2:], own[1:], 0, "vae_wide_finetuned", {3}) == "1.0 (-14.0)"
     # A mean of fewer classes than the other sizes have would look like a gain.
     assert new_tasks_report._cell(own[2:], own[1:], 0, "vae_wide", {3, 4}) == ""
+
+
+def test_all_weights_stand_beside_less_of_them_class_by_class():
+    ahead = np.array([3.0, 5.0, 4.0])
+    nats = {"hypervae_fitted": 90 - ahead, "bias_fitted": np.full(3, 90.0), "bias": np.full(3, 70.0)}
+    own = pd.concat(
+        pd.DataFrame({"method": method, "num_context": 5, "class": range(len(values)), "neg_elbo": values})
+        for method, values in nats.items()
+    )
+    own = own[(own["method"] != "bias_fitted") | (own["class"] < 2)]  # only two classes are of both
+    low, high = scipy.stats.t.interval(0.95, 1, -4, scipy.stats.sem(ahead[:2]))
+    text = new_tasks_report._all_beside_less(own, [1, 5])
+    assert f"| hypervae_fitted - bias_fitted | 2 |  | -4.0: {low:+.1f} to {high:+.1f} |" in text
+    assert text.count("hypervae_fitted") == 1  # nothing else is adapted alike
+    assert not new_tasks_report._all_beside_less(own[own["method"] != "bias_fitted"], [1, 5])
