@@ -68,7 +68,7 @@ def measure(job):
     row = {column: getattr(settings, column) for column in TABLE1 if hasattr(settings, column)}
     row |= {"images_seen": settings.iterations * settings.batch_size, "evaluate_on": args.evaluate_on}
     row |= {"num_importance_samples": args.num_importance_samples, "run": evaluation, "likelihood": args.likelihood}
-    return row | storage.stored(path, measured)
+    return row | storage.made_once(path, measured)
 
 
 def write_table1(args, jobs):

@@ -58,7 +58,7 @@ def try_likelihood(job):
     path = settings.folder(args.results_dir / "checkpoints") / f"decoded-{evaluation.digest}.json"
     cells = {name: getattr(settings, name) for name in ("model", "seed", "iterations", "recipe")}
     cells |= {"run": evaluation, "dataset": data.name, "likelihood": likelihood}
-    return cells | storage.stored(path, measures)
+    return cells | storage.made_once(path, measures)
 
 
 def compare_regressors(args, loaded, folder):

@@ -14,7 +14,7 @@ from common.discovery.designs import METHODS, known_alloy
 from common.discovery.search_summary import ALLOYS
 from common.runs.identity import digest
 from common.runs.results import read_records, read_rows, write_table
-from common.runs.storage import stored, write_settings
+from common.runs.storage import made_once, write_settings
 from common.runs.summaries import markdown_table, settings_in_words
 
 DESIGNS = ["specification", "method", "seed", "parameters", "evaluations", "num_kept", "first_kept"]
@@ -91,7 +91,7 @@ def solidified(wanted, tdb, compositions, path):
             ends.append((liquidus if np.isfinite(liquidus) else None, solid_at))
         return {"diagrams": np.round(np.nan_to_num(matrices), 6).tolist(), "as_cast": ends}
 
-    return stored(path, made)
+    return made_once(path, made)
 
 
 def with_casting(table, chosen, made):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from common.discovery.records import SEARCH_NAMES, Discovery
 from common.runs.identity import Record
 from common.runs.jobs import run_jobs
-from common.runs.storage import commit, locked, stored, write_json, write_settings
+from common.runs.storage import commit, locked, made_once, write_json, write_settings
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _path(folder, record):
 
 
 def _stored(folder, record, make):
-    return stored(_path(folder, record), lambda: make() | {"evaluated_at": commit()})
+    return made_once(_path(folder, record), lambda: make() | {"evaluated_at": commit()})
 
 
 def explore(job, make_hunt):

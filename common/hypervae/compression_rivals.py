@@ -81,7 +81,7 @@ def rival_rows(args, name):
         path = args.results_dir / "checkpoints" / "compression" / f"{method}-{record.digest}.json"
         row = {"run": record, "dataset": data.name, "model": NO_MODEL, "mode": method, "told": "nothing"}
         row |= {"num_images": len(x), "parameters": 0, "trained_at": ""}
-        rows.append(row | storage.stored(path, functools.partial(_by_rival, method, x)))
+        rows.append(row | storage.made_once(path, functools.partial(_by_rival, method, x)))
     return rows
 
 

@@ -155,7 +155,7 @@ def measured(job):
         return {"row": row, "blocks": blocks}
 
     folder = own.settings.folder(args.results_dir / "checkpoints")
-    found = storage.stored(folder / f"compression-{record.digest}.json", made)
+    found = storage.made_once(folder / f"compression-{record.digest}.json", made)
     cells = {"run": record, "dataset": data.name, "model": kind, "mode": mode, "told": MODES[kind][mode][1]}
     cells |= {"seed": own.settings.seed, "iterations": own.settings.iterations, "trained_at": own.trained_at}
     commit = {"evaluated_at": found["row"]["evaluated_at"]}

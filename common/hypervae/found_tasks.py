@@ -37,7 +37,7 @@ class _Found(Record):
     def stored_labels(self, args, data):
         """The labels, kept beside the VAE that they come from, and whatever else was found on the way."""
         path = self.vae.folder(args.results_dir / "checkpoints") / f"tasks-{self.digest}.json"
-        return storage.stored(path, lambda: self.find(args, data))
+        return storage.made_once(path, lambda: self.find(args, data))
 
 
 @dataclasses.dataclass(frozen=True)

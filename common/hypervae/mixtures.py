@@ -284,7 +284,7 @@ def _score(args, scored, name, scorer, columns):
             return {"settings": record.stored(), "rows": rows, "scores": as_lists}
 
         path = scored.folder(args.results_dir / "checkpoints") / f"outliers-{record.digest}.json"
-        content = storage.stored(path, made)
+        content = storage.made_once(path, made)
         rows = [{"run": record, "outlier": outlier.name, **labels, **row} for row in content["rows"]]
         done.append((record, rows, content["scores"]))
     return done

@@ -88,7 +88,7 @@ def calibrated(record, model, data, folder, progress=iter):
         return {part: {name: column.tolist() for name, column in table.items()} for part, table in tables.items()}
 
     path = record.training.folder(folder) / f"calibration-{record.digest}.json"
-    tables = {part: pd.DataFrame(columns) for part, columns in storage.stored(path, made).items()}
+    tables = {part: pd.DataFrame(columns) for part, columns in storage.made_once(path, made).items()}
     return Scorer(model, table_of, tables, record.training.seed)
 
 

@@ -249,4 +249,4 @@ def measured_once(args, record, run, measure):
         return found | {"evaluated_at": storage.commit()}
 
     folder = record.training.folder(args.results_dir / "checkpoints")
-    return storage.stored(folder / f"{record.kind}-{record.digest}.json", made)
+    return storage.made_once(folder / f"{record.kind}-{record.digest}.json", made)

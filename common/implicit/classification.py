@@ -11,7 +11,7 @@ from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.settings import METHODS, ImplicitRun, check_step
 from common.runs.identity import Record, label
-from common.runs.storage import commit, exclusive, stored
+from common.runs.storage import commit, exclusive, made_once
 
 HYPER_UNITS = {"3x150": (100, 20)}  # the paper's; all others 100 and 50
 LARGE = 10_000  # images
@@ -204,7 +204,7 @@ def measured(job):
         return _train_and_measure(run, data, other, folder)
 
     with exclusive(folder):
-        found = stored(folder / f"measures-{evaluation.digest}.json", make)
+        found = made_once(folder / f"measures-{evaluation.digest}.json", make)
     shared = {"dataset": run.dataset, "architecture": run.architecture, "method": run.method, "seed": run.seed}
     shared |= {"generator": run.generator, "weights_per_step": run.weights_per_step, "setting": run.setting}
     shared |= {"evaluated_on": run.evaluate_on}

@@ -13,7 +13,7 @@ from common.implicit import calibration
 from common.implicit.members import Members
 from common.implicit.settings import METHODS, ImplicitRun, check_step
 from common.runs.identity import label
-from common.runs.storage import commit, exclusive, stored
+from common.runs.storage import commit, exclusive, made_once
 
 LARGE = 5_000  # rows; from there up the paper takes the large batch
 FIGURE2_POINTS = 400  # epochs that Figure 2 has use for
@@ -158,7 +158,7 @@ def measured(job):
     run, source, checkpoints = job
     folder = run.folder(checkpoints)
     with exclusive(folder):
-        found = stored(folder / f"measures-{run.digest}.json", lambda: _train_and_measure(run, source, folder))
+        found = made_once(folder / f"measures-{run.digest}.json", lambda: _train_and_measure(run, source, folder))
     shared = {"run": run, "dataset": run.dataset, "method": run.method, "recipe": run.recipe, "setting": run.setting}
     shared |= {"epochs": run.epochs, "seed": run.seed}
     shared |= {name: found[name] for name in ("trained_at", "evaluated_at")}

@@ -190,7 +190,7 @@ def read_dictionary(path, remedy):
     return content
 
 
-def stored(path, make):
+def made_once(path, make):
     """The dictionary in a JSON file; where there is none yet, make() gives it, and it is written there.
 
     Raises:

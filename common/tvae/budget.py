@@ -13,7 +13,7 @@ import numpy as np
 
 from common.errors import InputError
 from common.runs.identity import Record
-from common.runs.storage import exclusive, stored, write_settings
+from common.runs.storage import exclusive, made_once, write_settings
 from common.tvae.patches import corners
 from common.tvae.training import Recipe, build
 
@@ -79,7 +79,7 @@ def chosen(budget, image, checkpoints):
     folder = budget.folder(checkpoints)
     with exclusive(folder):
         write_settings(folder / "settings.json", budget.stored())
-        return stored(folder / "chosen.json", lambda: choose(budget, image))
+        return made_once(folder / "chosen.json", lambda: choose(budget, image))
 
 
 def runs_for(minutes, runs, image, checkpoints):

@@ -8,12 +8,20 @@ from hypervae.toy import bars, settings
 
 from common.errors import InputError
 from common.hypervae import options, timing
+from common.hypervae.characters import Context, SetBound
+from common.hypervae.compression_rivals import Rival
+from common.hypervae.compression_runs import Compression
 from common.hypervae.density import Evaluation, Likelihood
+from common.hypervae.found_tasks import FoundTasks, RandomTasks
 from common.hypervae.mixtures import Baseline, Scoring
+from common.hypervae.scoring import Calibration
+from common.hypervae.told import Told
 from common.hypervae.training import Settings
+from common.hypervae.unseen import Unseen
 from common.layers import generators
 from common.runs import identity, results
 
+SHARES = {"adapted_shares": (0.5,), "known_images": 3}
 NETWORKS = timing.Networks("metavae", "none", "conv", (8, 8, 1), 2, 2, 3)
 RECORDS = {
     "Settings": settings(),
@@ -21,6 +29,15 @@ RECORDS = {
     "Scoring": Scoring("other", settings(), "fingerprint", 0.2, 16, 500),
     "Baseline": Baseline("bars", "threshold", "fingerprint", "pca", 0),
     "Networks": NETWORKS,
+    "Told": Told(settings(), "mixture", "test", Likelihood(16, 100), 4),
+    "Unseen": Unseen(settings(), settings(seed=5), "whole", "mixture", 5, Likelihood(16, 9), (5,), (0.1,), 7, **SHARES),
+    "Context": Context(settings(), "test", 2, False, 16, 9),
+    "SetBound": SetBound(settings(), "test", 2),
+    "Compression": Compression(settings(), "alone"),
+    "Rival": Rival("png", "fingerprint"),
+    "Calibration": Calibration(settings(), 16),
+    "FoundTasks": FoundTasks(settings(), 3),
+    "RandomTasks": RandomTasks("fingerprint", 3),
     "Timing": timing.Timing(dataclasses.replace(NETWORKS, model="hypervae"), "draw"),
 }
 LABELS = {"dataset", "recipe", "binarize", "outlier"}

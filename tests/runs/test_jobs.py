@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import InputError
 from common.runs.jobs import run_jobs
-from common.runs.storage import stored
+from common.runs.storage import made_once
 
 
 def work(item):
@@ -29,7 +29,7 @@ def keep(job):
             os.kill(os.getpid(), signal.SIGKILL)
         return {"number": number, "worker": os.getpid()}
 
-    return stored(Path(folder, f"{number}.json"), made)
+    return made_once(Path(folder, f"{number}.json"), made)
 
 
 @pytest.fixture(autouse=True)

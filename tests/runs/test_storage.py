@@ -22,7 +22,7 @@ def test_what_fails_leaves_the_old_file_and_no_other(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         storage.write_atomically(tmp_path / "r.json", fail)
-    assert storage.stored(tmp_path / "r.json", lambda: {"a": 2}) == {"a": 1}
+    assert storage.made_once(tmp_path / "r.json", lambda: {"a": 2}) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
