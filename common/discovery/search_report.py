@@ -62,7 +62,7 @@ def paired_table(pairs):
             row.method,
             METHOD_NAMES[row.rival],
             f"{row.wins} of {row.num_targets}",
-            f"{row.class_wins} of {row.num_classes}",
+            f"{row.class_wins} of {row.num_classes}" + _share(row),
             f"{row.p_sign:.2g}",
             f"{row.p_holm:.2g}",
             f"{row.ratio:.2f}",
@@ -70,9 +70,21 @@ def paired_table(pairs):
         ]
         for row in pairs.itertuples()
     ]
-    header = ["search", "beside", "targets where it ends closer", "classes", "p of classes (sign test)"]
+    header = [
+        "search",
+        "beside",
+        "targets where it ends closer",
+        "classes (95 % of their share)",
+        "p of classes (sign test)",
+    ]
     header += ["p, corrected (Holm)", "ratio of distances, median of classes", "95 % for all searches at once"]
     return markdown_table(header, body)
+
+
+def _share(row):
+    """ " (35 to 93 %)": the interval of the share of classes where a search ends closer."""
+    low, high = row.class_share_low, row.class_share_high
+    return "" if np.isnan(low) else f" ({100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def count_words(summary):

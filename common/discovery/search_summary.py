@@ -88,19 +88,23 @@ def paired(final, by):
 
     Returns:
         one row a protocol, one of RIVALS and method of COMPARED: num_targets, and wins, those where it ends closer;
-        the same of classes, by their mean log ratios; p_sign of a two-sided sign test over classes (ties left out) and
-        p_holm, corrected for the number of methods; ratio, the median over classes of final distances over the
+        the same of classes, by their mean log ratios, and class_share_low and class_share_high, Clopper and Pearson's
+        95 % interval of the share of classes (ties left out, as below); p_sign of a two-sided sign test over classes
+        and p_holm, corrected for the number of methods; ratio, the median over classes of final distances over the
         rival's, with ratio_low and ratio_high, an interval which holds for all methods at once (Bonferroni).
     """
     rows, keys = [], ["protocol", "rival", "method"]
     for key, own in target_ratios(final, by).groupby(keys, sort=False):
         ratios = own.groupby(by)["log_ratio"].mean().to_numpy()
         wins, losses = int((ratios < 0).sum()), int((ratios > 0).sum())
-        p = scipy.stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+        test = scipy.stats.binomtest(wins, wins + losses) if wins + losses else None
+        share = test.proportion_ci(LEVEL) if test else (np.nan, np.nan)
         low, high = median_interval(ratios, 1 - (1 - LEVEL) / len(COMPARED))
         row = {"num_targets": len(own), "wins": int((own["log_ratio"] < 0).sum())}
-        row |= {"num_classes": len(ratios), "class_wins": wins, "p_sign": p}
+        row |= {"num_classes": len(ratios), "class_wins": wins}
+        row |= {"p_sign": test.pvalue if test else 1.0}
         row |= {"ratio": np.exp(np.median(ratios)), "ratio_low": np.exp(low), "ratio_high": np.exp(high)}
+        row |= {"class_share_low": share[0], "class_share_high": share[1]}
         rows.append(dict(zip(keys, key)) | row)
     table = pd.DataFrame(rows)
     table.insert(8, "p_holm", table.groupby(["protocol", "rival"])["p_sign"].transform(holm))
