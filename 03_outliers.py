@@ -91,7 +91,7 @@ def main():
     group.add_argument("--score", type=Path, metavar="PATH", help=pile)
     rate = "of --score: the share of normal images that may be called outliers (0.05)"
     group.add_argument("--max-false-positive-rate", type=cli.open_fraction, default=0.05, help=rate)
-    kinds = "usual (default); likelihood_regret: q(z|x) is fitted to each image, in some eight times the time; "
+    kinds = "usual (default); likelihood_regret: q(z|x) is fitted to each image, in 9 to 15 times the time; "
     kinds += "combined: Fisher's sum of both densities, adjusted length and local outlier factor, and of three; "
     kinds += "task_mixture: length under the mixture of the training's tasks (hypervae, metavae, cvae)"
     group.add_argument("--scores", nargs="+", choices=tuple(mixtures.OF_MODELS), default=[mixtures.USUAL], help=kinds)

@@ -200,6 +200,7 @@ bench: .venv/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	$(RUN) benchmarks/training_step.py
 	$(RUN) benchmarks/outlier_scoring.py
+	$(RUN) benchmarks/outlier_scoring.py --body conv_logistic
 	$(RUN) benchmarks/bayesian_optimization.py
 	$(RUN) benchmarks/evolutionary_step.py
 	$(RUN) benchmarks/explorer_page.py
