@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from common.discovery.bayesopt import BayesianOptimizer
 from common.discovery.distances import cosine_distance
@@ -44,6 +45,7 @@ class Hunt:
         self.families, self.target = families, np.asarray(target, np.float64)
         self.settings, self.folder = settings, Path(folder)
         self.realise, self.scale = realise or (lambda design: design), scale
+        self._slow = realise is not None
 
     def distance(self, designs):
         """The objective: cosine distance of designs (..., H, W, 1) to the target, both scaled."""
@@ -188,7 +190,15 @@ class Hunt:
             trust_region=True,
             history=self.folder / f"{name}.json",
         )
-        optimizer.run(lambda point: np.log(max(self.distance(decode(point)), 1e-9)), budget)
+        done = {"total": budget, "initial": len(optimizer.y), "desc": name, "unit": "design"}
+        with tqdm(**done, mininterval=5, disable=not self._slow) as bar:
+
+            def objective(point):
+                distance = self.distance(decode(point))
+                bar.update()
+                return np.log(max(distance, 1e-9))
+
+            optimizer.run(objective, budget)
         return optimizer, decode, [code(point) for point in optimizer.x]
 
 

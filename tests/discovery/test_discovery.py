@@ -154,7 +154,7 @@ def test_what_a_search_begins_with(families):
     np.testing.assert_array_equal(classes.first_codes()[2, 2:], classes.encode(classes.known_u[2], means[2]))
 
 
-def test_random_designs_are_drawn_from_the_box_and_resumed(families, tmp_path):
+def test_random_designs_are_drawn_from_the_box_and_resumed(families, tmp_path, capsys):
     whole = hunt(families, tmp_path).search("random_vae")
     z = np.random.default_rng(0).uniform(*families["vae"].z_box.T, (21, 2))
     images = families["vae"].decode(np.zeros((21, 0)), z)
@@ -163,6 +163,8 @@ def test_random_designs_are_drawn_from_the_box_and_resumed(families, tmp_path):
     seen = hunt(families, tmp_path / "real", realise=lambda design: realised.append(1) or design**2)
     np.testing.assert_allclose(seen.search("random_vae").distance, cosine_distance(images**2, TARGET), rtol=1e-6)
     assert len(realised) >= 21
+    shown = capsys.readouterr().err  # what costs a second each has a bar, what costs milliseconds none
+    assert "21/21" in shown and shown.count("random_vae-0: 100%") == 1
 
 
 def test_every_method_spends_the_same_evaluations(families, tmp_path):
@@ -202,9 +204,12 @@ def test_a_step_begins_with_the_best_design_under_its_own_theta(families, tmp_pa
     np.testing.assert_array_equal(third[1:6], best)
 
 
-@pytest.mark.parametrize("method", ["hypervae_iterated", "hypervae_joint", "vae_restarts"])
-def test_a_search_that_was_cut_off_ends_as_a_whole_one(families, tmp_path, monkeypatch, method):
-    whole = hunt(families, tmp_path / "whole").search(method)
+@pytest.mark.parametrize(
+    "method, realise",
+    [("hypervae_iterated", None), ("hypervae_joint", None), ("vae_restarts", None), ("vae_restarts", np.square)],
+)
+def test_a_search_that_was_cut_off_ends_as_a_whole_one(families, tmp_path, monkeypatch, method, realise):
+    whole = hunt(families, tmp_path / "whole", realise=realise).search(method)
     tell, told = BayesianOptimizer.tell, []
 
     def cut(self, x, y):
@@ -216,7 +221,7 @@ def test_a_search_that_was_cut_off_ends_as_a_whole_one(families, tmp_path, monke
     monkeypatch.setattr(BayesianOptimizer, "tell", cut)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            hunt(families, tmp_path / "cut").search(method)
-    resumed = hunt(families, tmp_path / "cut").search(method)
+            hunt(families, tmp_path / "cut", realise=realise).search(method)
+    resumed = hunt(families, tmp_path / "cut", realise=realise).search(method)
     np.testing.assert_array_equal(resumed.distance, whole.distance)
     np.testing.assert_array_equal(resumed.designs[-1], whole.designs[-1])
