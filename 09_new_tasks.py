@@ -16,7 +16,7 @@ Tables: `told` (the same test images, with more and with less told), `generate` 
 rank of the change), `unseen` (five folds of held-out classes; 0 to 100 context images; the models as they are, with u
 fitted, fine-tuned, and fine-tuned beside the VAEs of the tasks of training), `characters` (few-shot Omniglot of
 DATA/omniglot_characters; where asked for). Trains what is missing; what was measured is not measured again. Writes
-RESULTS_DIR/09_new_tasks/told.csv, generate.csv, unseen.csv with a figure of each data set, characters.csv,
+RESULTS_DIR/09_new_tasks/told.csv, generate.csv and unseen.csv with figures of each data set, characters.csv,
 characters_bound.csv, and RESULTS_DIR/README.md."""
 
 GENERATE = ["dataset", "generate", "rank", "part", "seed", "parameters", "neg_elbo", "reconstruction", "kl_z", "kl_u"]
@@ -36,6 +36,7 @@ def write_told(args, jobs, loaded, folder):
 
     write(jobs)
     write(new_tasks.found_tasks_jobs(args, loaded))  # by VAEs of the first jobs, so they come second
+    draw_methods(folder, "told", ["neg_elbo", "nll_is"], "method")
 
 
 def write_generate(args, jobs, loaded, folder):
@@ -47,6 +48,21 @@ def write_generate(args, jobs, loaded, folder):
             row |= {"generate": told.family(training), "rank": training.rank}
             print("{dataset} {generate} rank {rank} seed {seed}: -ELBO {neg_elbo:.2f}".format(**row), flush=True)
         results.put_rows(folder / "generate.csv", rows, GENERATE, order=["dataset", "generate", "rank", "seed"])
+    draw_methods(folder, "generate", ["neg_elbo"], "generate")
+
+
+def draw_methods(folder, table, measures, name):
+    """A figure of each data set, part and number of steps of told.csv or generate.csv; `name`: the method's column."""
+    from common.hypervae import figures
+    from common.hypervae.new_tasks_report import by_method
+    from common.runs.summaries import count
+
+    path = folder / f"{table}.csv"
+    for (dataset, data, part, iterations), own in by_method(
+        results.read_rows(path), results.read_records(path), measures, name
+    ):
+        title = f"{dataset}, {part} part, {iterations:,} steps, {count(own['num_seeds'].max(), 'seed')}"
+        figures.nats_by_method(own, title, folder / f"{table}_{dataset}-{data}_{part}_{iterations}.png")
 
 
 def rows_of(jobs, table):

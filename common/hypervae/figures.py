@@ -172,6 +172,34 @@ def samples_of_unseen(rows, number, class_names, name, path):
     grid(list(rows.values()), path, title, grey(name), names, columns)
 
 
+def nats_by_method(table, title, path):
+    """-ELBO (filled, with the seeds' standard deviation) and importance-sampled likelihood (hollow), a line a method.
+
+    Args:
+        table: columns method, words (what tells it from others of its name), told (the colour), neg_elbo_mean and
+            neg_elbo_std, nll_is_mean where there are likelihoods; see new_tasks_report.by_method.
+    """
+    table = table.sort_values("neg_elbo_mean", ascending=False, kind="stable")
+    figure, axis = plt.subplots(figsize=(8.0, 1.4 + 0.24 * len(table)), layout="constrained")
+    places = dict(zip(table.index, range(len(table))))
+    for number, (told, own) in enumerate(table.groupby("told", sort=False)):
+        style = {"color": f"C{number}", "linestyle": "none"}
+        y = [places[row] for row in own.index]
+        axis.errorbar(own["neg_elbo_mean"], y, xerr=own["neg_elbo_std"].fillna(0), fmt="o", label=told, **style)
+        if "nll_is_mean" in own:
+            axis.plot(own["nll_is_mean"], y, marker="o", fillstyle="none", **style)
+    names = [", ".join(filter(None, [row.method.replace("_", " "), row.words])) for row in table.itertuples()]
+    axis.set_yticks(range(len(table)), names, fontsize=8)
+    hollow = (
+        "; hollow: -log p, importance-sampled" if "nll_is_mean" in table and table["nll_is_mean"].notna().any() else ""
+    )
+    axis.set(xlabel=f"nats an image: -ELBO{hollow}")
+    axis.grid(axis="x", alpha=0.3)
+    figure.suptitle(title, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=7, title="told", title_fontsize=7)
+    save(figure, path)
+
+
 def nats_by_context(nats, title, path):
     """-ELBO of unseen classes against the number of context images; a line a training, the mean over classes.
 

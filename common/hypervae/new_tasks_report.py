@@ -54,6 +54,7 @@ all characters of the part.
 Published: Neural Statistician 101.6, 96.3, 94.9, 94.4 at sizes 2, 5, 10, 20; SCHA-VAE 94.9, 88.4, 86.7, 86.0 (Giannone
 & Winther 2022, read off a figure; other preparation of the drawings).
 """
+TABLE_1 = "up to 100 test images of its class"  # what generate.csv's models are told
 PUBLISHED = {  # -log p by number of drawings
     "published: VAE": {0: 89.2},
     "published: average of the set": {0: 91.3, 1: 83.9, 2: 82.3, 3: 81.8, 4: 81.1, 9: 80.3},
@@ -130,6 +131,31 @@ def _told(rows, records):
         "settings",
     ]
     return TOLD + "\n" + markdown_table(header, body)
+
+
+def by_method(rows, records, measures, name="method"):
+    """The tables of figures of told.csv and generate.csv: a row a method, of one data set, part and number of steps.
+
+    Args:
+        measures: columns; name: the column that is the method's.
+
+    Returns:
+        [((dataset, data's fingerprint, part, iterations), columns method, told, words, <measure>_mean, _std)]
+    """
+    stored = [records[run] for run in rows["run"]]
+    told = rows["told"] if "told" in rows else TABLE_1
+    rows = rows.assign(method=rows[name], told=told, data=[_data_of(own) for own in stored])
+    words = _apart(rows, records, ["data", "part", "iterations"], ["method"])
+    table = over_seeds(rows, measures)
+    table = table.assign(words=table["experiment"].map(words))
+    return list(table.groupby(["dataset", "data", "part", "iterations"], sort=False))
+
+
+def _data_of(stored):
+    """The fingerprint of the data of a Told record, whatever tasks its training had."""
+    tasks = stored.get("tasks")
+    known_by = stored["training"] if not tasks else tasks if "fingerprint" in tasks else tasks["vae"]
+    return known_by["fingerprint"]
 
 
 def _generate(rows, records):

@@ -360,7 +360,7 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, untraced_training
     assert set(new["class"]) == {0} and set(new["fold"]) == {0}
     adapted = {f"hypervae{end}" for end in ("", "_fitted", "_finetuned", "_mixture")}
     assert set(new["method"]) == adapted | {"vae", "vae_finetuned", "vae_mixture"}
-    assert [name.partition("_")[0] for name in pngs(stage)] == ["samples", "unseen"]
+    assert [name.partition("_")[0] for name in pngs(stage)] == ["generate", "samples", "told", "unseen"]
     assert "### New tasks: unseen classes" in (folder / "README.md").read_text()
     before = {path: path.read_bytes() for path in stage.glob("*.csv")}
     assert call("09_new_tasks.py", *options, *peers, "--folds", 0).returncode == 0
