@@ -126,9 +126,12 @@ class TaskMixture:
         """Importance-sampled -log p(x|theta_k), nats, (K, N), of images (N, H, W, 1); -ELBO where a task is far off."""
         found = self.code_lengths(x, seed, FEW)
         for task, near in self._near(found):
-            own = self.coder.neg_log_likelihoods(self.theta_of(task), 1, x[near], seed + task, num_importance_samples)
-            found[task, near] = own
+            found[task, near] = self.neg_log_likelihoods_of(task, x[near], seed, num_importance_samples)
         return found
+
+    def neg_log_likelihoods_of(self, task, x, seed=0, num_importance_samples=100):
+        """Importance-sampled -log p(x|theta_k), nats, (N,), of one task and images (N, H, W, 1)."""
+        return self.coder.neg_log_likelihoods(self.theta_of(task), 1, x, seed + task, num_importance_samples)[0]
 
     def _near(self, lengths):
         """[(task, indices of the images to which it matters)] by lengths (K, N)."""

@@ -22,6 +22,7 @@ NOTHING = "nothing"
 TOLD = {
     "alone": NOTHING,
     "class": "the image's class",
+    "by_class": "the image's class",  # theta comes from training images of it
     "by_label": "up to 100 test images of its class",
     "by_label_20": "up to 20 test images of its class",
     "by_label_5": "up to 5 test images of its class",
@@ -38,7 +39,7 @@ WAYS = {
     "cvae": ("class", "mixture", *found_tasks.WAYS),
     "metavae": ("class", "mixture", *found_tasks.WAYS),
     "hypervae": (
-        *(way for way in TOLD if way.startswith("by_label")),
+        *(way for way in TOLD if way.startswith("by_")),
         "unsorted",
         "mixture",
         *found_tasks.WAYS,
@@ -92,6 +93,8 @@ def measure(told, model, data, tasks=None, compiled=True):
             tasks of the training as labels, where these are others.
     """
     x, y = data.part(told.part)
+    if told.way == "by_class":
+        return _by_class(told, model, data, x, y, compiled)
     if told.way in MIXTURES:
         return _mixture(told, model, tasks or data, x, y, compiled)
     if told.way == "heap":
@@ -112,6 +115,22 @@ def _mixture(told, model, tasks, x, y, compiled):
         chosen = nll_subset(y, told.likelihood.num_images, told.evaluation_seed)
         nll = mixture.neg_log_likelihoods(x[chosen], told.evaluation_seed, told.likelihood.num_importance_samples)
         found |= {"nll_is": mixture.mixed(nll).mean(), "nll_num_images": len(chosen)}
+    return found
+
+
+def _by_class(told, model, data, x, y, compiled):
+    """Each image under the VAE of its class, whose u comes from training images: nothing of the test set is seen."""
+    known, number = task_mixture.of_dataset(model, data, told.mixture_images, compiled), told.likelihood
+    matters = y == np.arange(data.num_classes)[:, None]
+    lengths = known.code_lengths_where(x, matters, told.evaluation_seed, told.num_samples)
+    found = {"neg_elbo": lengths.min(0).mean(), "nll_is": np.nan, "num_images": len(x), "nll_num_images": 0}
+    if number.num_importance_samples:
+        chosen = nll_subset(y, number.num_images, told.evaluation_seed)
+        options = told.evaluation_seed, number.num_importance_samples
+        nll = [
+            known.neg_log_likelihoods_of(task, x[chosen][y[chosen] == task], *options) for task in np.unique(y[chosen])
+        ]
+        found |= {"nll_is": np.concatenate(nll).mean(), "nll_num_images": len(chosen)}
     return found
 
 

@@ -12,7 +12,7 @@ from hypervae.toy import SmallBody, bars, settings
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import found_tasks, new_tasks_report, options, peers, told, unseen
+from common.hypervae import density, found_tasks, new_tasks_report, options, peers, told, unseen
 from common.hypervae.adapter import Adapter
 from common.hypervae.bodies import BODIES, ConvBody
 from common.hypervae.density import Likelihood, nll_subset
@@ -65,6 +65,19 @@ def test_less_told_costs_more(trained_bars):
     }
     assert nats["by_label"] < nats["unsorted"]
     assert 1e-6 < abs(nats["by_label_drawn"] - nats["by_label"]) < nats["unsorted"] - nats["by_label"]
+
+
+def test_told_the_class_hypervae_takes_u_from_its_training_images(trained_bars):
+    data, nats = bars(), []
+    (record,) = told.plan(settings(summary="mean", generator="layerwise"), "test", Likelihood(0, 0), ["by_class"])
+    found = told.measure(record, trained_bars, data, compiled=False)
+    for label in range(data.num_classes):
+        vae, own = trained_bars.vae_for(data.x[data.y == label]), data.x_test[data.y_test == label]
+        x = tf.cast(own, tf.float32)
+        q_z = vae.encode(x)
+        draws = [-vae.decode(q_z.sample(seed=(1, i))).log_prob(x) + density.kl_to_prior(q_z) for i in range(64)]
+        nats.append(tf.reduce_mean(draws, 0).numpy())
+    assert found["neg_elbo"] == pytest.approx(np.concatenate(nats).mean(), abs=0.3)
 
 
 def test_what_peers_change_is_what_tables_call_them():
