@@ -86,14 +86,12 @@ def planned(args):
 
 
 def draw(protocol, discovered, folder):
-    """Figure 3a of one protocol, and Figure 2 of what this call found under it, if anything."""
+    """Figure 3a of one protocol, and Figure 2 of what this call found under it."""
     from common.discovery import figures
 
     name = protocol.rows["dataset"].iloc[0]
     own = folder / f"{name}_{protocol.rows['target_kind'].iloc[0]}-{protocol.digest}"
     figures.discovery_curves(protocol, own / "figure3a.png", "digit")
-    if not discovered:
-        return
     shown = {}  # the first target of each class
     for job, found in discovered:
         shown.setdefault(job.record.target.held_out, (job.record, found["designs"]))
@@ -109,8 +107,8 @@ def main():
     folder = args.results_dir / "04_discover_digits"
     for protocol in digits.write_tables(folder, *digits.table_rows(discovered)):
         own = [found for found in discovered if found[0].record.digest in set(protocol.bounds["run"])]
-        draw(protocol, own, folder)  # curves are of all rows, so others' may have changed, too
         if own:
+            draw(protocol, own, folder)
             print(f"{protocol.title}\n{search_report.discovery_table(protocol.summary, 'digit')}")
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")

@@ -158,8 +158,8 @@ def main():
     protocols, table5 = alloy_search.write_tables(folder, *alloy_search.table_rows(discovered))
     for protocol in protocols:
         own = [part for part in discovered if part[0].record.digest in set(protocol.bounds["run"])]
-        alloy_report.draw(protocol, own, loaded, folder)  # curves are of all rows, so others' may have changed, too
         if own:
+            alloy_report.draw(protocol, own, loaded, folder)
             print(f"{protocol.title}\n{search_report.discovery_table(protocol.summary, 'alloy')}")
     print(alloy_report.table5(table5, results.read_records(folder / "table5.csv")))
     report.write_report(args.results_dir)

@@ -36,7 +36,7 @@ def write_told(args, jobs, loaded, folder):
 
     write(jobs)
     write(new_tasks.found_tasks_jobs(args, loaded))  # by VAEs of the first jobs, so they come second
-    draw_methods(folder, "told", ["neg_elbo", "nll_is"], "method")
+    draw_methods(folder, "told", ["neg_elbo", "nll_is"], "method", loaded)
 
 
 def write_generate(args, jobs, loaded, folder):
@@ -48,21 +48,17 @@ def write_generate(args, jobs, loaded, folder):
             row |= {"generate": told.family(training), "rank": training.rank}
             print("{dataset} {generate} rank {rank} seed {seed}: -ELBO {neg_elbo:.2f}".format(**row), flush=True)
         results.put_rows(folder / "generate.csv", rows, GENERATE, order=["dataset", "generate", "rank", "seed"])
-    draw_methods(folder, "generate", ["neg_elbo"], "generate")
+    draw_methods(folder, "generate", ["neg_elbo"], "generate", loaded)
 
 
-def draw_methods(folder, table, measures, name):
-    """A figure of each data set, part and number of steps of told.csv or generate.csv; `name`: the method's column."""
+def draw_methods(folder, table, measures, name, loaded):
+    """Figures of told.csv or generate.csv, see `by_method`; `name`: the method's column."""
     from common.hypervae import figures
     from common.hypervae.new_tasks_report import by_method
-    from common.runs.summaries import count
 
-    path = folder / f"{table}.csv"
-    for (dataset, data, part, iterations), own in by_method(
-        results.read_rows(path), results.read_records(path), measures, name
-    ):
-        title = f"{dataset}, {part} part, {iterations:,} steps, {count(own['num_seeds'].max(), 'seed')}"
-        figures.nats_by_method(own, title, folder / f"{table}_{dataset}-{data}_{part}_{iterations}.png")
+    path, known = folder / f"{table}.csv", {data.fingerprint(): data.name for data in loaded.values()}
+    for title, stem, own in by_method(results.read_rows(path), results.read_records(path), measures, name, known):
+        figures.nats_by_method(own, title, folder / f"{table}_{stem}.png")
 
 
 def rows_of(jobs, table):

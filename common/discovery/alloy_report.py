@@ -164,7 +164,7 @@ def _shown_designs(searches, errors, through):
 
 
 def draw(protocol, discovered, loaded, folder):
-    """Figure 3b of one protocol, and the diagrams that this call found under it, if any, beside their targets."""
+    """Figure 3b of one protocol, and the diagrams that this call found under it beside their targets."""
     from common.discovery import figures
 
     first = protocol.rows.iloc[0]

@@ -53,9 +53,9 @@ def discovery_curves(protocol, path, by):
     # A class may lack a search that another one has.
     lines = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
     figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, fontsize=8)
-    most = rows.groupby(by)["run"].nunique().max()  # a search of all methods, of a target and a seed
-    middle = f"median{' and quartiles' * bool(most >= BAND)} of up to {most} searches a panel"
-    figure.suptitle(f"{protocol.title}: {'one search a panel' if most == 1 else middle}")
+    most = rows.groupby(by)["run"].nunique().max()  # a run is of one target and seed
+    middle = f"median{' and quartiles' * bool(most >= BAND)} of up to {most} targets and seeds a panel"
+    figure.suptitle(f"{protocol.title}: {'one target and seed a panel' if most == 1 else middle}")
     save(figure, path)
 
 

@@ -190,8 +190,8 @@ class Hunt:
             trust_region=True,
             history=self.folder / f"{name}.json",
         )
-        done = {"total": budget, "initial": len(optimizer.y), "desc": name, "unit": "design"}
-        with tqdm(**done, mininterval=5, disable=not self._slow) as bar:
+        done, left = len(optimizer.y), budget > len(optimizer.y)
+        with tqdm(desc=name, total=budget, initial=done, disable=not (self._slow and left), leave=False) as bar:
 
             def objective(point):
                 distance = self.distance(decode(point))

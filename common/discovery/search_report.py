@@ -55,6 +55,9 @@ def discovery_table(summary, by):
     return markdown_table(["class held out", *wide, *(GRADIENTS[name] for name in bounds)], body)
 
 
+SHARE = ("class_share_low", "class_share_high")
+
+
 def paired_table(pairs):
     """Markdown of `paired`, of one protocol."""
     body = [
@@ -74,7 +77,7 @@ def paired_table(pairs):
         "search",
         "beside",
         "targets where it ends closer",
-        "classes (95 % of their share)",
+        "classes (their share without ties, 95 % for all at once)",
         "p of classes (sign test)",
     ]
     header += ["p, corrected (Holm)", "ratio of distances, median of classes", "95 % for all searches at once"]
@@ -83,8 +86,8 @@ def paired_table(pairs):
 
 def _share(row):
     """ " (35 to 93 %)": the interval of the share of classes where a search ends closer."""
-    low, high = row.class_share_low, row.class_share_high
-    return "" if np.isnan(low) else f" ({100 * low:.0f} to {100 * high:.0f} %)"
+    low, high = (getattr(row, name) for name in SHARE)
+    return "" if np.isnan(low) else f" ({100 * low:.0f} to {100 * high:.3g} %)"
 
 
 def count_words(summary):
@@ -113,6 +116,7 @@ def _summaries(folder, by, own=False):
     records = read_records(folder / "bounds.csv")
     words = titles(with_protocol(read_rows(folder / "bounds.csv", own), records), records)
     tables = [read_summary(folder / f"{name}.csv", "protocol", [by]) for name in ("summary", "paired")]
+    tables[1] = tables[1].reindex(columns=[*dict.fromkeys([*tables[1], *SHARE])])  # of an older version's folder
     return *(table[table["protocol"].isin(words)] for table in tables), words
 
 

@@ -45,7 +45,7 @@ def summarise(rows, bounds, by, records):
     table["win"] = table["final"] < table["rival"]
     table["past"] = (table["final"] < table["bound_vae"]).astype("Int64").where(table["bound_vae"].notna())
     keys = ["protocol", by, "method"]
-    grouped = table.groupby(keys)
+    grouped = table.groupby(keys, sort=False)
     shown = [name for name in (*SHOWN, "likelihood", "objective") if name in table]
     columns = {name: grouped[name].first() for name in shown}
     columns |= {
@@ -61,7 +61,7 @@ def summarise(rows, bounds, by, records):
         "seconds_an_evaluation": grouped["seconds"].mean(),
     }
     columns |= {name: all_commits(table, keys, name) for name in ("trained_at", "evaluated_at")}
-    return pd.DataFrame(columns).reset_index()
+    return pd.DataFrame(columns).loc[columns["final"].index].reset_index()  # in the order of the rows
 
 
 def finals(rows, records):
@@ -89,16 +89,16 @@ def paired(final, by):
     Returns:
         one row a protocol, one of RIVALS and method of COMPARED: num_targets, and wins, those where it ends closer;
         the same of classes, by their mean log ratios, and class_share_low and class_share_high, Clopper and Pearson's
-        95 % interval of the share of classes (ties left out, as below); p_sign of a two-sided sign test over classes
-        and p_holm, corrected for the number of methods; ratio, the median over classes of final distances over the
-        rival's, with ratio_low and ratio_high, an interval which holds for all methods at once (Bonferroni).
+        interval of their share (ties left out), for all methods at once (Bonferroni); p_sign of a two-sided sign test
+        over classes and p_holm, corrected for the number of methods; ratio, the median over classes of final distances
+        over the rival's, with ratio_low and ratio_high, an interval which holds for all methods at once (Bonferroni).
     """
     rows, keys = [], ["protocol", "rival", "method"]
     for key, own in target_ratios(final, by).groupby(keys, sort=False):
         ratios = own.groupby(by)["log_ratio"].mean().to_numpy()
         wins, losses = int((ratios < 0).sum()), int((ratios > 0).sum())
         test = scipy.stats.binomtest(wins, wins + losses) if wins + losses else None
-        share = test.proportion_ci(LEVEL) if test else (np.nan, np.nan)
+        share = test.proportion_ci(1 - (1 - LEVEL) / len(COMPARED)) if test else (np.nan, np.nan)
         low, high = median_interval(ratios, 1 - (1 - LEVEL) / len(COMPARED))
         row = {"num_targets": len(own), "wins": int((own["log_ratio"] < 0).sum())}
         row |= {"num_classes": len(ratios), "class_wins": wins}

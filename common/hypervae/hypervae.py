@@ -164,8 +164,8 @@ class HyperVAE(VAE):
         Args:
             images: (N, H, W, C), 0 to body.white; one will do.
             fit_steps: on u, 0 for the mean of q(u|D).
-            tuning_steps: on all weights; None: as many as so many images of unseen classes called for, see
-                adaptation.STEPS_BY_IMAGES.
+            tuning_steps: on all weights, all images at once; None: as many as so many images of unseen classes called
+                for, see adaptation.STEPS_BY_IMAGES.
 
         Raises:
             InputError: as `vae_for`.

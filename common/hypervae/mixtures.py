@@ -34,7 +34,7 @@ from common.runs.identity import Record, added, label
 MOST_CALIBRATING = 2_000  # images of each part that calibrate scores: more take longer and change little
 HELD_OUT_RATE = 0.05  # share of held-out normal images above the threshold that no outlier is needed for
 
-# The rules that were tried, in the order of what they are made of; reports show all three. "density_of_states" was
+# The first rules that were tried, in the order of what they are made of; reports show them all. "density_of_states" was
 # written down first as the rule for every pair; the last one took its place 25 minutes later, in the commit that
 # brought the context code, and before any result was committed.
 RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_and_codes")

@@ -8,7 +8,7 @@ from common.hypervae.options import OF_SOME_MODELS
 from common.hypervae.peers import ADAPTATIONS
 from common.runs import identity
 from common.runs.results import read_records, read_rows
-from common.runs.summaries import markdown_table, mean_interval, over_seeds, plus_minus
+from common.runs.summaries import count, markdown_table, mean_interval, over_seeds, plus_minus, with_fingerprint
 
 STAGE = "09_new_tasks"
 RIVALS = ("vae_wide_finetuned", "vae_wide")  # whom differences are taken from: the first that is there
@@ -40,7 +40,8 @@ says little.
 """
 ALL_BESIDE_LESS = """\
 Whether u should generate all weights: nats of HyperVAE less those of models of which u changes scales and biases,
-biases, or an input. Below zero HyperVAE is ahead; paired by class, Student's interval, {level:.0%}.
+biases, or an input. Below zero HyperVAE is ahead; paired by class, Student's interval, {level:.0%}, each by itself.
+Classes of one fold share their trainings, so intervals are too short; of two classes they say little.
 """
 CHARACTERS = """\
 -log p of other drawings of an unseen character given some, nats an image, importance-sampled by so many draws. Without
@@ -54,7 +55,7 @@ all characters of the part.
 Published: Neural Statistician 101.6, 96.3, 94.9, 94.4 at sizes 2, 5, 10, 20; SCHA-VAE 94.9, 88.4, 86.7, 86.0 (Giannone
 & Winther 2022, read off a figure; other preparation of the drawings).
 """
-TABLE_1 = "up to 100 test images of its class"  # what generate.csv's models are told
+GENERATE_TOLD = "up to 100 test images of its class"  # what generate.csv's models are told
 PUBLISHED = {  # -log p by number of drawings
     "published: VAE": {0: 89.2},
     "published: average of the set": {0: 91.3, 1: 83.9, 2: 82.3, 3: 81.8, 4: 81.1, 9: 80.3},
@@ -133,22 +134,28 @@ def _told(rows, records):
     return TOLD + "\n" + markdown_table(header, body)
 
 
-def by_method(rows, records, measures, name="method"):
-    """The tables of figures of told.csv and generate.csv: a row a method, of one data set, part and number of steps.
+def by_method(rows, records, measures, name, known):
+    """What figures of told.csv and generate.csv show: of each data set, part and number of steps a line an experiment.
 
     Args:
-        measures: columns; name: the column that is the method's.
+        measures: columns; name: the column that is the method's; known: {fingerprint: name} of the data sets wanted.
 
     Returns:
-        [((dataset, data's fingerprint, part, iterations), columns method, told, words, <measure>_mean, _std)]
+        [(title, stem of a file's name, table with columns method, told, words, <measure>_mean and <measure>_std)]
     """
-    stored = [records[run] for run in rows["run"]]
-    told = rows["told"] if "told" in rows else TABLE_1
-    rows = rows.assign(method=rows[name], told=told, data=[_data_of(own) for own in stored])
-    words = _apart(rows, records, ["data", "part", "iterations"], ["method"])
+    rows = with_fingerprint(rows, {run: _data_of(records[run]) for run in rows["run"]})
+    rows = rows[rows["fingerprint"].isin(known)]
+    rows = rows.assign(method=rows[name], told=rows["told"] if "told" in rows else GENERATE_TOLD)
+    words = _apart(rows, records, ["fingerprint", "part", "iterations"], ["method"])
     table = over_seeds(rows, measures)
-    table = table.assign(words=table["experiment"].map(words))
-    return list(table.groupby(["dataset", "data", "part", "iterations"], sort=False))
+    table, found = table.assign(words=table["experiment"].map(words)), []
+    for (dataset, of, part, iterations), own in table.groupby(
+        ["dataset", "fingerprint", "part", "iterations"], sort=False
+    ):
+        seeds = "up to " * (own["num_seeds"].nunique() > 1) + count(own["num_seeds"].max(), "seed")
+        title, stem = f"{dataset}, {part} part, {iterations:,} steps, {seeds}", f"{known[of]}-{of}_{part}_{iterations}"
+        found.append((title, stem, own))
+    return found
 
 
 def _data_of(stored):
@@ -223,24 +230,27 @@ def _unseen(rows, records):
                 body.append([method, part["num_seeds"].max(), *cells, part["words"].iloc[0]])
             title = [dataset, classes_in_words(classes), f"{iterations:,} steps", words[protocol]]
             parts += [f"**{', '.join(filter(None, title))}**", markdown_table(header, body)]
-        parts.append(_all_beside_less(own[own["method"].map(alone)], sizes))
+        title = f"{dataset}, {iterations:,} steps" + f", {words[protocol]}" * bool(words[protocol])
+        parts.append(_all_beside_less(own[own["method"].map(alone)], sizes, title))
     return "\n\n".join(filter(None, parts))
 
 
-def _all_beside_less(own, sizes):
+def _all_beside_less(own, sizes, title):
     """Markdown: HyperVAE less peers of which u changes less, paired by the classes that both have."""
     nats = own.pivot(index="class", columns=["method", "num_context"], values="neg_elbo")
     body = []
     for whole, less, ending in itertools.product(ALL, LESS, ("", *(f"_{how}" for how in ADAPTATIONS[1:]))):
         pairs = [((whole + ending, size), (less + ending, size)) for size in sizes]
-        found = [(nats[a] - nats[b]).dropna() if {a, b} <= set(nats) else () for a, b in pairs]
-        if any(map(len, found)):
-            cells = [_difference(values.to_numpy()) if len(values) else "" for values in found]
-            body.append([f"{whole}{ending} - {less}{ending}", max(map(len, found)), *cells])
+        found = [(nats[a] - nats[b]).dropna() if {a, b} <= set(nats) else nats.iloc[:0, 0] for a, b in pairs]
+        most = max(found, key=len)
+        if len(most):  # a size that some of the classes have too few images for is left out
+            cells = [_difference(values.to_numpy()) if len(values) == len(most) else "" for values in found]
+            seeds = own[own["method"].isin([whole + ending, less + ending])]["num_seeds"].min()
+            body.append([f"{whole}{ending} - {less}{ending}", ", ".join(map(str, sorted(most.index))), seeds, *cells])
     if not body:
         return ""
-    header = ["all weights less a part", "classes", *(f"{size} images" for size in sizes)]
-    return f"{ALL_BESIDE_LESS.format(level=LEVEL)}\n{markdown_table(header, body)}"
+    header = ["all weights less a part", "classes", "seeds", *(f"{size} images" for size in sizes)]
+    return f"**{title}**\n\n{ALL_BESIDE_LESS.format(level=LEVEL)}\n{markdown_table(header, body)}"
 
 
 def classes_in_words(classes):

@@ -123,7 +123,12 @@ def _by_class(told, model, data, x, y, compiled):
     known, number = task_mixture.of_dataset(model, data, told.mixture_images, compiled), told.likelihood
     matters = y == np.arange(data.num_classes)[:, None]
     lengths = known.code_lengths_where(x, matters, told.evaluation_seed, told.num_samples)
-    found = {"neg_elbo": lengths.min(0).mean(), "nll_is": np.nan, "num_images": len(x), "nll_num_images": 0}
+    found = {
+        "neg_elbo": lengths[y, np.arange(len(y))].mean(),
+        "nll_is": np.nan,
+        "num_images": len(x),
+        "nll_num_images": 0,
+    }
     if number.num_importance_samples:
         chosen = nll_subset(y, number.num_images, told.evaluation_seed)
         options = told.evaluation_seed, number.num_importance_samples

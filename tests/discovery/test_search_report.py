@@ -91,7 +91,7 @@ def test_paired_differences_are_over_classes(folder):
     won, lost = pairs.loc[(0.5, "hypervae_joint")], pairs.loc[(2.0, "hypervae_joint")]
     assert won[["wins", "num_classes", "class_wins"]].tolist() == [3, 2, 2] and not lost[["wins", "class_wins"]].any()
     assert won["p_sign"] == lost["p_sign"] == 0.5 and won["p_holm"] == 1  # 2 / 2^2, times four methods
-    assert won["class_share_low"] == pytest.approx(0.025**0.5) and won["class_share_high"] == 1  # two of two, exactly
+    assert won["class_share_low"] == pytest.approx((0.05 / 4 / 2) ** 0.5) and won["class_share_high"] == 1  # two of two
     assert won[["ratio_low", "ratio_high"]].isna().all()  # of two classes nothing is known
 
 

@@ -67,17 +67,23 @@ def test_less_told_costs_more(trained_bars):
     assert 1e-6 < abs(nats["by_label_drawn"] - nats["by_label"]) < nats["unsorted"] - nats["by_label"]
 
 
-def test_told_the_class_hypervae_takes_u_from_its_training_images(trained_bars):
-    data, nats = bars(), []
-    (record,) = told.plan(settings(summary="mean", generator="layerwise"), "test", Likelihood(0, 0), ["by_class"])
+def test_told_the_class_hypervae_takes_u_from_its_training_images(trained_bars, monkeypatch):
+    data, nats, seen = bars(), [], []
+    mixture = type(trained_bars).task_mixture
+    spy = lambda model, tasks, *options: seen.append(tasks) or mixture(model, tasks, *options)  # noqa: E731
+    monkeypatch.setattr(type(trained_bars), "task_mixture", spy)
+    (record,) = told.plan(settings(summary="mean", generator="layerwise"), "test", FEW, ["by_class"])
     found = told.measure(record, trained_bars, data, compiled=False)
-    for label in range(data.num_classes):
-        vae, own = trained_bars.vae_for(data.x[data.y == label]), data.x_test[data.y_test == label]
-        x = tf.cast(own, tf.float32)
+    for label, images in enumerate(*seen):
+        np.testing.assert_array_equal(images, data.x[data.y == label])
+        vae, x = trained_bars.vae_for(images), tf.cast(data.x_test[data.y_test == label], tf.float32)
         q_z = vae.encode(x)
-        draws = [-vae.decode(q_z.sample(seed=(1, i))).log_prob(x) + density.kl_to_prior(q_z) for i in range(64)]
+        kl = density.kl_to_prior(q_z)
+        draws = [-vae.decode(q_z.sample(seed=(1, i))).log_prob(x) + kl for i in range(64)]
         nats.append(tf.reduce_mean(draws, 0).numpy())
-    assert found["neg_elbo"] == pytest.approx(np.concatenate(nats).mean(), abs=0.3)
+    nats = np.concatenate(nats).mean()
+    assert found["neg_elbo"] == pytest.approx(nats, abs=0.3)
+    assert nats - 3 < found["nll_is"] < nats and found["nll_num_images"] == len(data.x_test)
 
 
 def test_what_peers_change_is_what_tables_call_them():
@@ -382,7 +388,31 @@ def test_all_weights_stand_beside_less_of_them_class_by_class():
     )
     own = own[(own["method"] != "bias_fitted") | (own["class"] < 2)]  # only two classes are of both
     low, high = scipy.stats.t.interval(0.95, 1, -4, scipy.stats.sem(ahead[:2]))
-    text = new_tasks_report._all_beside_less(own, [1, 5])
-    assert f"| hypervae_fitted - bias_fitted | 2 |  | -4.0: {low:+.1f} to {high:+.1f} |" in text
-    assert text.count("hypervae_fitted") == 1  # nothing else is adapted alike
-    assert not new_tasks_report._all_beside_less(own[own["method"] != "bias_fitted"], [1, 5])
+    of_fewer = own[own["class"] == 0].assign(num_context=9)  # a size that one of the two classes lacks
+    own = pd.concat([own, of_fewer]).assign(num_seeds=1)
+    text = new_tasks_report._all_beside_less(own, [1, 5, 9], "mnist, 7 steps")
+    assert f"| hypervae_fitted - bias_fitted | 0, 1 | 1 |  | -4.0: {low:+.1f} to {high:+.1f} |  |" in text
+    assert text.count("hypervae_fitted") == 1 and text.startswith("**mnist, 7 steps**")  # nothing else is adapted alike
+    assert not new_tasks_report._all_beside_less(own[own["method"] != "bias_fitted"], [1, 5], "")
+
+
+def test_figures_of_methods_have_each_data_set_once(tmp_path):
+    """A renamed file is the same data; tasks that were found belong to the data; other data are not asked for."""
+    rows = []
+    trainings = [("photos.npz", settings(model="vae"), None), ("renamed.npz", settings(model="cvae"), None)]
+    own = settings(model="cvae", fingerprint="relabelled")
+    trainings.append(("photos.npz-3-clusters", own, found_tasks.FoundTasks(settings(model="vae"), 3)))
+    trainings.append(("photos.npz", settings(model="vae", fingerprint="other"), None))
+    for dataset, training, tasks in trainings:
+        for record in told.plan(training, "test", FEW, tasks=tasks):
+            row = {"run": record, "dataset": dataset, "method": told.method(training, record.way), "told": "nothing"}
+            row |= {"part": "test", "seed": 0, "neg_elbo": 10.0, "nll_is": 9.0, "iterations": training.iterations}
+            rows.append(row | {"trained_at": "a", "evaluated_at": "b"})
+    path = tmp_path / new_tasks_report.STAGE / "told.csv"
+    table, known = results.put_rows(path, rows, told.COLUMNS), {settings().fingerprint: "photos.npz"}
+    found = new_tasks_report.by_method(table, results.read_records(path), ["neg_elbo", "nll_is"], "method", known)
+    ((title, stem, table),) = found
+    assert title == "renamed.npz, test part, 35 steps, 1 seed"  # the last name
+    assert stem == f"photos.npz-{settings().fingerprint}_test_35"
+    assert set(table["method"]) == {"vae", "cvae", "cvae_mixture", "cvae_clusters"}
+    assert new_tasks_report.GENERATE_TOLD == told.TOLD["by_label"]

@@ -12,7 +12,7 @@ from common.hypervae.characters import Context, SetBound
 from common.hypervae.compression_rivals import Rival
 from common.hypervae.compression_runs import Compression
 from common.hypervae.density import Evaluation, Likelihood
-from common.hypervae.found_tasks import FoundTasks, RandomTasks
+from common.hypervae.found_tasks import AutoTasks, FoundTasks, RandomTasks
 from common.hypervae.mixtures import Baseline, Scoring
 from common.hypervae.scoring import Calibration
 from common.hypervae.told import Told
@@ -38,6 +38,7 @@ RECORDS = {
     "Calibration": Calibration(settings(), 16),
     "FoundTasks": FoundTasks(settings(), 3),
     "RandomTasks": RandomTasks("fingerprint", 3),
+    "AutoTasks": AutoTasks(settings(), settings(seed=5), (5,)),
     "Timing": timing.Timing(dataclasses.replace(NETWORKS, model="hypervae"), "draw"),
 }
 LABELS = {"dataset", "recipe", "binarize", "outlier"}
@@ -83,6 +84,14 @@ def test_each_setting_is_another_run_and_another_row_and_labels_are_not(tmp_path
         alike = identity.experiment(other.stored()) == identity.experiment(record.stored())
         assert alike == (last in {*nothing, "seed"}), name
     assert len(written) == 1 + sum(name.rpartition(".")[2] not in nothing for name in changed)
+
+
+def test_no_record_is_forgotten():
+    known, left = {type(record) for record in RECORDS.values()} | {Likelihood}, [identity.Record]
+    while left:
+        left += (subclasses := left.pop().__subclasses__())
+        own = {cls for cls in subclasses if cls.__module__.startswith("common.hypervae") and not cls.__subclasses__()}
+        assert own <= known
 
 
 OF_HYPERVAE = [
