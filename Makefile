@@ -44,11 +44,12 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	  --iterations 2000 --tables 1 2 --num-importance-samples 0
 	$(RUN) 02_density.py --dataset photographs --likelihood logistic_mixture --iterations 2000 --tables 1 \
 	  --num-importance-samples 0 --model vae hypervae
-	$(SHORT_OUTLIERS) $(PAIRS) --model vae hypervae --scores usual combined likelihood_regret
+	$(SHORT_OUTLIERS) $(PAIRS) --model vae hypervae --scores usual combined --seeds 0 1 2
+	$(SHORT_OUTLIERS) $(PAIRS) --model vae hypervae --scores likelihood_regret
 	$(SHORT_OUTLIERS) $(PAIRS) --model metavae cvae hypervae --scores task_mixture
 	for tasks in auto random; do $(SHORT_OUTLIERS) $(PAIRS) --model hypervae --scores usual combined \
 	  --tasks $$tasks || exit; done
-	$(SHORT_OUTLIERS) --normal mnist --outlier held_out_class --model vae hypervae
+	$(SHORT_OUTLIERS) --normal mnist --outlier held_out_class --model vae hypervae --scores usual combined
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table told generate
 	$(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist fashion_mnist omniglot --table told --iterations 2000 \
 	  --num-importance-samples 0 --peer vae_wide hypervae hypervae_auto_tasks hypervae_random_tasks
