@@ -169,7 +169,8 @@ def of_mixtures(args, name, found):
         by_model = {model: scores for model, (_, scores) in own.items()}
         digest = identity.digest({model: record.stored() for model, (record, _) in own.items()})
         folder = args.results_dir / "03_outliers" / f"{data.name}_{outlier.name}-{digest}"
-        title = f"normal: {data.name}, outliers: {outlier.name}"
+        steps = {f"{r.scored.iterations:,} steps" for r, _ in own.values() if hasattr(r.scored, "iterations")}
+        title = f"normal: {data.name}, outliers: {outlier.name}; {', '.join([*sorted(steps), f'seed {args.seeds[0]}'])}"
         roc_curves(by_model, title, folder / "roc.png")
         score_histograms(by_model, title, folder / "histograms.png")
         if "hypervae" in own:
