@@ -20,6 +20,7 @@ TUNING_RATE = 3e-4
 # {images: steps on all weights, for so many and more}. Each is the median over the folds of MNIST of what was best, at
 # this rate or at 1e-3, for classes that a HyperVAE of 2,000 steps had not seen (unseen.csv, hypervae_tuned_finetuned).
 STEPS_BY_IMAGES = {1: 0, 2: 5, 5: 10, 10: 20, 100: 80}
+PROGRAMS = 4  # of tuning, one a number of images: as many are kept
 TOGETHER = 20  # images a step: fewer are repeated, each copy with a z of its own, so that most sizes share a program
 
 
@@ -102,6 +103,8 @@ class Tuner:
     def _vae(self, number):
         """A compiled VAE for so many images, and its optimizer's variables as they were before any step."""
         if number not in self._of_size:
+            if len(self._of_size) == PROGRAMS:
+                del self._of_size[next(iter(self._of_size))]  # the oldest
             vae = self._make()
             vae.compile(optimizer=keras.optimizers.Adam(TUNING_RATE), jit_compile=self._compiled)
             vae.optimizer.build(vae.trainable_variables)

@@ -134,6 +134,10 @@ def test_tuning_begins_with_the_given_weights_each_time(model):
     for number in (1, 2, 3):  # contexts of other sizes
         assert len(list(tune(theta, images[:number], [0, 2]))) == 2
     assert len(tune._of_size) == 2  # of 20 and of 18 images
+    for number in range(21, 24):
+        (tuned,) = tune(theta, np.resize(images, (number, *images.shape[1:])), [0])
+        np.testing.assert_array_equal(tuned["decoder/dense/bias"], theta["decoder/dense/bias"])
+    assert list(tune._of_size) == [18, 21, 22, 23]  # as many as are kept
 
 
 @pytest.mark.parametrize("number, total", [(1, 20), (5, 20), (3, 18), (20, 20), (21, 21), (250, 250)])
