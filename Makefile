@@ -35,8 +35,9 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 02_density.py $(FULL) --seeds 1 2
 	$(RUN) 02_density.py $(FULL) --recipe paper
 	$(RUN) 03_outliers.py $(PAIRS) --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
-	for likelihood in bernoulli discretized_logistic; do \
-	  $(SHORT_OUTLIERS) $(TURNED) --model vae hypervae --likelihood $$likelihood || exit; done
+	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier flip_horizontal flip_vertical rotated \
+	  --model vae hypervae --scores usual combined
+	$(SHORT_OUTLIERS) $(TURNED) --model vae hypervae --likelihood discretized_logistic
 	$(SHORT_OUTLIERS) $(TURNED) --model metavae hypervae --likelihood discretized_logistic --scores task_mixture
 	$(RUN) 01_train.py $(PHOTOGRAPHS)
 	$(RUN) 02_density.py $(PHOTOGRAPHS) --tables 1 2 --num-importance-samples 0

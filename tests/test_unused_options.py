@@ -73,7 +73,7 @@ UNUSED = [
     ("09_new_tasks.py --table characters --dataset mnist", "--dataset changes nothing with --table characters alone"),
     ("09_new_tasks.py --table generate --num-importance-samples 9", "--num-importance-samples changes nothing with"),
     ("09_new_tasks.py --peer vae hypervae --clusters 9", "--clusters changes nothing without --peer cvae_clusters"),
-    ("09_new_tasks.py --table told --peer vae bias", "--peer bias is no model of table told"),
+    ("09_new_tasks.py --table told --peer vae decoder", "--peer decoder is no model of table told"),
     ("09_new_tasks.py --table generate --peer bias --ranks 3", "--ranks changes nothing without --peer hypervae"),
     ("09_new_tasks.py --peer vae vae_wide --targets others", f"--targets changes nothing {MODELS}"),
     ("01_train.py --export seven.keras", "--export changes nothing without --adapt"),
