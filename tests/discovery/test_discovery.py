@@ -159,12 +159,12 @@ def test_random_designs_are_drawn_from_the_box_and_resumed(families, tmp_path, c
     z = np.random.default_rng(0).uniform(*families["vae"].z_box.T, (21, 2))
     images = families["vae"].decode(np.zeros((21, 0)), z)
     np.testing.assert_allclose(whole.distance, cosine_distance(images, TARGET), rtol=1e-6)
+    assert not capsys.readouterr().err
     realised = []
     seen = hunt(families, tmp_path / "real", realise=lambda design: realised.append(1) or design**2)
     np.testing.assert_allclose(seen.search("random_vae").distance, cosine_distance(images**2, TARGET), rtol=1e-6)
     assert len(realised) >= 21
-    shown = capsys.readouterr().err  # what costs a second each has a bar, what costs milliseconds none
-    assert "21/21" in shown and shown.count("random_vae-0: 100%") == 1
+    assert "random_vae-0:" in capsys.readouterr().err  # a bar of what costs a second each
 
 
 def test_every_method_spends_the_same_evaluations(families, tmp_path):
