@@ -60,9 +60,8 @@ def _outlier_rows(rows, records):
     )
 
 
-def _outlier_summary(rows, records):
+def _outlier_summary(table, records):
     """The measures of `_outlier_rows` over seeds; and {method: its stored record}."""
-    table = _outlier_rows(rows, records)
     of_method = {method: _method(records[run]) for method, run in zip(table["method"], table["run"])}
     return over_seeds(table, MEASURES, by=["score"]), of_method
 
@@ -94,7 +93,10 @@ def table4(rows, records):
     Grey levels stand apart from binarized pixels, other sets' images apart from changed normal ones and held-out
     classes, whose AUC is the mean over the classes, and tasks that are no labels apart from labels.
     """
-    summary, of_method = _outlier_summary(rows, records)
+    return _table4(*_outlier_summary(_outlier_rows(rows, records), records))
+
+
+def _table4(summary, of_method):
     summary = summary.assign(
         settings=settings_column(summary, of_method, ["model", "likelihood"]),
         pair_name=summary["pair"].map(_pair_names(summary)),
@@ -209,12 +211,13 @@ def _thresholds(summary, of_method):
 
 def section(rows, records, results_dir):
     """Markdown of the section on Table 4."""
-    summary, of_method = _outlier_summary(rows, records)
+    table = _outlier_rows(rows, records)
+    summary, of_method = _outlier_summary(table, records)
     parts = [
         "AUC in percent, normal / outlier; no score is fitted to an outlier, but which ones `combined` combines was "
         "chosen by their AUCs on these pairs. An AUC below 50 stands as it is.",
-        table4(rows, records),
-        _differences(_outlier_rows(rows, records), of_method),
+        _table4(summary, of_method),
+        _differences(table, of_method),
         _thresholds(summary, of_method),
         _rules(summary),
         _rivals(summary),
@@ -337,7 +340,7 @@ def headline(rows, records):
     """HyperVAE by the rule that leads and by all combined, beside the best that is not HyperVAE on the same pairs, and
     was trained as long on as many seeds, where it is trained.
     """
-    summary = _ours(_outlier_summary(rows, records)[0])
+    summary = _ours(_outlier_summary(_outlier_rows(rows, records), records)[0])
     groups = summary.groupby(["model", "score", "method"], sort=False)
     measures = dict(auc_mean=("auc_mean", "mean"), seeds=("num_seeds", "min"), iterations=("iterations", "first"))
     means = groups.agg(**measures).reset_index()
