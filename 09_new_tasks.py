@@ -68,7 +68,7 @@ def rows_of(jobs, table):
 
 def write_unseen(args, jobs, loaded, folder):
     from common.hypervae import figures, new_tasks, unseen
-    from common.hypervae.new_tasks_report import classes_in_words, protocol_words, unseen_by_class
+    from common.hypervae.unseen_report import classes_in_words, protocol_words, unseen_by_class
 
     order = ["dataset", "method", "num_context", "fold", "seed"]
     for rows in run_jobs(unseen.measured, jobs, args.jobs, args.scheduler):

@@ -206,7 +206,7 @@ def nats_by_context(nats, title, path):
     Sizes that some of its classes have too few images for are left out.
 
     Args:
-        nats: columns method, words (see new_tasks_report.unseen_by_class), num_context, class, neg_elbo.
+        nats: columns method, words (see unseen_report.unseen_by_class), num_context, class, neg_elbo.
     """
     figure, axis = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
     lines = []

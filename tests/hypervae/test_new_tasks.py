@@ -12,7 +12,7 @@ from hypervae.toy import SmallBody, bars, settings
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import density, found_tasks, new_tasks_report, options, peers, told, unseen
+from common.hypervae import density, found_tasks, new_tasks_report, options, peers, told, unseen, unseen_report
 from common.hypervae.adapter import Adapter
 from common.hypervae.bodies import BODIES, ConvBody
 from common.hypervae.density import Likelihood, nll_subset
@@ -330,7 +330,7 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
     table = results.put_rows(
         path, [r | {"trained_at": "a", "evaluated_at": "b"} for r in rows], unseen.COLUMNS, ["class"]
     )
-    found = new_tasks_report.unseen_by_class(table, results.read_records(path))
+    found = unseen_report.unseen_by_class(table, results.read_records(path))
     assert len(found) == 8 and found["protocol"].nunique() == 1
     (section,) = new_tasks_report.sections(tmp_path)
     assert (
@@ -373,10 +373,10 @@ def test_a_renamed_file_is_the_same_data_and_two_rivals_are_none(tmp_path):
     assert "| renamed.npz | test | 40 | vae | nothing | 7 | 2 | 10.5 +- 0.7 |" in text
     own = pd.DataFrame({"method": ["vae_wide", "vae_wide", "hypervae"], "variant": ["a", "b", "c"], "num_context": 0})
     own = own.assign(**{"class": 3, "neg_elbo": [5.0, 15.0, 1.0]})
-    assert new_tasks_report._cell(own[2:], own, 0, "vae_wide", {3}) == "1.0"
-    assert new_tasks_report._cell(own[2:], own[1:], 0, "vae_wide_finetuned", {3}) == "1.0 (-14.0)"
+    assert unseen_report._cell(own[2:], own, 0, "vae_wide", {3}) == "1.0"
+    assert unseen_report._cell(own[2:], own[1:], 0, "vae_wide_finetuned", {3}) == "1.0 (-14.0)"
     # A mean of fewer classes than the other sizes have would look like a gain.
-    assert new_tasks_report._cell(own[2:], own[1:], 0, "vae_wide", {3, 4}) == ""
+    assert unseen_report._cell(own[2:], own[1:], 0, "vae_wide", {3, 4}) == ""
 
 
 def test_all_weights_stand_beside_less_of_them_class_by_class():
@@ -390,10 +390,10 @@ def test_all_weights_stand_beside_less_of_them_class_by_class():
     low, high = scipy.stats.t.interval(0.95, 1, -4, scipy.stats.sem(ahead[:2]))
     of_fewer = own[own["class"] == 0].assign(num_context=9)  # a size that one of the two classes lacks
     own = pd.concat([own, of_fewer]).assign(num_seeds=1)
-    text = new_tasks_report._all_beside_less(own, [1, 5, 9], "mnist, 7 steps")
+    text = unseen_report._all_beside_less(own, [1, 5, 9], "mnist, 7 steps")
     assert f"| hypervae_fitted - bias_fitted | 0, 1 | 1 |  | -4.0: {low:+.1f} to {high:+.1f} |  |" in text
     assert text.count("hypervae_fitted") == 1 and text.startswith("**mnist, 7 steps**")  # nothing else is adapted alike
-    assert not new_tasks_report._all_beside_less(own[own["method"] != "bias_fitted"], [1, 5], "")
+    assert not unseen_report._all_beside_less(own[own["method"] != "bias_fitted"], [1, 5], "")
 
 
 def test_figures_of_methods_have_each_data_set_once(tmp_path):
