@@ -51,11 +51,11 @@ def try_likelihood(job):
     def measures():
         run = trained(args, settings, dataset)
         lengths = evaluate(run.model, *dataset.part(evaluation.evaluate_on), **evaluation.options())
-        errors = alloy_search.decoding_errors(run.model, dataset)
+        errors = alloy_search.decoding_errors(run.model, data)
         commits = {"trained_at": run.trained_at, "evaluated_at": storage.commit()}
         return {"neg_elbo": float(lengths["neg_elbo"])} | errors | commits
 
-    path = settings.folder(args.results_dir / "checkpoints") / f"decoded-{evaluation.digest}.json"
+    path = settings.folder(args.results_dir / "checkpoints") / f"decoding-{evaluation.digest}.json"
     cells = {name: getattr(settings, name) for name in ("model", "seed", "iterations", "recipe")}
     cells |= {"run": evaluation, "dataset": data.name, "likelihood": likelihood}
     return cells | storage.made_once(path, measures)

@@ -9,7 +9,8 @@ from common.discovery.calphad import phase_diagrams
 from common.discovery.designs import METHODS
 from common.errors import InputError
 
-REGRESSORS = ("ridge", "kernel_ridge", "extra_trees", "mlp")  # the keys of inverse_map's, without scikit-learn
+# The keys of inverse_map's, without scikit-learn.
+REGRESSORS = ("ridge", "kernel_ridge", "ridge_features", "lasso", "gaussian_process", "extra_trees", "mlp")
 
 # What --make-data and --compare regressors use (or where it is), and what --compare likelihoods does not use.
 OF_MAKING = ("--make-data", "--tdb", "--limits", "--data-dir", "--held-out", "--alloys-per-class", "--seed", "--jobs")

@@ -125,13 +125,15 @@ def _inverse_maps(rows, records):
 
 
 def _likelihoods(rows, records):
-    measures = {"neg_elbo": ".1f", "absolute_error": ".4f", "phase_error": ".1f", "column_sum_error": ".2g"}
-    rows = rows.reindex(columns=rows.columns.union(measures, sort=False))  # older ones have no phase error
+    measures = {"neg_elbo": ".1f", "absolute_error": ".4f", "phase_error": ".1f", "element_error": ".1f"}
+    measures["column_sum_error"] = ".2g"
+    rows = rows.reindex(columns=rows.columns.union(measures, sort=False))  # older ones lack some
     return (
         "Test alloys of known classes; means over seeds. -ELBO is in nats a diagram, of different densities, so only "
         "the errors can be compared: the mean absolute one of the fractions, and column B's of Table 5 in percent, "
-        "here of what the model makes of real alloys: no design is likely to be nearer. A phase matrix's columns sum "
-        "to 1.\n\n" + _compared(rows, records, ["dataset", "likelihood", "model", "recipe", "iterations"], measures)
+        "here of what the model makes of real alloys: no design is likely to be nearer. The element error is column "
+        "A's, of what the ridge reads off these, of classes that it has not seen. A phase matrix's columns sum to 1."
+        "\n\n" + _compared(rows, records, ["dataset", "likelihood", "model", "recipe", "iterations"], measures)
     )
 
 

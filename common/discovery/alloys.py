@@ -17,6 +17,7 @@ from common.errors import InputError
 from common.names import name_of_file
 
 SHIPPED = Path(__file__).resolve().parents[2] / "alloys" / "main30_100.npz"
+TEST_FRACTION = 0.2  # of each class
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
 LEAST_SHARE = 1e-3  # mole fraction below which a phase is none
 PAPER = "paper"  # stands for these:
@@ -106,9 +107,14 @@ def as_dataset(data, likelihood="multinomial"):
 
     A fifth of each class is for test, a tenth of the rest for validation.
     """
-    x, y, x_test, y_test = stratified_split(data.matrices[..., None], data.y, 0.2)
+    x, y, x_test, y_test = stratified_split(data.matrices[..., None], data.y, TEST_FRACTION)
     x, y, x_validation, y_validation = stratified_split(x, y, VALIDATION_FRACTION)
     return Dataset("alloys", x, y, x_test, y_test, data.names, x_validation, y_validation, BODIES[likelihood])
+
+
+def test_rows(data):
+    """Which alloys `as_dataset` sets aside for test: indices."""
+    return stratified_split(np.arange(len(data.y)), data.y, TEST_FRACTION)[2]
 
 
 def rest_as_dataset(data, designation, likelihood):

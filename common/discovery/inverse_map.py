@@ -1,16 +1,26 @@
 """The map from phase matrices back to compositions, learned from known alloys."""
 
+import warnings
+
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Lasso, Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from common.discovery.alloys import FRACTION_ERROR, element_error
+from common.discovery.calphad import TEMPERATURES
+
+BANDS = 8  # of temperatures, in which `phase_features` takes means
+GP_FIT = 500  # alloys by which a Gaussian process chooses its kernel; it is fitted to all
 
 
 class NoisyFractions(StandardScaler):
@@ -24,6 +34,35 @@ class NoisyFractions(StandardScaler):
         super().fit(X)
         self.scale_ = np.sqrt(self.var_ + FRACTION_ERROR**2)
         return self
+
+
+def phase_features(matrices):
+    """Each phase's mean in BANDS bands of temperature, its most, and what there is of it at the lowest temperature.
+
+    Args:
+        matrices: (N, phases * temperatures).
+
+    Returns:
+        (N, phases * (BANDS + 2)).
+    """
+    matrices = np.reshape(matrices, (len(matrices), -1, len(TEMPERATURES)))
+    bands = [band.mean(2) for band in np.array_split(matrices, BANDS, axis=2)]
+    return np.concatenate([*bands, matrices.max(2), matrices[:, :, 0]], axis=1)
+
+
+class LinearAndSmooth(GaussianProcessRegressor):
+    """A Gaussian process whose kernel is linear plus squared exponential, chosen by GP_FIT of the alloys."""
+
+    def fit(self, X, y):
+        few = np.random.default_rng(self.random_state).permutation(len(X))[:GP_FIT]
+        wanted = ConstantKernel(1.0) * DotProduct(1.0) + ConstantKernel(1.0) * RBF(20.0) + WhiteKernel(0.01)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # a part of the kernel that nothing needs ends at a bound
+            chosen = GaussianProcessRegressor(wanted, normalize_y=True).fit(X[few], y[few]).kernel_
+        self.set_params(kernel=chosen, optimizer=None, normalize_y=True)
+        return super().fit(X, y)
 
 
 class InverseMap:
@@ -83,18 +122,31 @@ def try_refinement(kind, data, realise, steps, seed=0):
 
 def try_inverse_map(kind, data, seed=0):
     """R2 and main elements' relative error (percent) of a regressor, on rows and on whole classes it has not seen."""
-    folds = {
-        "rows": list(KFold(5, shuffle=True, random_state=seed).split(data.y)),
-        "classes": list(GroupKFold(min(5, len(data.names))).split(data.y, groups=data.y)),
+    rows = KFold(5, shuffle=True, random_state=seed).split(data.y)
+    found = {
+        "rows": _read_by_others(kind, data, data.matrices, rows, seed),
+        "classes": read_unseen(kind, data, data.matrices, seed),
     }
-    rows = []
-    for held_out, splits in folds.items():
-        found = np.empty_like(data.compositions)
-        for train, test in splits:
-            inverse = InverseMap(kind, data.matrices[train], data.compositions[train], seed)
-            found[test] = inverse(data.matrices[test])
-        rows.append({"held_out": held_out} | _errors(found, data.compositions))
-    return rows
+    return [{"held_out": held_out} | _errors(read, data.compositions) for held_out, read in found.items()]
+
+
+def read_unseen(kind, data, matrices, seed=0):
+    """Compositions (N, len(ELEMENTS)) in wt% that a regressor reads off diagrams of classes that it has not seen.
+
+    Args:
+        data: AlloyData, whose diagrams it learns from: those of other classes, four fifths of all.
+        matrices: (N, phases, temperatures), for each alloy of `data` what is read: its diagram, or a decoded one.
+    """
+    folds = GroupKFold(min(5, len(data.names))).split(data.y, groups=data.y)
+    return _read_by_others(kind, data, matrices, folds, seed)
+
+
+def _read_by_others(kind, data, matrices, folds, seed):
+    """Compositions of all alloys, each by a regressor fitted to the others of its fold."""
+    found = np.empty_like(data.compositions)
+    for train, test in folds:
+        found[test] = InverseMap(kind, data.matrices[train], data.compositions[train], seed)(matrices[test])
+    return found
 
 
 def _errors(found, real):
@@ -105,9 +157,17 @@ def _errors(found, real):
     return {"r2": r2, "element_error": float(np.mean(errors)), "num_alloys": len(real)}
 
 
+def _features():
+    return FunctionTransformer(phase_features), NoisyFractions()
+
+
 REGRESSORS = {
     "ridge": lambda seed: make_pipeline(NoisyFractions(), Ridge(1.0)),
     "kernel_ridge": lambda seed: make_pipeline(StandardScaler(), KernelRidge(alpha=1e-3, kernel="rbf", gamma=1e-4)),
+    "ridge_features": lambda seed: make_pipeline(*_features(), Ridge(1.0)),
+    # One model an element, each with phases and bands of its own.
+    "lasso": lambda seed: make_pipeline(*_features(), MultiOutputRegressor(Lasso(1e-4, max_iter=100_000))),
+    "gaussian_process": lambda seed: make_pipeline(*_features(), LinearAndSmooth(random_state=seed)),
     "extra_trees": lambda seed: ExtraTreesRegressor(200, random_state=seed),
     "mlp": lambda seed: make_pipeline(
         StandardScaler(), MLPRegressor(hidden_layer_sizes=(100,), max_iter=500, early_stopping=True, random_state=seed)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from common.discovery import alloy_options, alloys, inverse_map
 from common.discovery.inverse_map import REGRESSORS, InverseMap
@@ -67,6 +68,43 @@ def test_refinements_are_tried_on_classes_that_the_map_has_not_seen(monkeypatch)
     ends = ["of each", "of each, refined 1 times", "of each, refined 2 times"]
     assert [row["held_out"].endswith(end) for row, end in zip(rows, ends)] == [True] * 3
     assert all(row["num_alloys"] == 3 for row in rows) and len(asked) == 3 * 3
+
+
+def test_features_of_phases():
+    rng = np.random.default_rng(0)
+    matrices = rng.random((3, 2, len(inverse_map.TEMPERATURES)))
+    found = inverse_map.phase_features(matrices.reshape(3, -1)).reshape(3, -1, 2)
+    np.testing.assert_allclose(found[:, 0], matrices[:, :, :4].mean(2))
+    np.testing.assert_allclose(found[:, 7], matrices[:, :, 28:].mean(2))
+    np.testing.assert_allclose(found[:, 8], matrices.max(2))
+    np.testing.assert_allclose(found[:, 9], matrices[:, :, 0])
+
+
+@pytest.mark.parametrize("kind", ["ridge_features", "lasso", "gaussian_process"])
+def test_maps_on_features_read_a_class_that_they_have_not_seen(kind):
+    """Closer than the nearest known class, whose composition is what one would guess without a map."""
+    data = alloys.load(alloys.SHIPPED)
+    few = dataclasses.replace(data, **{name: getattr(data, name)[::10] for name in ("matrices", "compositions", "y")})
+    rest, own = few.without("2618"), few.y == few.names.index("2618")
+    found = InverseMap(kind, rest.matrices, rest.compositions)(few.matrices[own])
+    nearest = [np.abs(rest.matrices - own).sum((1, 2)).argmin() for own in few.matrices[own]]
+    off, guessed = (
+        np.mean([alloys.element_error(*pair) for pair in zip(what, few.compositions[own])])
+        for what in (found, rest.compositions[nearest])
+    )
+    assert (found >= 0).all() and off < 15 < guessed
+
+
+def test_what_is_read_is_read_by_a_map_of_other_classes():
+    """Compositions that only the own class could teach, and are not learned."""
+    data = alloys.load(alloys.SHIPPED)
+    kept = data.y < 5
+    data = dataclasses.replace(
+        data, matrices=np.ones_like(data.matrices[kept]), compositions=np.eye(5)[data.y[kept]], y=data.y[kept],
+        names=data.names[:5],
+    )  # fmt: skip
+    read = inverse_map.read_unseen("ridge", data, data.matrices)
+    assert np.abs(read[np.arange(len(read)), data.y]).max() < 1e-9
 
 
 def test_the_options_know_every_regressor():
