@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from common.discovery.acquisitions import ACQUISITIONS, ExpectedFeasibleImprovement, GPyOpt, StartsAlsoFromTheBest
 from common.discovery.limits import best_first, ranks
@@ -131,22 +132,27 @@ class BayesianOptimizer:
                 record["excess"] = self.excess.tolist()
             write_json(self.history, record)
 
-    def run(self, objective, budget):
+    def run(self, objective, budget, shown=""):
         """Ask, evaluate and tell until `budget` evaluations are in the history; returns `best`.
 
         Args:
             objective: objective(x) gives y, or with limits (y, excess), see `tell`.
+            shown: the name of a bar that shows how many evaluations are done; "" shows none.
 
         Raises:
             InputError: the objective raised, or gave no finite number; names the point.
         """
-        while len(self.y) < budget:
-            x = self.ask()
-            try:
-                y = objective(x)
-            except Exception as error:  # whatever a black box raises; the cause stays chained
-                raise InputError(f"the objective failed at {_shown(x)} ({type(error).__name__}: {error})") from error
-            self.tell(x, *(y if self.excess.shape[1] else (y,)))
+        done, left = len(self.y), len(self.y) < budget
+        with tqdm(desc=shown, total=budget, initial=done, disable=not (shown and left), leave=False) as bar:
+            while len(self.y) < budget:
+                x = self.ask()
+                try:
+                    y = objective(x)
+                except Exception as error:  # whatever a black box raises; the cause stays chained
+                    said = f"{type(error).__name__}: {error}"
+                    raise InputError(f"the objective failed at {_shown(x)} ({said})") from error
+                self.tell(x, *(y if self.excess.shape[1] else (y,)))
+                bar.update()
         return self.best
 
     def _side(self):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from common.discovery import alloys, calphad, runs
 from common.discovery.records import file_fingerprint
@@ -81,15 +80,13 @@ def _search(job):
         history=job.folder / "search.json",
         num_limits=len(wanted.limits),
     )
-    with tqdm(total=record.evaluations, initial=len(optimizer.y), desc=METHODS[record.method], unit="alloy") as bar:
 
-        def judge(point):
-            composition = space.compositions(point[None])[0]
-            excess = wanted.excess(diagrams, composition)
-            bar.update()
-            return wanted.objective(composition, excess), excess
+    def judge(point):
+        composition = space.compositions(point[None])[0]
+        excess = wanted.excess(diagrams, composition)
+        return wanted.objective(composition, excess), excess
 
-        optimizer.run(judge, record.evaluations)
+    optimizer.run(judge, record.evaluations, METHODS[record.method])
     found = {"excess": optimizer.excess, "objective": optimizer.y, "seconds": optimizer.seconds}
     # One by one, as they were judged: a decoder's last digits depend on the size of a batch.
     found = {"compositions": np.concatenate([space.compositions(point[None]) for point in optimizer.x])} | found

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from common.discovery.bayesopt import BayesianOptimizer
 from common.discovery.distances import cosine_distance
@@ -190,15 +189,11 @@ class Hunt:
             trust_region=True,
             history=self.folder / f"{name}.json",
         )
-        done, left = len(optimizer.y), budget > len(optimizer.y)
-        with tqdm(desc=name, total=budget, initial=done, disable=not (self._slow and left), leave=False) as bar:
 
-            def objective(point):
-                distance = self.distance(decode(point))
-                bar.update()
-                return np.log(max(distance, 1e-9))
+        def objective(point):
+            return np.log(max(self.distance(decode(point)), 1e-9))
 
-            optimizer.run(objective, budget)
+        optimizer.run(objective, budget, name if self._slow else "")
         return optimizer, decode, [code(point) for point in optimizer.x]
 
 
