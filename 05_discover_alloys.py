@@ -94,7 +94,7 @@ def planned(args, loaded):
     """The jobs that the options ask for."""
     jobs = []
     for source, data in loaded.items():
-        for designation in alloys.asked_for(args.held_out, data):
+        for designation in alloys.asked_for(args.held_out, data, args.start):
             rest = alloys.rest_as_dataset(data, designation, args.likelihood)
             for recipe, seed in itertools.product(args.recipe, args.seeds):
                 models = {model: settings_for(args, rest, model, recipe, seed) for model in ("vae", "hypervae")}

@@ -7,6 +7,7 @@ from common.discovery.alloying import ELEMENTS
 from common.discovery.alloys import BODIES
 from common.discovery.calphad import phase_diagrams
 from common.discovery.designs import METHODS
+from common.discovery.records import STARTS
 from common.errors import InputError
 
 # The keys of inverse_map's, without scikit-learn.
@@ -62,10 +63,10 @@ def add_alloy_options(p, search):
     )
     search.add_argument(
         "--start",
-        choices=("classes", "nothing", "alloy"),
         default="classes",
-        help="codes with which searches begin: the known classes' (default), u = 0 and draws of z, or one class's, the "
-        "nearest",
+        metavar="{" + ",".join(STARTS) + ",CLASS}",
+        help="codes with which searches begin: the known classes' (default), u = 0 and draws of z, the nearest class's "
+        "(alloy), or those of a class that you name",
     )
     search.add_argument("--tdb", type=Path, help="thermodynamic database (mc_al); without it Table 5 has no column B")
     search.add_argument(

@@ -14,6 +14,7 @@ from common.discovery.records import (
     IN_CLASS,
     SEARCH_NAMES,
     SHOWN,
+    STARTS,
     Discovery,
     FoundAlloys,
     Target,
@@ -123,13 +124,16 @@ class _Bench:
 
     @functools.cached_property
     def hunt_and_commits(self):
-        known = [self.rest.matrices[self.rest.y == label][..., None] for label in np.unique(self.rest.y)]
+        labels = np.unique(self.rest.y)
+        known = [self.rest.matrices[self.rest.y == label][..., None] for label in labels]
         record = self.job.record
         scale = alloys.phase_scale(self.rest.matrices) if record.objective == "scaled_cosine" else 1.0
         start = record.start
         if start == "alloy":  # the known class whose mean is the nearest
             means = np.stack([images.mean(0) for images in known])
             start = int(np.argmin(cosine_distance(means * scale, self.job.image * scale)))
+        elif start not in STARTS:
+            start = [self.data.names[label] for label in labels].index(start)
         return runs.hunt(self.job, known, start, scale=scale, realise=self.realise if record.realised else None)
 
     def composition_of(self, design):

@@ -12,7 +12,7 @@ from common.discovery import alloy_files
 from common.discovery.alloying import ELEMENTS
 from common.discovery.calphad import PHASES, TEMPERATURES
 from common.discovery.distances import cosine_distance
-from common.discovery.records import file_fingerprint
+from common.discovery.records import STARTS, file_fingerprint
 from common.errors import InputError
 from common.names import name_of_file
 
@@ -144,16 +144,23 @@ def in_full(designations):
     )
 
 
-def asked_for(designations, data):
+def asked_for(designations, data, start="classes"):
     """The classes that --held-out asks for: PAPER stands for the paper's nine, nothing for the ten hardest.
 
+    Args:
+        start: what searches for them begin with, one of STARTS or a class.
+
     Raises:
-        InputError: the data set has no such class.
+        InputError: the data set has no such class, or a search would begin with the class that it looks for.
     """
     asked = in_full(designations or hardest_classes(data))
     for name in asked:
         if name not in data.names:
             raise InputError(f"{data.name} has no alloy class {name}: choose --held-out among {', '.join(data.names)}")
+    if start in asked:
+        raise InputError(f"{start} is held out: searches for it cannot begin with it; name another --start")
+    if start not in (*STARTS, *data.names):
+        raise InputError(f"--start {start}: give one of {', '.join(STARTS)}, or a class, {', '.join(data.names)}")
     return asked
 
 

@@ -23,6 +23,7 @@ METHOD_NAMES = SEARCH_NAMES | {
     "nearest_known": "nearest known alloy",
     "own_alloy": "the class's own alloy of median distance",
 }
+STARTS = ("classes", "nothing", "alloy")  # codes of all known classes, none of them, those of the nearest one
 ITERATED = ("vae_restarts", "hypervae_iterated", "hypervae_iterated_vae_init")  # searches of several steps
 # Of the searches through CALPHAD: the family, and the searches whose best codes they begin with.
 CALPHAD_STARTS = {
@@ -82,7 +83,7 @@ class Discovery(Record):
     )
     search: SearchSettings
     realised: str = added("")  # regressor and database by which every design is judged; "": designs as decoded
-    start: str = added("classes")  # with which codes searches begin: the known "classes", "nothing" or an "alloy"
+    start: str = added("classes")  # with which codes searches begin: one of STARTS, or the name of a known class
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import functools
 import runpy
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,9 @@ import pytest
 from conftest import ROOT
 
 from common.data import datasets
-from common.discovery import alloy_options, alloy_search, alloying, alloys, calphad, digits
+from common.discovery import alloy_options, alloy_search, alloying, alloys, calphad, digits, runs
 from common.discovery.alloy_files import write_classes
+from common.discovery.distances import cosine_distance
 from common.discovery.search import Hunt
 from common.hypervae import density
 from common.runs import results
@@ -164,6 +166,21 @@ def made_up_tdb(monkeypatch, tmp_path):
     return tmp_path / "made_up.tdb"
 
 
+@pytest.mark.parametrize(("start", "begins"), [("6061", "6061"), ("1100", "1100"), ("alloy", None)])
+def test_searches_begin_with_the_class_that_was_named(few_alloys, monkeypatch, start, begins):
+    """Or with the nearest one, here by the distances of the classes' means."""
+    data = alloys.load(few_alloys)
+    image = alloy_search.target_of(data, "2024", "mean", 0)[0]
+    record = SimpleNamespace(target=SimpleNamespace(held_out="2024"), objective="cosine", start=start, realised="")
+    monkeypatch.setattr(runs, "hunt", lambda job, known, start, **options: (known[start], None))
+    job = SimpleNamespace(record=record, source=few_alloys, image=image)
+    found = alloy_search._Bench(job).hunt_and_commits[0][..., 0]
+    if begins is None:
+        means = {name: data.matrices[data.y == label].mean(0) for label, name in enumerate(data.names)}
+        begins = min(("1100", "6061"), key=lambda name: float(cosine_distance(means[name][..., None], image)))
+    np.testing.assert_array_equal(found, data.matrices[data.y == data.names.index(begins)])
+
+
 @pytest.mark.slow
 def test_searches_through_calphad_find_real_diagrams(few_alloys, call, made_up_tdb):
     results_dir = few_alloys.parent / "results"  # with the models of the test above, if it has run
@@ -245,6 +262,8 @@ HEADER = "designation,element,min_wt,max_wt,set\n"
         (["--realise", "--refine", "2", "--tdb", "all.tdb"], "leave --refine out"),
         (["--realise"], "--realise needs a thermodynamic database"),
         (["--compare", "likelihoods", "--model", "metavae"], "leave --model out, or name one of these"),
+        (["--start", "9999"], "--start 9999: give one of classes, nothing, alloy, or a class, "),
+        (["--start", "2024", "--held-out", "2024"], "2024 is held out: searches for it cannot begin with it"),
         (["--binarize", "threshold"], "leave --binarize out"),
         (["--tdb", "none.tdb"], "none.tdb is missing"),
         (["--tdb", "small.tdb"], "no element CR"),
