@@ -4,7 +4,8 @@ from pathlib import Path
 
 from common import cli, report
 from common.hypervae import mixtures, options, outlier_sets
-from common.hypervae.outlier_report import MEASURES, table4
+from common.hypervae.outlier_report import table4
+from common.hypervae.outlier_rows import MEASURES
 from common.names import name_of_file
 from common.runs import results, summaries
 from common.runs.jobs import run_jobs

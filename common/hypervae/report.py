@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.hypervae import compression_report, new_tasks_report, outlier_report
+from common.hypervae import compression_report, new_tasks_report, outlier_claims, outlier_report
 from common.hypervae.options import NAMES
 from common.hypervae.outlier_sets import IMAGE_SETS
 from common.names import is_file_name
@@ -76,7 +76,7 @@ def _pages(pages, results_dir):
 def headline(results_dir):
     """Rows [result, measure, ours, strongest baseline, paper] of the recipe `ours`, where all three models stand."""
     rows = []
-    makers = {"02_density/table1.csv": _density_headline, "03_outliers/table4.csv": outlier_report.headline}
+    makers = {"02_density/table1.csv": _density_headline, "03_outliers/table4.csv": outlier_claims.headline}
     for path, make in ((results_dir / name, make) for name, make in makers.items()):
         table = read_rows(path, own=False) if path.exists() else ()
         rows += make(table, read_records(path)) if len(table) else []
