@@ -32,6 +32,7 @@ HOTTER = np.arange(1000.0, 1301.0, 50.0)  # K; where the liquidus is looked for 
 MOSTLY_SOLID = 690.0  # K; few aluminium alloys hold any liquid below
 MOLTEN, LAST_LIQUID = 0.99, 1e-6  # fraction of liquid at the liquidus, and at the solidus
 MARGIN_OF_MELT = 20.0  # K above the liquidus at which solidification begins
+GONE = 1e-6  # mole fraction of an element in a melt below which it is none of it
 MATRIX = ("LIQUID", "FCC_A1")  # what every diagram has
 
 
@@ -187,50 +188,63 @@ class PhaseDiagrams:
 
         Equilibrium at the front, no diffusion in the solid: the last liquid freezes far below the solidus, as in a
         casting. By the `scheil` package; minutes for an alloy of many elements. Where there is no liquidus, or no
-        equilibrium is found, the fractions end before 1, or are empty.
+        equilibrium is found, the fractions end before 1, or are empty. Near zero of an element no equilibrium is
+        found: one that the first solid has taken from the melt, as it takes titanium, is then left out of what follows.
 
         Args:
             step: in K.
         """
+        liquidus = self.melting_range(composition)[0]
+        temperatures, solid, liquid = np.empty(0), np.empty(0), 1.0
+        melt = mole_fractions(composition) if np.isfinite(liquidus) else {}
+        start = np.ceil(liquidus + MARGIN_OF_MELT)
+        while len(melt) > 1:  # of aluminium and another element
+            found = self._solidified(melt, start, step)
+            if found is None:
+                break
+            whole = found.converged or self._freezes(found.phase_compositions["LIQUID"], found.temperatures[-1])
+            kept = len(found.temperatures) - (not whole)
+            temperatures = np.append(temperatures, found.temperatures[:kept])
+            solid = np.append(solid, 1 - liquid * (1 - np.array(found.fraction_solid[:kept], float)))
+            left = _last_known(found.phase_compositions["LIQUID"])
+            still = {element: share for element, share in left.items() if share >= GONE}
+            if whole or not kept or len(still) == len(melt):
+                break
+            melt, start, liquid = still, temperatures[-1], 1 - solid[-1]
+        return liquidus, temperatures, solid
+
+    def _solidified(self, melt, start, step):
+        """What `scheil` finds of a melt {element: mole fraction} from `start` (K) down; None where it finds nothing."""
         from pycalphad import variables as v
         from scheil import simulate_scheil_solidification
 
-        liquidus = self.melting_range(composition)[0]
-        if not np.isfinite(liquidus):
-            return liquidus, np.empty(0), np.empty(0)
-        x = mole_fractions(composition)
         phases = [phase for phase in PHASES if phase in self.database.phases]
-        amounts = {v.X(element): value for element, value in x.items() if element != "AL"}
-        start = np.ceil(liquidus + MARGIN_OF_MELT)
+        amounts = {v.X(element): share for element, share in melt.items() if element != "AL"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own deprecations, and of small fractions
             try:
-                found = simulate_scheil_solidification(
-                    self.database, [*x, "VA"], phases, amounts, start, step_temperature=step, verbose=False
+                return simulate_scheil_solidification(
+                    self.database, [*melt, "VA"], phases, amounts, start, step_temperature=step, verbose=False
                 )
             except ValueError:  # no calculation converged
-                return liquidus, np.empty(0), np.empty(0)
-        temperatures, solid = np.array(found.temperatures, float), np.array(found.fraction_solid, float)
-        if not found.converged and not self._freezes(found.phase_compositions["LIQUID"], temperatures[-1]):
-            temperatures, solid = temperatures[:-1], solid[:-1]
-        return liquidus, temperatures, solid
+                return None
 
     def _freezes(self, liquid, temperature):
         """Whether the last liquid {element: mole fractions, step by step} is solid at a temperature.
 
         `scheil` says that it is wherever it finds no equilibrium any more, be it an invariant reaction or a failure.
         """
-        elements = [element for element in MASSES if element in liquid]
-        rows = np.array([liquid[element] for element in elements], float)
-        known = rows[:, np.isfinite(rows).all(0)]
-        if not known.size:
-            return False
-        grams = known[:, -1] * [MASSES[element] for element in elements]
-        composition = np.zeros(len(ELEMENTS))
-        for element, share in zip(elements, grams / grams.sum()):
-            if element != "AL":
-                composition[ELEMENTS.index(element)] = 100 * share
-        return self.matrix(composition, [temperature])[PHASES.index("LIQUID"), 0] < 1 - MOLTEN
+        last = _last_known(liquid)
+        grams = {element: share * MASSES[element] for element, share in last.items() if share >= GONE}
+        composition = [100 * grams.get(element, 0) / sum(grams.values()) for element in ELEMENTS] if last else None
+        return bool(last) and self.matrix(composition, [temperature])[PHASES.index("LIQUID"), 0] < 1 - MOLTEN
+
+
+def _last_known(liquid):
+    """{element: mole fraction} of the last melt, of {element: mole fractions, step by step}, that is known; or {}."""
+    rows = np.array([liquid[element] for element in MASSES if element in liquid], float)
+    known = rows[:, np.isfinite(rows).all(0)]
+    return dict(zip([element for element in MASSES if element in liquid], known[:, -1])) if known.size else {}
 
 
 @functools.lru_cache(maxsize=1)

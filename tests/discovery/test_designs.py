@@ -176,6 +176,30 @@ def test_the_same_specification_twice_is_one(tmp_path, toy, call, coarse_casting
     assert len(rows) == 2 and set(rows["specification"]) == {"NA"} and "| NA |" in (folder / "README.md").read_text()
 
 
+@needs_tdb
+@pytest.mark.slow
+def test_a_casting_goes_on_where_the_first_solid_has_taken_an_element(monkeypatch):
+    """Titanium is soon gone from the melt, and `scheil` finds no equilibrium near none of it."""
+    diagrams, parts = calphad.phase_diagrams(TDB), []
+    alone = calphad.PhaseDiagrams._solidified
+
+    def counted(self, melt, *rest):
+        parts.append(set(melt))
+        return alone(self, melt, *rest)
+
+    monkeypatch.setattr(calphad.PhaseDiagrams, "_solidified", counted)
+    solids = {}
+    for titanium in (0.0, 0.1):
+        composition = np.zeros(len(ELEMENTS))
+        composition[[ELEMENTS.index(element) for element in ("CU", "MN", "TI")]] = 5.0, 0.9, titanium
+        _, temperatures, solid = diagrams.as_cast(composition, step=4.0)
+        assert (np.diff(solid) > -1e-6).all() and (np.diff(temperatures) <= 0).all() and solid[-1] == pytest.approx(1)
+        at = [890.0, 870.0, 850.0, 830.0]
+        solids[titanium] = np.interp(at, temperatures[::-1], solid[::-1])
+    assert parts == [{"AL", "CU", "MN"}, {"AL", "CU", "MN", "TI"}, {"AL", "CU", "MN"}]
+    np.testing.assert_allclose(solids[0.1], solids[0.0], atol=0.02)
+
+
 def test_an_alloy_that_cannot_be_cast_has_no_such_value(tmp_path, toy, monkeypatch):
     wanted = read_specification(toy[1])
     ends = {1.0: (900.0, np.array([920.0, 880.0]), np.array([0.0, 0.995])), 2.0: (np.nan, np.empty(0), np.empty(0))}
