@@ -110,33 +110,31 @@ def measure(told, model, data, tasks=None, compiled=True):
 def _mixture(told, model, tasks, x, y, compiled):
     mixture = task_mixture.of_dataset(model, tasks, told.mixture_images, compiled)
     lengths = mixture.mixed(mixture.code_lengths(x, told.evaluation_seed, told.num_samples))
-    found = {"neg_elbo": lengths.mean(), "nll_is": np.nan, "num_images": len(x), "nll_num_images": 0}
-    if told.likelihood.num_importance_samples:
+    nll, num_importance_samples = (), told.likelihood.num_importance_samples
+    if num_importance_samples:
         chosen = nll_subset(y, told.likelihood.num_images, told.evaluation_seed)
-        nll = mixture.neg_log_likelihoods(x[chosen], told.evaluation_seed, told.likelihood.num_importance_samples)
-        found |= {"nll_is": mixture.mixed(nll).mean(), "nll_num_images": len(chosen)}
-    return found
+        nll = mixture.mixed(mixture.neg_log_likelihoods(x[chosen], told.evaluation_seed, num_importance_samples))
+    return _means(lengths, nll)
 
 
 def _by_class(told, model, data, x, y, compiled):
     """Each image under the VAE of its class, whose u comes from training images: nothing of the test set is seen."""
-    known, number = task_mixture.of_dataset(model, data, told.mixture_images, compiled), told.likelihood
+    known = task_mixture.of_dataset(model, data, told.mixture_images, compiled)
     matters = y == np.arange(data.num_classes)[:, None]
-    lengths = known.code_lengths_where(x, matters, told.evaluation_seed, told.num_samples)
-    found = {
-        "neg_elbo": lengths[y, np.arange(len(y))].mean(),
-        "nll_is": np.nan,
-        "num_images": len(x),
-        "nll_num_images": 0,
-    }
-    if number.num_importance_samples:
-        chosen = nll_subset(y, number.num_images, told.evaluation_seed)
-        options = told.evaluation_seed, number.num_importance_samples
-        nll = [
-            known.neg_log_likelihoods_of(task, x[chosen][y[chosen] == task], *options) for task in np.unique(y[chosen])
-        ]
-        found |= {"nll_is": np.concatenate(nll).mean(), "nll_num_images": len(chosen)}
-    return found
+    lengths = known.code_lengths_where(x, matters, told.evaluation_seed, told.num_samples)[y, np.arange(len(y))]
+    nll, num_importance_samples = (), told.likelihood.num_importance_samples
+    if num_importance_samples:
+        chosen = nll_subset(y, told.likelihood.num_images, told.evaluation_seed)
+        by_class = {label: x[chosen][y[chosen] == label] for label in np.unique(y[chosen])}
+        options = told.evaluation_seed, num_importance_samples
+        nll = np.concatenate([known.neg_log_likelihoods_of(label, own, *options) for label, own in by_class.items()])
+    return _means(lengths, nll)
+
+
+def _means(lengths, nll):
+    """Columns of told.csv, of what each image takes, and of the images whose likelihood was estimated; or of none."""
+    nll_is = np.mean(nll) if len(nll) else np.nan
+    return {"neg_elbo": lengths.mean(), "nll_is": nll_is, "num_images": len(lengths), "nll_num_images": len(nll)}
 
 
 def _heap(told, model, x, y, compiled):
