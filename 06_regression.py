@@ -61,9 +61,9 @@ def add_training_options(train):
         train.add_argument(name, type=kind, help=text, **options)
 
     train.add_argument("--recipe", choices=tuple(regression.RECIPES), default="ours", help="paper or ours (default)")
-    epochs = "several: all are trained, held-out rows choose (paper 2000; ours 30 100 300 1000, from 5,000 rows up 200)"
+    epochs = "several: all are trained, held-out rows choose (paper 2000; ours 30 100 300 1000, above 5,000 rows 200)"
     add("--epochs", cli.positive_int, epochs, nargs="+")
-    batch = "rows a step, one draw of the weights each (paper 1, from 5,000 rows up 512; ours 16 and 128)"
+    batch = "rows a step, one draw of the weights each (paper 1, above 5,000 rows 512; ours 16 and 128)"
     add("--batch-size", cli.positive_int, batch)
     add("--learning-rate", cli.positive_float, "Adam's (paper 0.001; ours 0.003 and 0.03)")
     train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
@@ -72,7 +72,7 @@ def add_training_options(train):
     add("--noise-dim", cli.positive_int, "dimensions of eps (50)", default=50)
     add("--weights-per-step", cli.positive_int, "draws of the weights in a step (one a row, Eq. 3)")
     add("--spread", cli.fraction, "share of the initial weights' variance that comes from eps (0.1)")
-    kernel = "learning rate of the kernel that makes the weights, as a share (1; ours from 5,000 rows up 0.02)"
+    kernel = "learning rate of the kernel that makes the weights, as a share (1; ours above 5,000 rows 0.02)"
     add("--kernel-rate", cli.positive_float, kernel)
 
 
@@ -85,10 +85,10 @@ def predict(args, table):
 
     found = answers.of_rows(args, table, args.predict)
     folder = args.results_dir / "06_regression" / f"{table.name}_{name_of_file(args.predict)}-{found.digest}"
-    results.write_table(folder / "predictions.csv", found.table)
+    results.write_table(folder / "predictions.csv", found.table, float_format=None)  # rounded, as it is to be read
     figures.predicted_rows(found.table, name_of_file(args.predict), folder / "predictions.png")
     print("".join(f"note: {note}\n" for note in found.notes) + f"{found.words}")
-    print(f"{found.table.head(10).to_string(index=False, float_format='%.4g')}\npredictions and picture: {folder}")
+    print(f"{found.table.head(10).to_string(index=False, float_format=str)}\npredictions and picture: {folder}")
 
 
 def main():
@@ -96,8 +96,9 @@ def main():
     if args.predict:
         cli.refuse_unused(args, MEASURED, "with --predict")
     asked = [name for given in args.dataset for name in (tabular.NAMES if given == "all" else (given,))]
-    regression.check_use(args, asked)
-    sources = [(name, args.data_dir, args.target, args.missing, args.text) for name in dict.fromkeys(asked)]
+    args.dataset = list(dict.fromkeys(asked))
+    regression.check_use(args, args.dataset)
+    sources = [(name, args.data_dir, args.target, args.missing, args.text) for name in args.dataset]
     tables = [tabular.load(*source) for source in sources]
     for note in dict.fromkeys(note for table in tables for note in table.notes):
         print(f"note: {note}")

@@ -66,7 +66,7 @@ def arguments():
     cut.add_argument("--warm-epochs", type=cli.positive_int, default=100, help="of that training (100)")
     model = parser.add_argument_group("model and training")
     minutes = "choose stride, states, batch size and epochs for this time a seed, by a short measurement that is kept"
-    model.add_argument("--minutes", type=cli.positive_float, help=minutes)
+    model.add_argument("--minutes", type=cli.minutes, help=minutes)
     options.add_recipe_options(model)
     return parser
 

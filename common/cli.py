@@ -9,9 +9,10 @@ from common import quiet
 from common.errors import InputError
 
 quiet.set_up()
-LARGEST_SEED = 2**31 - 1
+LARGEST_SEED = LARGEST_COUNT = 2**31 - 1
 LARGEST_CLASS = 9_999
 LARGEST_SIDE = 4_096
+LONGEST = 1_000_000  # minutes
 IN_MODELS = "in the models that were asked for"  # where an option changes nothing
 
 
@@ -125,7 +126,7 @@ def seed(text):
 
 
 def positive_int(text):
-    return whole_number(text, smallest=1)
+    return whole_number(text, smallest=1, largest=LARGEST_COUNT)
 
 
 def image_size(text):
@@ -172,6 +173,10 @@ def not_negative(text):
 
 def positive_float(text):
     return _number(text, lambda value: 0 < value < float("inf"), "a positive number")
+
+
+def minutes(text):
+    return _number(text, lambda value: 0 < value <= LONGEST, f"a number of minutes, {LONGEST:,} at most")
 
 
 def run_script(main):

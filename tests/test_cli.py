@@ -38,7 +38,7 @@ def test_what_is_read(kind, text, value):
         (cli.seed, str(2**31), "from 0 to 2147483647"),
         (cli.seed, "9" * 5000, "no whole number"),
         (cli.seed, "-1", "no whole number"),
-        (cli.positive_int, "0", "from 1 up"),
+        (cli.positive_int, "0", "from 1 to 2147483647"),
         (cli.fraction, "1.1", "a fraction"),
         (cli.fraction, "nan", "a fraction"),
         (cli.positive_float, "inf", "a positive number"),

@@ -10,7 +10,9 @@ from common.errors import InputError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
-DECIMAL_COMMA, DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
+EXPONENT = r"([eE][+-]?\d+)?"
+DECIMAL_COMMA, DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+" + EXPONENT), re.compile(r"[+-]?\d*\.\d+" + EXPONENT)
+WHOLE = re.compile(r"[+-]?\d+")
 
 
 def _decoded(path, notes):
@@ -53,12 +55,13 @@ def read_cells(path, notes, words=()):
     delimiter = max(DELIMITERS, key=first.count)  # of equal counts the first: a comma
     if delimiter != ",":
         notes.append(f"{path}: fields are separated by {DELIMITERS[delimiter]}")
-    names, lines, last_empty = None, [], True
+    names, lines, last_empty, empty = None, [], True, []
     options = {"delimiter": delimiter, "skipinitialspace": True}
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, **options)
     try:  # a first pass that keeps nothing: pandas does not say where a row has another number of fields
         for row in reader:
             if not row or (len(row) == 1 and not row[0].strip()):
+                empty.append(reader.line_num)
                 continue
             if names is None:
                 names = [name.strip() for name in row]
@@ -73,6 +76,9 @@ def read_cells(path, notes, words=()):
         raise InputError(f"{path}, line {reader.line_num}: {error}: mend the quotes there") from error
     if not lines:
         raise InputError(f"{path} is empty: it needs a header line and rows")
+    gaps = [line for line in empty if lines[0] < line < lines[-1]]
+    if len(names) == 1 and gaps:  # of more columns a row without values has separators
+        notes.append(f"{path}: empty lines are no rows: {len(gaps)} left out, line {gaps[0]} is the first")
     filled = [name or f"column {number}" for number, name in enumerate(names, 1)]
     doubled = next((name for name in filled if filled.count(name) > 1), None)
     if doubled is not None:
@@ -108,10 +114,14 @@ def with_decimal_points(path, table, notes):
         places = f"column {name}, line {found.idxmax()}, and points in column {points[0]}"
         raise InputError(f"{path} has decimal commas in {places}: write all numbers alike")
     cells = {name: table.loc[found, name] for name, found in commas.items()}
-    if all(own.str.fullmatch(THOUSANDS).all() for own in cells.values()):
-        name, own = next(iter(cells.items()))
-        grouped, number = own.iloc[0], own.iloc[0].replace(",", "")
-        where = f"'{grouped}' in column {name}, line {own.index[0]}"
+    grouped = {name: own for name, own in cells.items() if own.str.fullmatch(THOUSANDS).all()}
+    # Of a column with whole numbers beside those, others say nothing.
+    beside = [name for name in grouped if table[name].str.fullmatch(WHOLE).any()]
+    if len(grouped) == len(cells) or beside:
+        name = (beside or list(grouped))[0]
+        own = grouped[name]
+        cell, number = own.iloc[0], own.iloc[0].replace(",", "")
+        where = f"'{cell}' in column {name}, line {own.index[0]}"
         raise InputError(f"{path}: {where}, may be {number} or a decimal comma: write numbers without commas")
     notes.append(f"{path}: decimal commas read as points")
     return table.assign(

@@ -51,7 +51,7 @@ def read(path, target, missing="refuse", text="refuse"):
     table = _without_row_numbers(table, target, notes)
     table = with_decimal_points(path, table, notes)
     table = _without_missing(path, table, target, missing, notes)
-    y = _numbers(path, table[target], notes)
+    y = _numbers(path, table[target], notes, remedy="a target is a number: encode it, or drop that row")
     if len(y) and np.all(y == y[0]):
         raise InputError(f"{path}: {target} is {y[0]:g} in every row: there is nothing to predict")
     inputs = [_encoded(path, table[name], missing, text, notes) for name in table.columns.drop(target)]
@@ -90,9 +90,12 @@ def read_new(path, columns):
 def _without_row_numbers(table, target, notes):
     """pandas and R write row numbers as a first column without a name; in a sorted table they give the target away."""
     for name in table.columns.drop(target):
-        if len(table) < 2 or not pd.api.types.is_integer_dtype(table[name]) or (np.diff(table[name]) != 1).any():
+        unnamed = name == "column 1" == table.columns[0]
+        if len(table) < 2 or not pd.api.types.is_integer_dtype(table[name]):
             continue
-        if name == "column 1" == table.columns[0]:
+        if (np.diff(np.sort(table[name]) if unnamed else table[name]) != 1).any():  # shuffled rows keep their numbers
+            continue
+        if unnamed:
             notes.append("the first column has no name and counts the rows: left out")
             table = table.drop(columns=name)
         else:
@@ -122,8 +125,8 @@ def _without_missing(path, table, target, missing, notes):
     return table[~dropped]
 
 
-def _numbers(path, column, notes, gaps_allowed=False):
-    """A column as float64 (N,), booleans as 0 and 1, gaps as NaN where they are allowed."""
+def _numbers(path, column, notes, gaps_allowed=False, remedy="encode or drop it, or give --text one-hot"):
+    """A column as float64 (N,), booleans as 0 and 1, gaps as NaN where they are allowed; `remedy` of a word."""
     cells = column[~_is_missing(column)] if gaps_allowed else column
     if not is_numeric(cells) and len(cells) and cells.str.lower().isin(BOOLEANS).all():
         cells = cells.str.lower().map(BOOLEANS).astype(bool)
@@ -133,7 +136,7 @@ def _numbers(path, column, notes, gaps_allowed=False):
     bad = ~np.isfinite(numbers.to_numpy())
     if bad.any():
         line = cells.index[bad.argmax()]
-        remedy = "encode or drop it, or give --text one-hot" if pd.isna(numbers[line]) else "drop that row"
+        remedy = remedy if pd.isna(numbers[line]) else "drop that row"
         where = f"'{cells[line]}' in column {column.name}, line {line}"
         raise InputError(f"{path}: {where}, is no finite number: {remedy}")
     return numbers.reindex(column.index).to_numpy()
@@ -170,6 +173,10 @@ def _encoded(path, column, missing, text, notes):
 
 
 def _one_hot(path, column, notes):
+    gaps = int(_is_missing(column).sum())
+    if gaps:
+        notes.append(f"column {column.name}: {gaps} missing values are a word of their own")
+    column = _with_one_gap(column)
     kinds = column.nunique()
     if kinds > MOST_CATEGORIES:
         raise InputError(
@@ -183,6 +190,11 @@ def _one_hot(path, column, notes):
     return values, encoder.get_feature_names_out([column.name]).tolist(), _Words(encoder)
 
 
+def _with_one_gap(column):
+    """Words, in which every way to write a missing value is an empty one."""
+    return column.mask(_is_missing(column), "")
+
+
 @dataclass(frozen=True)
 class _Words:
     """Encodes other cells under a column of words, by the encoder that has learned these."""
@@ -190,7 +202,7 @@ class _Words:
     encoder: object
 
     def __call__(self, path, cells, notes):
-        words = cells.to_numpy(object)
+        words = _with_one_gap(cells).to_numpy(object)
         new = ~np.isin(words, self.encoder.categories_[0])
         if new.any():
             where = f"'{words[new.argmax()]}' in column {cells.name}, line {cells.index[new.argmax()]}"

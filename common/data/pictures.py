@@ -65,17 +65,23 @@ def read(path, value_range=None):
     black, white = value_range or _range(path, array, notes)
     if not np.isfinite([black, white]).all() or black == white:
         raise InputError(f"--range {black:g} {white:g}: give two different numbers, black and white")
-    pixels = (array.astype(np.float64) - black) * (WHITE / (white - black))
+    with np.errstate(over="ignore"):
+        pixels = (array.astype(np.float64) - black) * (WHITE / (white - black))
+        if not np.isfinite(pixels.astype(np.float32)).all():
+            raise InputError(f"--range {black:g} {white:g} is too narrow for values up to {array.max():g}: widen it")
     return Picture(pixels.astype(np.float32), alpha, array.dtype, float(black), float(white), tuple(notes))
 
 
 def _by_pillow(path, notes):
     """The file's own numbers (H, W) or (H, W, 3) in native byte order, and its alpha (H, W) or None."""
-    with Image.open(path) as image:
+    # Of a path Pillow maps grey TIFFs into memory, and mixes up the rows of those that are stored turned.
+    with open(path, "rb") as stream, Image.open(stream) as image:
+        form = image.format
         if getattr(image, "n_frames", 1) > 1:
             notes.append(f"{path} holds {image.n_frames} pictures: the first one is taken")
-        image.load()
-        if image.getexif().get(ORIENTATION, 1) != 1:
+        turned = image.getexif().get(ORIENTATION, 1) != 1
+        image.load()  # turns TIFFs
+        if turned:
             notes.append(f"{path} is stored turned: read upright")
             image = ImageOps.exif_transpose(image)
         mode = image.mode
@@ -86,12 +92,14 @@ def _by_pillow(path, notes):
             if (rgb == rgb[..., :1]).all():
                 colours = colours.convert("LA" if colours.mode == "RGBA" else "L")
             image = colours
+        elif mode in ("1", "L", "RGB") and "transparency" in image.info:  # a colour that stands for nothing
+            image = image.convert("RGBA" if mode == "RGB" else "LA")
         elif mode == "1":
             image = image.convert("L")
         elif mode not in ("L", "LA", "RGB", "RGBA") and not mode.startswith(("I", "F")):
             notes.append(f"{path} is {mode}: read as RGB")
             image = image.convert("RGBA" if mode in ("RGBa", "La") else "RGB")
-        elif image.format == "PNG" and mode != "L" and not mode.startswith("I") and _png_bits(path) == 16:
+        if form == "PNG" and mode in ("LA", "RGB", "RGBA") and _png_bits(path) == 16:
             notes.append(f"{path} has 16 bits a channel: read with 8")
         array = np.asarray(image)
     return _split_alpha(array.astype(array.dtype.newbyteorder("=")))
@@ -114,12 +122,12 @@ def _split_alpha(array):
 
 
 def _deep_tiff(path, notes):
-    """As `_by_pillow`, of a TIFF with more than 8 bits a channel; None for any other file."""
+    """As `_by_pillow`, of a TIFF with more than 8 bits a channel, or with signed ones; None for any other file."""
     with open(path, "rb") as stream:
         if stream.read(2) not in (b"II", b"MM"):
             return None
     import tifffile
-    from tifffile import PHOTOMETRIC
+    from tifffile import PHOTOMETRIC, SAMPLEFORMAT
 
     try:
         file = tifffile.TiffFile(path)
@@ -127,7 +135,7 @@ def _deep_tiff(path, notes):
         return None  # Pillow says what it is
     with file:
         page = file.pages[0]
-        if page.bitspersample <= 8:
+        if page.bitspersample <= 8 and page.sampleformat != SAMPLEFORMAT.INT:
             return None
         if page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB):
             raise ValueError(f"{page.bitspersample} bits of {page.photometric.name}: convert it to RGB or grey")
@@ -172,11 +180,16 @@ def _range(path, array, notes):
 
 
 def as_stored(pixels, like):
-    """Pixels in 0..255 as the numbers of `like`'s file, with its alpha: rounded and clipped where those are whole."""
+    """Pixels in 0..255 as the numbers of `like`'s file, with its alpha: rounded and clipped where those are whole.
+
+    What lay beyond black or white in that file is kept.
+    """
     values = np.asarray(pixels, np.float64) * ((like.white - like.black) / WHITE) + like.black
     if np.issubdtype(like.dtype, np.integer):
-        holds, ends = np.iinfo(like.dtype), sorted((like.black, like.white))
-        values = np.clip(np.round(values), max(ends[0], holds.min), min(ends[1], holds.max))
+        holds = np.iinfo(like.dtype)
+        ends = np.array([0, WHITE, like.pixels.min(), like.pixels.max()], np.float64)
+        ends = ends * ((like.white - like.black) / WHITE) + like.black
+        values = np.clip(np.round(values), max(np.round(ends.min()), holds.min), min(np.round(ends.max()), holds.max))
     values = values.astype(like.dtype)
     if like.alpha is None:
         return values

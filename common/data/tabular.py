@@ -94,7 +94,7 @@ def load_new(path, table):
     found = read_arrays(path, "give the rows to predict, a .csv or an .npz with x (N, d)")
     inputs = next((found[key] for key in ("x", "X") if key in found), None)
     wanted = table.x.shape[1]
-    if inputs is None or inputs.ndim != 2 or inputs.shape[1] != wanted or not np.issubdtype(inputs.dtype, np.number):
+    if inputs is None or inputs.ndim != 2 or inputs.shape[1] != wanted or not _is_real(inputs):
         has = f"arrays {sorted(found)}" if inputs is None else f"x of shape {inputs.shape} and type {inputs.dtype}"
         raise InputError(f"{path} has {has}: numbers x (N, {wanted}) are needed, as {table.name} has them")
     if not len(inputs) or not np.isfinite(inputs.astype(np.float64)).all():
@@ -136,10 +136,14 @@ def _read_npz(path, target, remedy):
     }
 
 
+def _is_real(array):
+    return np.issubdtype(array.dtype, np.number) and not np.issubdtype(array.dtype, np.complexfloating)
+
+
 def _checked(name, x, y):
     if x.ndim != 2 or y.shape != x.shape[:1] or not x.shape[1]:
         raise InputError(f"{name} has inputs {x.shape} and targets {y.shape}: (N, d) and (N,) are needed")
-    if not all(np.issubdtype(part.dtype, np.number) for part in (x, y)):
+    if not all(_is_real(part) for part in (x, y)):
         raise InputError(f"{name} holds {x.dtype} and {y.dtype}: numbers are needed")
     x, y = x.astype(np.float64), y.astype(np.float64)
     if not np.isfinite(x).all() or not np.isfinite(y).all():

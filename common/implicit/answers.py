@@ -1,5 +1,6 @@
 """What a user asks: what is the target of these new rows, which class are these new images of, and how sure is that?"""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,13 @@ from common.cli import refuse_several
 from common.data import tabular
 from common.data.fingerprints import fingerprint
 from common.data.readers import check_size
+from common.errors import InputError
 from common.implicit import calibration, classification, regression
 from common.implicit.estimators import ImplicitHypernetClassifier, ImplicitHypernetRegressor
 from common.runs import identity
 
 COVERAGE = 0.9
+SIGNIFICANT = 4  # digits of the least standard deviation that 06 --predict writes
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ def of_rows(args, table, path):
     ).fit(table.x, table.y)  # fmt: skip
     mean, deviation = fitted.predict(x, return_std=True)
     low, high = fitted.predict_interval(x, COVERAGE).T
+    # The noise is a part of every deviation.
+    digits = max(0, SIGNIFICANT - 1 - math.floor(math.log10(fitted.sigma_)))
+    mean, deviation, low, high = (np.round(part, digits) for part in (mean, deviation, low, high))
     what = args.target or "target"
     level = f"{COVERAGE:.0%} interval"
     found = pd.DataFrame(
@@ -80,6 +86,8 @@ def of_images(args, pair, pile, names):
     Raises:
         InputError: several data sets, seeds, architectures or generators; images of another size.
     """
+    if "--architecture" not in args.given and len(args.architecture) > 1:
+        raise InputError("--predict takes one architecture: name it, for example --architecture 2x400")
     given = dict(dataset=args.dataset, seed=args.seeds, architecture=args.architecture, generator=args.generator)
     refuse_several("--predict", **given)
     data = pair.data
@@ -116,7 +124,8 @@ def of_images(args, pair, pile, names):
         f"known at an entropy of at most {limit:.3g} nats, {wrong:.2f} % of these wrongly; "
         f"of {len(pile):,} new ones {100 * np.mean(entropy <= limit):.0f} % are known"
     )
-    return Answer(table, (), words, _digest(fitted, pile, rate=args.max_error))
+    held_out = fingerprint(x_test, y_test)  # they set the threshold
+    return Answer(table, (), words, _digest(fitted, pile, rate=args.max_error, held_out=held_out))
 
 
 def _digest(fitted, asked, **more):

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from common.data.blocks import block_size, blocks
 from common.data.fingerprints import fingerprint
+from common.errors import InputError
 from common.implicit import calibration, classification, regression
 from common.implicit.members import statistics
 from common.implicit.settings import ImplicitRun, check_step
@@ -193,7 +194,13 @@ class ImplicitHypernetRegressor(RegressorMixin, _ImplicitHypernet):
         return (mean, deviation) if return_std else mean
 
     def predict_interval(self, X, coverage=0.9):
-        """Ends of the central interval that holds so much of the predictive distribution, (N, 2), target's units."""
+        """Ends of the central interval that holds so much of the predictive distribution, (N, 2), target's units.
+
+        Raises:
+            InputError: a coverage that is not between 0 and 1.
+        """
+        if not 0 < coverage < 1:
+            raise InputError(f"coverage is {coverage}: give a number between 0 and 1, such as 0.9")
         return self.y_mean_ + self._samples(X, lambda own: calibration.interval(own, self.sigma_, coverage))
 
 

@@ -79,7 +79,7 @@ def weight_spread(hypernet, sgd, folder, name, repetitions=3):
     axes[0, 0].set_ylabel("weight minus its mean")
     axes[1, 0].set_ylabel("test RMSE")
     handles = [handle for axis in axes[:, 0] for handle in axis.get_legend_handles_labels()[0]]
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.set_layout_engine("tight", rect=(0, 0.06, 1, 1))
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=8)
     save(figure, path)
     return path
@@ -136,7 +136,7 @@ def certainty(bins, rejection, curves, path, title):
     for axis in axes.flat:
         axis.grid(alpha=0.3)
     figure.suptitle(title)
-    figure.tight_layout()
+    figure.set_layout_engine("tight")
     save(figure, path)
 
 
@@ -198,5 +198,5 @@ def predicted_images(images, table, name, title, path):
         said = f"{str(own['class'])[:14]}  {own['probability']:.2f}"
         axis.set_title(said if own.iloc[-1] else f"not known\n({said})", fontsize=8)
     figure.suptitle(f"{title}; largest entropy first: class and probability", fontsize=9)
-    figure.tight_layout()
+    figure.set_layout_engine("tight")
     save(figure, path)

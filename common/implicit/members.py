@@ -32,7 +32,7 @@ def statistics(x, y, rows):
 
     def spread(values):
         deviation = values.std(0)
-        return np.where(deviation > 1e-12 * (1 + np.abs(values).max(0)), deviation, 1.0)
+        return np.where(deviation > 1e-12 * np.abs(values).max(0), deviation, 1.0)
 
     found = [(x[own].mean(0), spread(x[own]), y[own].mean(), spread(y[own])) for own in rows]
     return [np.array(part) for part in zip(*found)]

@@ -15,7 +15,7 @@ from common.implicit.settings import METHODS, ImplicitRun, check_step
 from common.runs.identity import label
 from common.runs.storage import commit, exclusive, made_once
 
-LARGE = 5_000  # rows; from there up the paper takes the large batch
+LARGE = 5_000  # rows; above that the paper takes the large batch
 FIGURE2_POINTS = 400  # epochs that Figure 2 has use for
 FIGURE2_DRAWS = 10  # of the weights, as in the paper's
 ORDER = ["dataset", "method", "recipe", "setting", "epochs", "seed", "split"]

@@ -166,9 +166,9 @@ def of_own_data(rows):
     return named.map(names.is_file_name).any(axis=1)
 
 
-def write_table(path, rows):
+def write_table(path, rows, float_format=NUMBER_FORMAT):
     """Write rows as CSV, atomically; as .csv.gz equal rows are equal bytes (no time and no name stands in the file)."""
-    raw = rows.to_csv(index=False, float_format=NUMBER_FORMAT).encode()
+    raw = rows.to_csv(index=False, float_format=float_format).encode()
     raw = gzip.compress(raw, mtime=0) if Path(path).suffix == ".gz" else raw
     write_atomically(path, lambda temporary: temporary.write_bytes(raw))
 

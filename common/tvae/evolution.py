@@ -128,7 +128,7 @@ class Evolution:
         batch, number, length = tf.shape(parents)[0], *parents.shape[1:]
         seed_cross, seed_flip = tf.unstack(tf.random.split(seed, 2))
         if self.mutation == "crossover":
-            point = tf.random.stateless_uniform((batch, number, 1), seed_cross, 1, length, tf.int32)
+            point = tf.random.stateless_uniform((batch, number, 1), seed_cross, 1, max(2, length), tf.int32)
             # Each parent meets the next one; as many children come of it as of mutation alone.
             parents = tf.where(tf.range(length) < point, parents, tf.roll(parents, 1, 1))
         if self.mutation == "sparse_flips":
@@ -150,7 +150,9 @@ class Evolution:
         """Rates that flip `flips` bits on average and move the number of ones toward the wanted one."""
         total, length = self.flips, parents.shape[-1]
         ones = tf.reduce_sum(parents, -1, keepdims=True)
-        ratio = (length - ones) * (total - (wanted - ones)) / ((wanted - ones + total) * tf.maximum(ones, 1))
-        ratio = tf.clip_by_value(ratio, 0.0, 1e3)
+        lack = wanted - ones
+        # Of too many ones by more than are flipped nothing but ones is flipped.
+        ratio = tf.math.divide_no_nan((length - ones) * (total - lack), (lack + total) * tf.maximum(ones, 1))
+        ratio = tf.where(lack + total > 0, tf.clip_by_value(ratio, 0.0, 1e3), 1e3)
         zero_rate = total / (length + (ratio - 1) * ones)
         return tf.clip_by_value(tf.where(parents > 0, ratio * zero_rate, zero_rate), 0.0, 1.0)

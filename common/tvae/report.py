@@ -50,12 +50,12 @@ def last_epochs(folder, own=False):
     rows = rows.reindex(columns=dict.fromkeys([*rows, *MEASURES]))  # a table of before may have fewer
     told = [ESTIMATED if records[run].get("estimated") else "" for run in rows["run"]]
     rows = rows.assign(inpaint=[_missing(records[run]) for run in rows["run"]], settings=told)
-    for _, own in rows[rows["method"] == "tvae"].groupby("image"):
-        first = own.drop_duplicates("experiment")
+    for _, alike in rows[rows["method"] == "tvae"].groupby("image"):
+        first = alike.drop_duplicates("experiment")
         # The table has columns of their own for these.
         hidden = {"sigma": None, "inpaint": None, "mask": None}
         shown = {row.experiment: records[row.run] | hidden for row in first.itertuples()}
-        rows.loc[own.index, "settings"] = own["experiment"].map(differences(shown))
+        rows.loc[alike.index, "settings"] = alike["experiment"].map(differences(shown))
     return rows
 
 

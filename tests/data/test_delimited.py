@@ -139,9 +139,43 @@ def test_new_rows_have_words_though_all_of_them_look_like_numbers(tmp_path, word
     np.testing.assert_array_equal(delimited.read_new(new, table)[0], table.x[:2])
 
 
-@pytest.mark.parametrize("rows", ['"1,200",2\n"3,400",3\n', '5,"1,250"\n7,"12,500"\n'])
+@pytest.mark.parametrize("rows", ['"1,200",2\n"3,400",3\n', '5,"1,250"\n7,"12,500"\n', '"9,5","1,250"\n7,"12,500"\n'])
 def test_separators_of_thousands_are_not_taken_for_decimal_commas(tmp_path, rows):
-    text = "x,y\n950,1\n" + rows
+    """Whatever stands in other columns, where whole numbers stand beside them."""
     with pytest.raises(InputError, match="may be 1[0-9]* or a decimal comma: write numbers without commas"):
+        delimited.read(write(tmp_path, "x,y\n950,1\n" + rows), "y")
+
+
+def test_commas_are_decimal_where_one_of_a_column_must_be(tmp_path):
+    text = 'x,y\n"9,5",1\n"1,200",2\n"1,5E-05","3,400"\n'
+    found = delimited.read(write(tmp_path, text.replace('"3,400"', "3")), "y")
+    np.testing.assert_array_equal(found.x[:, 0], [9.5, 1.2, 1.5e-5])
+    with pytest.raises(InputError, match="'3,400' in column y, line 4, may be 3400"):
         delimited.read(write(tmp_path, text), "y")
-    assert delimited.read(write(tmp_path, text.replace("950", '"9,5"')), "y").x[0, 0] == 9.5  # then all are decimal
+
+
+def test_row_numbers_of_shuffled_rows_are_no_input(tmp_path):
+    table = delimited.read(write(tmp_path, ",x,y\n2,5,1\n0,6,2\n1,7,3\n"), "y")
+    assert table.names == ("x",) and "counts the rows: left out" in table.notes[0]
+
+
+def test_empty_lines_between_rows_of_one_column_are_told(tmp_path):
+    table = delimited.read(write(tmp_path, "x,y\n5,1\n6,2\n"), "y")
+    (tmp_path / "new.csv").write_text("x\n1\n\n3\n\n")
+    x, lines, notes = delimited.read_new(tmp_path / "new.csv", table)
+    assert x[:, 0].tolist() == [1, 3] and lines.tolist() == [2, 4] and "1 left out, line 3" in notes[0]
+
+
+def test_missing_words_are_one_word(tmp_path):
+    path = write(tmp_path, "kind,y\nNA,1\n,2\na,3\nb,4\n")
+    table = delimited.read(path, "y", missing="median", text="one-hot")
+    assert table.x.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert "column kind: 2 missing values are a word of their own" in table.notes
+    new = tmp_path / "new.csv"
+    new.write_text("kind\n?\nb\n")
+    assert delimited.read_new(new, table)[0].tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_a_target_of_words_is_not_told_to_encode_inputs(tmp_path):
+    with pytest.raises(InputError, match="'high' in column y, line 2, is no finite number: a target is a number"):
+        delimited.read(write(tmp_path, "x,y\n1,high\n2,low\n"), "y", text="one-hot")

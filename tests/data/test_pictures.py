@@ -74,6 +74,44 @@ def test_stored_orientation_is_undone_as_pillow_does(tmp_path, orientation):
     assert any("upright" in note for note in pictures.read(path).notes) == (orientation > 1)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_grey_tiffs_that_are_stored_turned_are_read_upright(tmp_path, orientation):
+    """Their shape is that of the turned picture; numpy turns them here."""
+    grey = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30)
+    path = tmp_path / "grey.tif"
+    tifffile.imwrite(path, grey, photometric="minisblack", extratags=[(274, 3, 1, orientation, True)])
+    found = pictures.read(path)
+    upright = pictures.TURNS[orientation](grey) if orientation > 1 else grey
+    np.testing.assert_array_equal(found.pixels, upright)
+    assert any("upright" in note for note in found.notes) == (orientation > 1)
+
+
+def test_a_colour_that_stands_for_nothing_is_transparent(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "l.png", transparency=int(GREY[0, 0]))
+    Image.fromarray(COLOUR).save(tmp_path / "rgb.png", transparency=tuple(map(int, COLOUR[0, 0])))
+    for name, array, key in (
+        ("l.png", GREY, GREY == GREY[0, 0]),
+        ("rgb.png", COLOUR, (COLOUR == COLOUR[0, 0]).all(-1)),
+    ):
+        found = pictures.read(tmp_path / name)
+        np.testing.assert_array_equal(found.pixels, array)
+        np.testing.assert_array_equal(found.alpha == 0, key)
+
+
+def test_values_beyond_the_range_that_is_told_are_written_as_they_were(tmp_path):
+    found = pictures.read(save(tmp_path, COLOUR), (50, 100))
+    np.testing.assert_array_equal(pictures.as_stored(found.pixels, found), COLOUR)
+    with pytest.raises(InputError, match="too narrow"):
+        pictures.read(save(tmp_path, COLOUR), (0, 1e-40))
+
+
+def test_signed_bytes_are_no_unsigned_ones(tmp_path):
+    signed = np.array([[-1, 5], [100, 127]], np.int8)
+    tifffile.imwrite(tmp_path / "s.tif", signed, photometric="minisblack")
+    with pytest.raises(InputError, match="values from -1 to 127"):
+        pictures.read(tmp_path / "s.tif")
+
+
 def test_alpha_and_depth_come_back_as_they_were(tmp_path):
     forms = {
         "la.png": np.dstack([GREY, ALPHA]),

@@ -11,6 +11,13 @@ def small(rows=40):
     return rng.normal(size=(rows, 3)), rng.normal(size=rows)
 
 
+def test_statistics_of_tiny_units_are_those_of_others_in_these_units():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(3, 2, (20, 2)), rng.normal(1, 3, 20)
+    for found, tiny in zip(statistics(x, y, [np.arange(15)]), statistics(x * 1e-14, y * 1e-14, [np.arange(15)])):
+        np.testing.assert_allclose(tiny, found * 1e-14, rtol=1e-9)
+
+
 def test_statistics_know_nothing_of_rows_that_are_measured_on():
     x, y = small()
     table = tabular.Table("t", x, y, *tabular.standard_splits(40))

@@ -115,6 +115,22 @@ def test_children_of_a_parent_differ_from_it_in_one_bit_each_another_one(mutatio
     assert (flips.sum(-1) == 1).all() and (flips.any(2).sum(-1) == 4).all()
 
 
+@pytest.mark.parametrize("ones", [0, 1, 3, 12, 20])
+def test_sparse_flips_move_the_number_of_ones_toward_the_wanted_one(ones):
+    parents = tf.constant(np.arange(20) < ones, tf.float64)[None, None]
+    wanted, evolution = 2.0, Evolution(1, 4000, mutation="sparse_flips", flips=1.0)
+    children = evolution.children(parents, tf.constant(wanted, tf.float64), tf.constant([0, 1])).numpy()[0]
+    mean = children.sum(-1).mean()
+    assert abs(mean - wanted) < max(abs(ones - wanted) - 0.8, 0.1)  # by the one flip, or as far as it is away
+    assert (children != parents.numpy()[0]).sum(-1).mean() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("mutation", ["crossover", "sparse_flips", "floyd_flip"])
+def test_states_of_one_bit_have_children(mutation):
+    children = Evolution(2, 1, mutation=mutation).children(tf.zeros((3, 2, 1)), 1.0, tf.constant([0, 1]))
+    assert children.shape == (3, 2, 1)
+
+
 def test_duplicates_are_left_out_even_where_few_states_are_new():
     built = model(2**H - 2, evolution=Evolution(10, 6))
     states, values = built.evolve(tf.constant(X), unpack(built.words.value, H, tf.float64), tf.constant([0, 0]))
