@@ -63,7 +63,9 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	for what in regressors likelihoods; do $(RUN) 05_discover_alloys.py --jobs $(JOBS) --compare $$what || exit; done
 	for likelihood in multinomial multinomial_10000; do $(RUN) 05_discover_alloys.py --compare likelihoods \
 	  --likelihood $$likelihood --model vae --iterations 6000 || exit; done
-	$(RUN) 05_discover_alloys.py --compare likelihoods --likelihood multinomial_10000 --model hypervae --iterations 3000
+	for iterations in 3000 6000; do $(RUN) 05_discover_alloys.py --compare likelihoods --likelihood multinomial_10000 \
+	  --model hypervae --iterations $$iterations || exit; done
+	$(RUN) 05_discover_alloys.py --compare likelihoods --likelihood multinomial_splines --model vae
 	for objective in cosine scaled_cosine; do \
 	  $(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 || exit; \
 	  $(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 --through-calphad || exit;) done
