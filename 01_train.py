@@ -23,7 +23,7 @@ With --adapt a HyperVAE, trained or --pretrained, hands out the plain VAE of a n
 
 SETTINGS = ["dataset", "model", "recipe", "summary", "generator", "tasks_per_step", "learning_rate", "schedule"]
 SETTINGS += ["kl_warmup", "seed", "binarize", "iterations"]
-MEASURES = ["neg_elbo", "reconstruction", "kl_z", "kl_u"]
+MEASURES = ["neg_elbo", "reconstruction", "kl_z", "kl_u_of_task"]
 SAMPLES_A_ROW = 16
 OF_NEW_TASKS = ["--pretrained", "--fit-steps", "--tuning-steps", "--export", "--sample"]
 OF_TRAININGS = ["--data-dir", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule"]

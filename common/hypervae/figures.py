@@ -30,13 +30,13 @@ def loss_curves(runs, path):
         ("neg_elbo", "training objective, nats per image\n(not comparable between models)"),
         ("reconstruction", "training: reconstruction,\nnats per image"),
         ("kl_z", "training: KL(z), nats per image"),
-        ("kl_u", "training: KL(u), nats per task"),
+        ("kl_u_of_task", "training: KL(u), nats per task"),
     )
     figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.6), layout="constrained")
     for axis, (column, title) in zip(axes, panels):
         for run in runs:
             model, log = run.settings.model, run.log.dropna(subset=[column])
-            if column != "kl_u" or model == "hypervae":
+            if column != "kl_u_of_task" or model == "hypervae":
                 axis.plot(log["iteration"], log[column], ".-", color=COLOURS[model], label=NAMES[model])
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("iteration")

@@ -13,7 +13,7 @@ from common.hypervae.cvae import CVAE
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
 from common.hypervae.tasks import training_batches
-from common.hypervae.vae import VAE
+from common.hypervae.vae import MEASURES, VAE
 from common.layers.generators import CHANGE_SCALE
 from common.runs import storage
 from common.runs.checkpoints import Checkpoint, resume
@@ -21,7 +21,6 @@ from common.runs.identity import Record, added, label
 
 CHECKPOINT_EVERY = 100  # iterations, at most
 LEAST_ROWS = 10  # of the training log: one at each checkpoint
-MEASURES = ("neg_elbo", "reconstruction", "kl_z", "kl_u")
 HELD_OUT = "held_out_neg_elbo"  # column of the log: -ELBO on validation images, by the protocol of Table 1
 HELD_OUT_TIMES, HELD_OUT_IMAGES = 10, 1_000  # measured that often in a run, on at most so many images
 HELD_OUT_SEED = 1
@@ -231,7 +230,8 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
                 batches = training_batches(data.x, data.y, *shape, settings.seed, start, stop, **which)
                 options = dict(initial_epoch=first, epochs=last, steps_per_epoch=steps, callbacks=callbacks)
                 model.fit(batches, verbose=0, shuffle=False, **options)
-    log = pd.DataFrame(progress["rows"], columns=["iteration", "seconds", *MEASURES, HELD_OUT])
+    log = pd.DataFrame(progress["rows"]).rename(columns={"kl_u": MEASURES[-1]})  # as logs of before call it
+    log = log.reindex(columns=["iteration", "seconds", *MEASURES, HELD_OUT])
     return Run(model, settings, log, progress["trained_at"], folder)
 
 

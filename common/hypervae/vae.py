@@ -7,6 +7,9 @@ from common.hypervae import density
 from common.hypervae.bodies import BODIES
 from common.layers.kernels import initializer, single_theta
 
+# Of a training step, nats an image; but KL(u), which is a task's, is not shared by its images.
+MEASURES = ("neg_elbo", "reconstruction", "kl_z", "kl_u_of_task")
+
 
 @keras.saving.register_keras_serializable(package="hypervae")
 class VAE(keras.Model):
@@ -28,7 +31,7 @@ class VAE(keras.Model):
         super().__init__(**kwargs)
         self.body_name, self.body = body, BODIES[body](image_shape, latent_dim, hidden)
         self.seed, self.kl_warmup = seed, kl_warmup
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("neg_elbo", "reconstruction", "kl_z", "kl_u")}
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in MEASURES}
         self.create_weights()
         self.built = True
 
@@ -93,9 +96,9 @@ class VAE(keras.Model):
         step = tf.stack([self.seed, tf.cast(self.optimizer.iterations.value, tf.int32)])
         seed_u, seed_z = tf.unstack(tf.random.split(step, 2))
         with tf.GradientTape() as tape:
-            theta, kl_u = self.weights_for(x, labels, seed_u)
+            theta, kl_u_of_task = self.weights_for(x, labels, seed_u)
             # |D| of Eq. 9 is the mini-batch: a task's few images here stand for one of that size.
-            share = kl_u[:, None] / (x.shape[0] * x.shape[1])
+            share = kl_u_of_task[:, None] / (x.shape[0] * x.shape[1])
             lengths = density.code_length(self.body, theta, x, seed_z, share)
             coded = self.coded(x.shape[:2], seed_u)
             done = tf.cast(self.optimizer.iterations.value, tf.float32) / max(1, self.kl_warmup)
@@ -104,9 +107,9 @@ class VAE(keras.Model):
             loss = tf.reduce_mean(weighted) if coded is None else tf.reduce_sum(coded * weighted) / tf.reduce_sum(coded)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-        for name in ("neg_elbo", "reconstruction", "kl_z"):
+        for name in MEASURES[:-1]:
             self.trackers[name].update_state(getattr(lengths, name), coded)
-        self.trackers["kl_u"].update_state(kl_u)
+        self.trackers["kl_u_of_task"].update_state(kl_u_of_task)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     @property

@@ -97,7 +97,7 @@ def test_held_out_images_are_few_and_of_every_class_and_the_curve_has_ten_points
 
 def test_a_metavae_trains(tmp_path):
     run = fit_or_load(settings(model="metavae"), bars(), tmp_path)
-    assert run.log["kl_u"].iloc[-1] == 0 and np.isfinite(run.log[[*MEASURES, HELD_OUT]]).all(axis=None)
+    assert run.log["kl_u_of_task"].iloc[-1] == 0 and np.isfinite(run.log[[*MEASURES, HELD_OUT]]).all(axis=None)
     assert run.folder.name.startswith("metavae-") and run.seconds > 0
 
 
