@@ -1,6 +1,7 @@
 """The options that all scripts share, and how scripts end on bad input."""
 
 import argparse
+import errno
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ LARGEST_SEED = LARGEST_COUNT = 2**31 - 1
 LARGEST_CLASS = 9_999
 LARGEST_SIDE = 4_096
 LONGEST = 1_000_000  # minutes
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 IN_MODELS = "in the models that were asked for"  # where an option changes nothing
 
 
@@ -196,6 +198,13 @@ def run_script(main):
     except BrokenPipeError:  # `| head`: nobody reads on, and Python's own flush at the end must not complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in UNREADABLE or error.filename is None:
+            raise
+        print(
+            f"error: {error.filename} cannot be used ({error.strerror}): give a path that you may read", file=sys.stderr
+        )
+        sys.exit(2)
     except Exception as error:
         # TensorFlow's is known by name: this module does not load it.
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":

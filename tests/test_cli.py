@@ -4,12 +4,20 @@ import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 from common import cli
 from common.errors import InputError
+
+
+def test_a_path_that_may_not_be_read_is_one_line(capsys):
+    """Root may read all; a name that is too long nobody."""
+    with pytest.raises(SystemExit) as end:
+        cli.run_script(lambda: Path("a" * 300).is_dir())
+    assert end.value.code == 2 and "cannot be used (File name too long)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

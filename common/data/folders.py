@@ -59,24 +59,25 @@ def read(folder, size=None, colour=False, exact=False):
         InputError: as `files`; a picture that cannot be read, or has another size or scale than the first.
     """
     paths, classes, names = files(folder)
-    found = [pictures.read(path) for path in paths]
-    for path, picture in zip(paths, found):
-        if (picture.black, picture.white) != (found[0].black, found[0].white):
-            ranges = [f"{own.black:g} to {own.white:g}" for own in (picture, found[0])]
-            raise InputError(f"{path} is read as {ranges[0]}, {paths[0].name} as {ranges[1]}: convert all to 8 bits")
+    images, notes, first = [], [], None
+    for path in paths:  # one at a time: as floats at full size a hundred photographs take gigabytes
+        picture = pictures.read(path)
+        span = f"{picture.black:g} to {picture.white:g}"
+        first = first or span
+        if span != first:
+            raise InputError(f"{path} is read as {span}, {paths[0].name} as {first}: convert all to 8 bits")
         if picture.alpha is not None and (picture.alpha != _opaque(picture)).any():
             raise InputError(f"{path} is transparent in places: flatten it on its paper first")
-    notes = [note for picture in found for note in picture.notes]
+        notes += picture.notes
+        image = picture.pixels if colour else in_channels([picture.pixels], colour)[0]
+        images.append(image if size is None else skimage.transform.resize(image, size, anti_aliasing=True))
     if notes:
         print(f"note: {notes[0]}" + f" (and {len(notes) - 1} more such notes)" * (len(notes) > 1))
-    images = in_channels([picture.pixels for picture in found], colour)
-    if size is None:
-        for path, image in zip(paths, images):
-            if image.shape != images[0].shape:
-                sizes = f"{size_in_words(image.shape)}, {paths[0].name} {size_in_words(images[0].shape)}"
-                raise InputError(f"{path} is {sizes}: give one size to all with --image-size")
-    else:
-        images = [skimage.transform.resize(image, size, anti_aliasing=True) for image in images]
+    images = in_channels(images, colour)
+    for path, image in zip(paths, images):
+        if image.shape != images[0].shape:
+            sizes = f"{size_in_words(image.shape)}, {paths[0].name} {size_in_words(images[0].shape)}"
+            raise InputError(f"{path} is {sizes}: give one size to all with --image-size")
     if exact and size is None:
         for path, image in zip(paths, images):
             if not are_levels(image):

@@ -4,6 +4,7 @@ Images come as (number, height, width, 1 or 3) uint8, 0 to 255, labels as (numbe
 """
 
 import gzip
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -53,9 +54,9 @@ def read_idx(path):
     if len(raw) < header:
         raise InputError(f"{path} ends inside its header: fetch the file again")
     shape = struct.unpack(f">{rank}I", raw[4:header])
-    if len(raw) - header != int(np.prod(shape)):
+    if len(raw) - header != math.prod(shape):
         raise InputError(
-            f"{path} holds {len(raw) - header} bytes of data, its header says {int(np.prod(shape))}: fetch it again"
+            f"{path} holds {len(raw) - header} bytes of data, its header says {math.prod(shape)}: fetch it again"
         )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
@@ -116,6 +117,9 @@ def read_npz(path, colour=False):
         found = ", ".join(read_names(path)) or "none"
         raise InputError(f"{path} has the arrays {found}: it needs x (N, H, W) and y (N,), written with numpy.savez")
     x_name, y_name, x_test, y_test = names
+    beside = [name for name in arrays if name not in names]
+    if beside:
+        raise InputError(f"{path} has {', '.join(beside)} beside {x_name} and {y_name}: call all by one of these ways")
     if (x_test in arrays) != (y_test in arrays):
         raise InputError(f"{path} has only one of {x_test} and {y_test}: give both or neither")
     x, y = as_images(arrays[x_name], f"{path}: {x_name}", colour), _as_labels(arrays[y_name], f"{path}: {y_name}")

@@ -15,7 +15,16 @@ from threadpoolctl import threadpool_limits
 
 from common.errors import InputError
 from common.hypervae import compression, listed_tasks
-from common.hypervae.compressed_header import BLOCK_IMAGES, BY_BLOCK, LISTED, OWN, VERSION, Header, read_header
+from common.hypervae.compressed_header import (
+    BLOCK_IMAGES,
+    BY_BLOCK,
+    GET_AGAIN,
+    LISTED,
+    OWN,
+    VERSION,
+    Header,
+    read_header,
+)
 from common.hypervae.compression import Hyper, Mixture
 
 _BLOCK = struct.Struct("<IHI")
@@ -74,6 +83,14 @@ def _coder(model, header):
     if header.weights == LISTED:
         return listed_tasks.listed_tasks(model, header.codes, header.shares)
     return Mixture(model.vae, [model.theta])
+
+
+def _has_weights(model, header):
+    """Whether a model has weights of the header's kind: its own, or those of codes u of as many numbers."""
+    if header.weights == OWN:
+        return model.theta is not None
+    listed = header.weights == LISTED
+    return model.theta is None and (not listed or header.codes.shape[1] == model.hyper_latent_dim)
 
 
 def _side_by_side(function, items, progress):
@@ -156,6 +173,8 @@ def unpack(model, raw, path, block=None, progress=iter):
     if header.digest != model.digest or header.image_shape != model.image_shape:
         theirs, ours = header.digest.hex()[:12], model.digest.hex()[:12]
         raise InputError(f"{path} was packed by model {theirs} ({header.name}), this is {ours}: give the same options")
+    if not _has_weights(model, header):
+        raise InputError(f"{path}: {GET_AGAIN}")
     blocks = list(zip(header.blocks(), read_blocks(raw, header, start, path)))
     if block is not None:
         if not block < len(blocks):

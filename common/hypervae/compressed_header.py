@@ -11,6 +11,7 @@ from common.hypervae import code_stack, compression, listed_tasks
 
 MAGIC, VERSION = b"\x89HVZ", 1
 BLOCK_IMAGES = 2_000  # at most
+LONGEST_NAME = 255  # bytes
 BINARIZATIONS = ("none", "bernoulli", "threshold")
 # Whose VAE codes an image: the model's own (a plain VAE), that of a listed task, or that of its block's own u.
 OWN, LISTED, BY_BLOCK = range(3)
@@ -55,14 +56,18 @@ class Header:
         """Slices of images, groups one after another: blocks of at most BLOCK_IMAGES, each of one group."""
         found, start = [], 0
         for size in self.sizes:
-            for part in np.array_split(np.arange(start, start + size), -(-size // BLOCK_IMAGES) or 1):
-                found += [slice(int(part[0]), int(part[-1]) + 1)] if len(part) else []
-            start += size
+            number = -(-size // BLOCK_IMAGES)
+            for part in range(number):  # the first ones are the longer ones
+                length = size // number + (part < size % number)
+                found.append(slice(start, start + length))
+                start += length
         return found
 
     def packed(self):
         """The bytes of the header, its checksum last."""
-        name = self.name.encode()[:255]
+        data, _, kind = self.name.rpartition(" ")  # which a long name must not lose
+        kind = f" {kind}".encode()
+        name = data.encode(errors="replace")[: LONGEST_NAME - len(kind)].decode(errors="ignore").encode() + kind
         flags = self.weights | self.is_set << 2 | self.labelled << 3
         how = (flags, BINARIZATIONS.index(self.binarization), self.precision, len(name), 0)
         if self.weights == LISTED:
@@ -102,6 +107,8 @@ def read_header(raw, path):
 def _read_header(raw):
     flags, binarization, precision, length, number, digest, *sizes = _HEADER.unpack_from(raw, _FIXED.size)
     *sides, groups = sizes
+    if flags & 3 not in (OWN, LISTED, BY_BLOCK) or (flags & 3 == LISTED) != (number > 0) or not all(sides):
+        raise ValueError("no such file")
     end = _FIXED.size + _HEADER.size
 
     def take(count, kind):
@@ -112,6 +119,8 @@ def _read_header(raw):
 
     name = take(length, np.uint8).tobytes().decode()
     sizes = tuple(map(int, take(groups, "<u4")))
+    if not sum(sizes):
+        raise ValueError("no images")
     codes = shares = None
     if number:
         dimensions = int(take(1, np.uint8)[0])

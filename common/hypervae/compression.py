@@ -257,11 +257,16 @@ def unpack_block(coder, words, number, initial, is_set=False):
     Raises:
         InputError: they are not what was packed.
     """
-    stack = Stack(words)
     try:
+        stack = Stack(words)
         x = coder.pop(stack, number, is_set)
         same = np.array_equal(stack.words(initial=True), _digest(x, initial, is_set))
-    except (RanDryError, KeyError, AssertionError):  # the last two are constriction's: of impossible symbols, of an end
+    except (
+        RanDryError,
+        KeyError,
+        AssertionError,
+        ValueError,
+    ):  # constriction's: of symbols, an end, words that end in 0
         same = False
     if not same:
         raise InputError(

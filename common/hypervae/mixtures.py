@@ -96,7 +96,7 @@ class Scoring(Record):
 
 def fewest_calibrating(rate):
     """How many normal images must calibrate for a false-positive rate: with fewer no p-value is so small."""
-    return int(np.ceil(1 / rate)) - 1
+    return np.ceil(1 / rate) - 1
 
 
 def check_pile(args, data, pile):
@@ -112,7 +112,7 @@ def check_pile(args, data, pile):
     needed, have = fewest_calibrating(rate), min(len(data.x_test), MOST_CALIBRATING)
     if have < needed or len(data.x_validation) < FEWEST_VALIDATION:
         raise InputError(
-            f"{have} and {len(data.x_validation)} held-out normal images can calibrate, {needed} and "
+            f"{have} and {len(data.x_validation)} held-out normal images can calibrate, {needed:g} and "
             f"{FEWEST_VALIDATION} are needed for a false-positive rate of {rate:g}: give more normal images (of more "
             f"than {MOST_CALIBRATING:,} no more are used) or raise --max-false-positive-rate"
         )
@@ -255,6 +255,8 @@ def _score(args, scored, name, scorer, columns):
     from common.hypervae.task_mixture import MIXTURE_IMAGES
 
     data, outlier_sets, wanted = mixture_parts(args, name)
+    if data.fingerprint() != scored.fingerprint:
+        raise InputError(f"{name} has changed since this command began: start it again")
     prepared = functools.cache(lambda: scorer(data))
     labels = {"normal": data.name, "model": scored.model, "seed": scored.seed, "likelihood": args.likelihood}
     labels |= {"binarize": binarization(args), **columns}

@@ -249,7 +249,7 @@ def load_data(args, name):
     """The data set of a name or path, as the options ask for it."""
     size = args.image_size if name not in image_sets.NAMES and Path(name).is_dir() else None
     given = [getattr(args, "adapt", None), getattr(args, "score", None), *getattr(args, "files", [])]
-    given = [name, *args.dataset, *(getattr(args, "outlier", None) or []), *filter(None, given)]
+    given = [name, *(args.dataset or []), *(getattr(args, "outlier", None) or []), *filter(None, given)]
     if args.image_size and not any(path not in image_sets.NAMES and Path(path).is_dir() for path in given):
         raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
     if has_levels(args):
@@ -260,9 +260,15 @@ def load_data(args, name):
 
 
 def trained(args, settings, data):
-    """The Run of one model, trained if it is missing."""
+    """The Run of one model, trained if it is missing.
+
+    Raises:
+        InputError: the data, which jobs read anew, are not those that were planned with; as `fit_or_load`.
+    """
     from common.hypervae.training import fit_or_load
 
+    if data.fingerprint() != settings.fingerprint:
+        raise InputError(f"{settings.dataset} has changed since this command began: start it again")
     return fit_or_load(settings, data, args.results_dir / "checkpoints", args.tensorboard)
 
 

@@ -140,7 +140,7 @@ def answer(args, settings, data, pile, names, shown=24, progress=iter):
     words = (
         f"{int(table['outlier'].sum())} of {len(x):,} called outliers at a false-positive rate of {rate:g}; {called}"
     )
-    made_by = {"calibration": record.stored(), "pile": fingerprint(pile), "rate": rate, "rule": OWN_RULE}
+    made_by = {"calibration": record.stored(), "pile": fingerprint(x), "rate": rate, "rule": OWN_RULE}
     digest = identity.digest(made_by)
     maps, anchor = outliers.pixel_nats(run.model, x[most]), outliers.dearest_pixel(run.model, normal, rate)
     return Answer(table.iloc[order], x[most], maps, anchor, words, digest)

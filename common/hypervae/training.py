@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from common.hypervae import density
+from common.hypervae.body import Body
 from common.hypervae.cvae import CVAE
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
@@ -67,6 +68,8 @@ class Settings(Record):
             unused |= {"vector_scale": None}
         if self.vector_scale == self.change_scale:
             unused |= {"vector_scale": None}  # which says the same
+        if self.hidden == Body.default_hidden:
+            unused |= {"hidden": 0}  # likewise
         for name, value in unused.items():
             object.__setattr__(self, name, value)
 

@@ -193,10 +193,14 @@ def read_dictionary(path, remedy):
 def made_once(path, make):
     """The dictionary in a JSON file; where there is none yet, make() gives it, and it is written there.
 
+    Of two processes that make it at once the first one's stays.
+
     Raises:
         InputError: the file is damaged.
     """
     path = Path(path)
     if not path.exists():
-        write_json(path, make())
+        made = make()
+        if not path.exists():
+            write_json(path, made)
     return read_json(path, REMEDY)

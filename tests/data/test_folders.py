@@ -1,5 +1,8 @@
 """Folders of pictures: classes are sub-folders, in order of names, of one size or made so; all else is named."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,6 +90,25 @@ def test_sizes_are_made_equal_where_asked(tmp_path):
     assert images.shape == (2, 10, 12, 1) and (images == 77).all()
     with pytest.raises(InputError, match="b.png is 6x8, a.png 20x30: .*--image-size"):
         folders.read(tmp_path)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_pictures_are_shrunk_as_they_are_read(tmp_path, monkeypatch, colour):
+    """One at a time: a hundred photographs as floats at full size would not fit into memory."""
+    for name in "abc":
+        write(tmp_path / f"{name}.png")
+    alive = []
+    read = folders.pictures.read
+
+    def counted(path):
+        found = read(path)
+        alive.append(weakref.ref(found))
+        gc.collect()
+        assert sum(own() is not None for own in alive) <= 2  # this one, and the name that still holds the last one
+        return found
+
+    monkeypatch.setattr(folders.pictures, "read", counted)
+    assert folders.read(tmp_path, (3, 4), colour)[0].shape[:3] == (3, 3, 4)
 
 
 def test_what_is_read_differently_is_said_once_and_transparency_is_refused(tmp_path, capsys):

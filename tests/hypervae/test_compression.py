@@ -1,5 +1,6 @@
 """Lossless compression: exact arithmetic, round trips, damage, other machines' libraries, computed lengths."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -212,6 +213,37 @@ def test_other_files_versions_and_models_are_named(model, vae):
         packed(model, np.zeros((2, 8, 9, 1), np.uint8))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sizes": (0,)}, {"sizes": ()}, {"image_shape": (0, 8, 1)}, {"weights": 3}, {"weights": compressed_header.OWN},
+        {"codes": np.zeros((2, 3)), "shares": np.array([1, 2])}, {"sizes": (2**32 - 1,)},
+    ],
+)  # fmt: skip
+def test_headers_that_no_file_has_are_refused_though_their_checksum_is_right(model, change):
+    raw = (PACKED / "listed.hvz").read_bytes()
+    header, start = compressed_header.read_header(raw, "a file")
+    forged = dataclasses.replace(header, **change).packed() + raw[start:]
+    with pytest.raises(InputError, match="a file"):
+        files.description(forged, "a file")
+        files.unpack(model, forged, "a file")
+
+
+@pytest.mark.parametrize("data", ["a" * 300, "ü" * 200, "\udcff.npz"])
+def test_long_and_odd_names_keep_the_models_kind(model, data):
+    header = compressed_header.Header(f"{data} hypervae", model.digest, (8, 8, 1), "none", 2, False, False, (7,))
+    found, _ = compressed_header.read_header(header.packed(), "a file")
+    assert found.name.endswith(" hypervae") and found.name[:3] in (data[:3], "?.n")
+
+
+def test_blocks_are_those_of_array_split():
+    for size in (0, 1, 2000, 2001, 6999):
+        header = compressed_header.Header("a b", b"", (8, 8, 1), "none", 0, False, False, (3, size))
+        parts = [part for part in np.array_split(np.arange(3, 3 + size), -(-size // 2000) or 1) if len(part)]
+        wanted = [(0, 3)] + [(part[0], part[-1] + 1) for part in parts]
+        assert [(own.start, own.stop) for own in header.blocks()] == wanted
+
+
 def test_headers_of_any_number_of_tasks_are_read_as_written(model):
     codes = listed_tasks.listed_codes(np.random.default_rng(0).normal(size=(40, 10)))
     shares = listed_tasks.shares_of(np.arange(1, 41))
@@ -374,6 +406,11 @@ def test_pack_unpack_check_info(tmp_path, call, images):
     np.savez(other, x=~x, y=y)
     assert_refused(call("10_compress.py", "check", file, other), "holds other images")
     assert_refused(call("10_compress.py", "unpack", file, back, "--model", "vae"), "packed by model")
+    header, start = compressed_header.read_header(file.read_bytes(), file)
+    file.write_bytes(dataclasses.replace(header, name="own.npz vae").packed() + file.read_bytes()[start:])
+    assert_refused(
+        call("10_compress.py", "unpack", file, back), "own.npz is missing"
+    )  # the data that it was trained on
 
 
 def test_grey_images_need_to_be_told_how_and_are_checked_alike(tmp_path, call):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from conftest import ROOT
 from hypervae.toy import bars, settings
 
 from common.errors import InputError
-from common.hypervae import density, training
+from common.hypervae import density, options, training
 from common.hypervae.training import HELD_OUT, MEASURES, fit_or_load
 from common.runs import checkpoints
 
@@ -51,6 +52,13 @@ def assert_as_if_never_killed(run, whole):
         np.testing.assert_array_equal(ours, theirs)
     columns = ["iteration", *MEASURES, HELD_OUT]
     pd.testing.assert_frame_equal(run.log[columns], log[columns])
+
+
+def test_data_that_changed_since_they_were_planned_with_are_refused(tmp_path):
+    args = SimpleNamespace(results_dir=tmp_path, tensorboard=False)
+    with pytest.raises(InputError, match="has changed since this command began"):
+        options.trained(args, PLAIN, bars())
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_seed_one_result_and_a_finished_run_is_not_repeated(tmp_path, whole):

@@ -13,6 +13,14 @@ from common.errors import InputError
 from common.runs import storage
 
 
+def test_of_two_that_make_the_same_the_first_ones_stays(tmp_path):
+    def make():
+        storage.write_json(tmp_path / "r.json", {"a": 1})  # by another process
+        return {"a": 2}
+
+    assert storage.made_once(tmp_path / "r.json", make) == {"a": 1}
+
+
 def test_what_fails_leaves_the_old_file_and_no_other(tmp_path):
     storage.write_json(tmp_path / "r.json", {"a": 1})
 
