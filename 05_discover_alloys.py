@@ -142,7 +142,7 @@ def main():
     if args.compare != "likelihoods":  # which searches nothing, and takes one model as well
         check_search(args)
     check_alloys(args)
-    loaded = {Path(source): alloys.load(source, args.tdb) for source in args.dataset}
+    loaded = {Path(source): alloys.load(source, args.tdb, least=1 if args.spec else 2) for source in args.dataset}
     folder = args.results_dir / "05_discover_alloys"
     if args.compare:
         comparison = {"regressors": compare_regressors, "likelihoods": compare_likelihoods}[args.compare]

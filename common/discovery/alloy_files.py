@@ -23,13 +23,16 @@ def read_classes(path):
         number = len(arrays["matrices"])
         designations = np.broadcast_to(arrays["designations"], number).astype(str)
         shapes = (number, len(arrays["phases"]), len(arrays["temperatures"])), (number, len(arrays["elements"]))
-        whole = (arrays["matrices"].shape, arrays["compositions"].shape) == shapes and np.all(
-            np.isfinite(arrays["compositions"])
-        )
+        whole = (arrays["matrices"].shape, arrays["compositions"].shape) == shapes
+        numbers = [arrays[name].dtype.kind in "iuf" for name in ("matrices", "compositions", "temperatures")]
+        amounts = arrays["compositions"] if all(numbers) else np.full((1, 1), np.nan)
+        # NaN is none of these.
+        whole = whole and bool(np.all(amounts >= 0) and np.all(amounts.sum(1) < 100))
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} {damaged.format(error)}") from error
     if not whole:
-        raise InputError(f"{path} has arrays of shapes that do not fit: delete it and compute it again")
+        wanted = "matrices of numbers, and compositions of 0 wt% and more, under 100 in all"
+        raise InputError(f"{path} has arrays that do not fit ({wanted}): delete it and compute it again")
     found = {key: tuple(arrays[key].tolist()) for key in ("phases", "elements")}
     found |= {key: arrays[key] for key in ("matrices", "compositions", "temperatures")}
     return found | {"designations": designations, "database": str(arrays.get("database", ""))}

@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.discovery import alloy_files, alloys
-from common.discovery.alloying import draw_compositions, read_limits
+from common.discovery.alloying import ELEMENTS, draw_compositions, read_limits
 from common.discovery.calphad import PHASES, TEMPERATURES, TEXTBOOK, phase_diagrams
 from common.discovery.records import file_fingerprint
 from common.errors import InputError
@@ -22,23 +22,38 @@ def compute_class(tdb, designation, limits, number, seed, path):
     that was cut off goes on, and a larger number extends a smaller one.
     """
     compositions, database = draw_compositions(designation, limits, number, seed), file_fingerprint(tdb)
-    matrices = np.full((number, len(PHASES), len(TEMPERATURES)), np.nan, np.float16)
-    done = 0
-    if Path(path).exists():
-        known = alloy_files.read_classes(path)
-        done = min(len(known["matrices"]), number)
-        if not np.array_equal(known["compositions"][:done], compositions[:done]) or known["phases"] != PHASES:
-            raise InputError(f"{path} holds other alloys: choose another folder or --seed, or delete it")
-        if known["database"] != database:
-            raise InputError(f"{path} was computed by another database than {tdb}: choose another folder, or delete it")
-        matrices[:done] = known["matrices"][:done]
-    diagrams = phase_diagrams(tdb) if done < number else None
-    for start in range(done, number, SAVE_EVERY):
-        stop = min(number, start + SAVE_EVERY)
-        matrices[start:stop] = [diagrams.matrix(composition) for composition in compositions[start:stop]]
-        arrays = {"compositions": compositions[:stop], "matrices": matrices[:stop], "designations": designation}
-        alloy_files.write_classes(path, arrays | {"database": database})
-    return int(np.isnan(matrices).any((1, 2)).sum())
+    matrices = _known(path, tdb, compositions)
+    while len(matrices) < number:
+        stop = min(number, len(matrices) + SAVE_EVERY)
+        diagrams = phase_diagrams(tdb)
+        new = [diagrams.matrix(composition) for composition in compositions[len(matrices) : stop]]
+        matrices = np.concatenate([matrices, np.array(new, np.float16)])
+        meanwhile = _known(path, tdb, compositions)
+        if len(meanwhile) < len(matrices):
+            arrays = {"compositions": compositions[:stop], "matrices": matrices, "designations": designation}
+            alloy_files.write_classes(path, arrays | {"database": database})
+        else:  # another process is ahead
+            matrices = meanwhile
+    return int(np.isnan(matrices[:number]).any((1, 2)).sum())
+
+
+def _known(path, tdb, compositions):
+    """Phase matrices (n, phases, temperatures) of the first n compositions, or of more, that a file holds; or none.
+
+    Raises:
+        InputError: they are of other alloys, phases or temperatures, or by another database.
+    """
+    if not Path(path).exists():
+        return np.empty((0, len(PHASES), len(TEMPERATURES)), np.float16)
+    known = alloy_files.read_classes(path)
+    alike = min(len(known["matrices"]), len(compositions))
+    same = np.array_equal(known["compositions"][:alike], compositions[:alike])
+    same = same and np.array_equal(known["temperatures"], TEMPERATURES)
+    if not same or (known["phases"], known["elements"]) != (PHASES, ELEMENTS):
+        raise InputError(f"{path} holds other alloys: choose another folder or --seed, or delete it")
+    if known["database"] != file_fingerprint(tdb):
+        raise InputError(f"{path} was computed by another database than {tdb}: choose another folder, or delete it")
+    return known["matrices"]
 
 
 def make_data(tdb, limits, number, seed, folder, jobs=1, scheduler=None, packed=None):

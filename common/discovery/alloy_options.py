@@ -149,7 +149,7 @@ def check_alloys(args):
             raise InputError(f"--{name} needs a thermodynamic database: name it with --tdb")
     if args.realise and args.refine:
         raise InputError("with --realise every design is judged as the inverse map reads it: leave --refine out")
-    if args.tdb and not args.spec:  # a specification names its elements
-        phase_diagrams(args.tdb).check([ELEMENTS])
+    if args.tdb:  # a specification names its elements
+        phase_diagrams(args.tdb).check([] if args.spec else [ELEMENTS])
     elif not args.compare and not args.spec:
         print("no --tdb: Table 5's column B (do the phases that CALPHAD finds agree?) stays empty")

@@ -55,7 +55,10 @@ def read_limits(path, which="main30"):
             raise InputError(
                 f"{path}: {row.designation} {element} from {row.min_wt} to {row.max_wt} wt% is no interval"
             )
-        limits.setdefault(row.designation, {})[element] = (row.min_wt, row.max_wt)
+        own = limits.setdefault(row.designation, {})
+        if element in own:
+            raise InputError(f"{path}: {row.designation} has limits of {element} twice: leave one out")
+        own[element] = (row.min_wt, row.max_wt)
     for designation, own in limits.items():
         if sum(most for _, most in own.values()) >= 100:
             raise InputError(f"{path}: {designation} may hold over 100 wt% of alloying elements")

@@ -62,7 +62,7 @@ class AlloyData:
         return dataclasses.replace(self, **parts)
 
 
-def load(path, tdb=None):
+def load(path, tdb=None, least=1):
     """Read a data set: a packed .npz, or a folder with one .npz a class.
 
     Args:
@@ -99,6 +99,8 @@ def load(path, tdb=None):
     if tdb and database and database != file_fingerprint(tdb):
         raise InputError(f"{name} was computed by another database than {tdb}: give that one by --tdb")
     names = tuple(names.tolist())
+    if len(names) < least:
+        raise InputError(f"{name} has one class, {names[0]}, and none to learn from: compute others, too")
     return AlloyData(name, matrices, compositions[found], y, names, phases, TEMPERATURES, failed, database)
 
 
@@ -110,6 +112,13 @@ def as_dataset(data, likelihood="multinomial"):
     x, y, x_test, y_test = stratified_split(data.matrices[..., None], data.y, TEST_FRACTION)
     x, y, x_validation, y_validation = stratified_split(x, y, VALIDATION_FRACTION)
     return Dataset("alloys", x, y, x_test, y_test, data.names, x_validation, y_validation, BODIES[likelihood])
+
+
+def in_all_phases(diagram, phases):
+    """A diagram (phases, temperatures) of a data set's phases as one of all that CALPHAD knows (len(PHASES), ...)."""
+    whole = np.zeros((len(PHASES), diagram.shape[-1]))
+    whole[[PHASES.index(phase) for phase in phases]] = diagram
+    return whole
 
 
 def test_rows(data):

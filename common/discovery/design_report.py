@@ -11,16 +11,18 @@ from common.discovery.alloy_files import NOTICE
 from common.discovery.alloying import ELEMENTS
 from common.discovery.calphad import MOLTEN, PHASES, TEMPERATURES
 from common.discovery.designs import METHODS, known_alloy
+from common.discovery.records import file_fingerprint
 from common.discovery.search_summary import ALLOYS
 from common.runs.identity import digest
 from common.runs.results import read_records, read_rows, write_table
-from common.runs.storage import made_once, write_settings
+from common.runs.storage import REMEDY, made_once, read_json, write_settings
 from common.runs.summaries import markdown_table, settings_in_words
 
 DESIGNS = ["specification", "method", "seed", "parameters", "evaluations", "num_kept", "first_kept"]
 DESIGNS += ["best_objective", "least_excess", "seconds", "dataset", "regressor", "iterations", "recipe"]
 WT = {element: f"{element.capitalize()} [wt%]" for element in ELEMENTS}  # columns of answers
 FINALISTS = 3
+CASTING = 2  # version of PhaseDiagrams.as_cast: it goes on without elements that are gone from the melt
 APART = 0.05  # wt% in some element by which two finalists differ
 
 
@@ -77,8 +79,13 @@ def solidified(wanted, tdb, compositions, path):
     By Scheil and Gulliver, in K; solid is what holds less liquid than one hundredth. None where that is not reached.
 
     Args:
-        compositions: (n, len(ELEMENTS)) wt%; path: where it is kept.
+        compositions: (n, len(ELEMENTS)) wt%; path: where it is kept. What stands there of other alloys, of another
+            database or by other CASTING is made anew.
     """
+    asked = {"compositions": np.round(compositions, 6).tolist(), "present": [*wanted.present]}
+    of = digest(asked | {"tdb": file_fingerprint(tdb), "casting": CASTING})
+    if path.exists() and read_json(path, REMEDY).get("of") != of:
+        path.unlink()
 
     def made():
         diagrams = calphad.phase_diagrams(tdb)
@@ -89,7 +96,7 @@ def solidified(wanted, tdb, compositions, path):
             reached = np.flatnonzero(solid >= MOLTEN)
             solid_at = float(temperatures[reached[0]]) if len(reached) else None
             ends.append((liquidus if np.isfinite(liquidus) else None, solid_at))
-        return {"diagrams": np.round(np.nan_to_num(matrices), 6).tolist(), "as_cast": ends}
+        return {"of": of, "diagrams": np.round(np.nan_to_num(matrices), 6).tolist(), "as_cast": ends}
 
     return made_once(path, made)
 

@@ -194,7 +194,9 @@ class _Reader:
 
     def number(self, value, what, least=0.0, most=1e6):
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            self.refuse(f"{what} is {str(value)[:40]}, not a number from {least:g} to {most:g}")
+            # Of very many digits Python writes no number.
+            shown = "too large" if isinstance(value, int) and value > most else str(value)[:40]
+            self.refuse(f"{what} is {shown}, not a number from {least:g} to {most:g}")
         return float(value)
 
     def element(self, name):

@@ -1,5 +1,7 @@
 """Alloys: compositions, equilibria against plain pycalphad and handbooks, files."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import ALLOYS, ROOT, TDB, needs_tdb
@@ -134,6 +136,30 @@ def test_melting_ranges_are_the_handbooks(diagrams):
     assert abs(liquidus - calphad.TEXTBOOK["2024"][0]) < 5 and abs(solidus - calphad.TEXTBOOK["2024"][1]) < 20
 
 
+def test_of_two_processes_that_compute_a_class_none_loses_an_alloy(tmp_path, monkeypatch):
+    """The other one, played within the first one's equilibria, is ahead."""
+    path, limits = tmp_path / "6061.npz", {"MG": (0.8, 1.2), "SI": (0.4, 0.8)}
+    (tmp_path / "a.tdb").write_text("a database")
+    matrix = np.tile(np.eye(len(PHASES))[:, :1], len(TEMPERATURES))
+    asked = []
+
+    def equilibrium(composition):
+        asked.append(composition)
+        if len(asked) == 1:
+            alloy_making.compute_class(tmp_path / "a.tdb", "6061", limits, 100, 0, path)
+        return matrix
+
+    monkeypatch.setattr(alloy_making, "phase_diagrams", lambda tdb: SimpleNamespace(matrix=equilibrium))
+    assert alloy_making.compute_class(tmp_path / "a.tdb", "6061", limits, 20, 0, path) == 0
+    assert len(alloys.load(path).matrices) == 100 and len(asked) == 1 + 100 + 19
+
+
+def test_limits_of_an_element_that_stand_twice_are_refused(tmp_path):
+    (tmp_path / "limits.csv").write_text(TABLE + "9999,SI,0.1,0.2,main30\n9999,Si,5,6,main30\n")
+    with pytest.raises(InputError, match="9999 has limits of SI twice"):
+        alloying.read_limits(tmp_path / "limits.csv")
+
+
 @needs_tdb
 def test_a_class_that_was_cut_off_is_finished_and_read(tmp_path, monkeypatch):
     limits = {"MG": (0.8, 1.2), "SI": (0.4, 0.8)}
@@ -211,8 +237,15 @@ def test_bad_files_are_one_line(tmp_path):
     write_classes(tmp_path / "shape.npz", good | {"compositions": np.zeros((3, len(ELEMENTS)))})
     write_classes(tmp_path / "phases.npz", good | {"phases": PHASES[::-1]})
     write_classes(tmp_path / "celsius.npz", good | {"temperatures": TEMPERATURES - 273})
+    write_classes(tmp_path / "texts.npz", good | {"matrices": good["matrices"].astype(str)})
+    write_classes(tmp_path / "negative.npz", good | {"compositions": good["compositions"] - 3})
     (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="has one class, .*, and none to learn from"):
+        one = {name: array[:1] for name, array in good.items()}
+        write_classes(tmp_path / "one.npz", one)
+        alloys.load(tmp_path / "one.npz", least=2)
     cases = {"celsius.npz": "has other temperatures than the"}
+    cases |= {"texts.npz": "do not fit", "negative.npz": "do not fit"}
     cases |= {"sums.npz": "sum to 1", "cut.npz": "no file", "shape.npz": "do not fit", "phases.npz": "other phases"}
     for name, message in (cases | {"empty": "no .npz", "none.npz": "missing"}).items():
         with pytest.raises(InputError, match=message):

@@ -208,6 +208,11 @@ def test_an_alloy_that_cannot_be_cast_has_no_such_value(tmp_path, toy, monkeypat
     compositions[:, ELEMENTS.index("CU")] = 1, 2
     made = design_report.solidified(wanted, toy[0], compositions, tmp_path / "made.json")
     assert made["as_cast"] == [[900.0, 880.0], [None, None]] or made["as_cast"] == [(900.0, 880.0), (None, None)]
+    own = made
+    for other in (compositions[::-1], compositions[:1]):  # are none of those
+        made = design_report.solidified(wanted, toy[0], other, tmp_path / "made.json")
+        assert [end[1] for end in made["as_cast"]] == [{1: 880.0, 2: None}[alloy.max()] for alloy in other]
+    made = own
     table = pd.DataFrame({"rank": [1, 2]})
     cast = design_report.with_casting(table, table, made)
     assert cast.iloc[0, 1:].tolist() == [880, 20] and cast.iloc[1, 1:].isna().all()

@@ -181,6 +181,17 @@ def test_searches_begin_with_the_class_that_was_named(few_alloys, monkeypatch, s
     np.testing.assert_array_equal(found, data.matrices[data.y == data.names.index(begins)])
 
 
+def test_column_b_counts_phases_that_no_known_alloy_has(few_alloys):
+    data = alloys.load(few_alloys)
+    decoded, real = data.matrices[0], np.zeros((len(calphad.PHASES), 32))
+    real[:4] = 0.8 * data.matrices[0]
+    assert alloys.in_all_phases(decoded, data.phases)[:4] == pytest.approx(decoded)
+    known = alloys.phase_error(decoded, real[:4])
+    real[-1] = 0.2
+    whole = alloys.phase_error(alloys.in_all_phases(decoded, data.phases), real)
+    assert 0 < known < 20 and whole == pytest.approx((4 * known + 100) / 5)
+
+
 @pytest.mark.slow
 def test_searches_through_calphad_find_real_diagrams(few_alloys, call, made_up_tdb):
     results_dir = few_alloys.parent / "results"  # with the models of the test above, if it has run
@@ -266,6 +277,7 @@ HEADER = "designation,element,min_wt,max_wt,set\n"
         (["--start", "2024", "--held-out", "2024"], "2024 is held out: searches for it cannot begin with it"),
         (["--binarize", "threshold"], "leave --binarize out"),
         (["--tdb", "none.tdb"], "none.tdb is missing"),
+        (["--tdb", "none.tdb", "--spec", "limits.toml"], "none.tdb is missing"),
         (["--tdb", "small.tdb"], "no element CR"),
         (["--make-data"], "name it with --tdb"),
         (["--make-data", "--tdb", "small.tdb", "--limits", "over.csv"], "over 100 wt%"),
@@ -279,6 +291,7 @@ HEADER = "designation,element,min_wt,max_wt,set\n"
 def test_bad_alloys_are_one_line_and_exit_code_2(tmp_path, few_alloys, refused, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.tdb").write_text(SMALL_TDB)
+    (tmp_path / "limits.toml").write_text("[elements]\nSi = [0, 1]\n")
     (tmp_path / "all.tdb").write_text("read after that")
     (tmp_path / "over.csv").write_text(HEADER + "2024,Cu,3,60,main30\n2024,Mg,1,50,main30\n")
     (tmp_path / "good.csv").write_text(HEADER + "2024,Cu,3.8,4.9,main30\n")

@@ -134,6 +134,7 @@ def test_known_alloys_are_judged_by_their_diagrams(wanted):
         ("[0.4, 1.2]", "[1.2, 0.4]", "exchange the numbers"),
         ("[0.4, 1.2]", "[0.4, nan]", "not a number from 0 to 100"),
         ("[0.4, 1.2]", '["a", 1.2]', "not a number from 0 to 100"),
+        ("[0.4, 1.2]", f"[0.4, 0x{'f' * 6000}]", "too large, not a number from 0 to 100"),
         ("[0.4, 1.2]", "[0.4, 99]", "over 100 wt%"),
         ("si = [", "MG = [", "stands there twice"),
         ("{ min = 870 }", "870", "solidus = {min = 850}"),

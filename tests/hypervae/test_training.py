@@ -1,5 +1,6 @@
 """Seeds, resume after kills at any moment, two processes at one run, the held-out curve."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -57,7 +58,7 @@ def assert_as_if_never_killed(run, whole):
 def test_data_that_changed_since_they_were_planned_with_are_refused(tmp_path):
     args = SimpleNamespace(results_dir=tmp_path, tensorboard=False)
     with pytest.raises(InputError, match="has changed since this command began"):
-        options.trained(args, PLAIN, bars())
+        options.trained(args, dataclasses.replace(PLAIN, fingerprint="0123"), bars())
     assert not list(tmp_path.iterdir())
 
 
