@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
-from common.discovery.limits import kept
+from common.discovery.limits import keeps_all
 
 if not hasattr(np.linalg, "linalg"):
     np.linalg.linalg = np.linalg  # GPy and GPyOpt catch np.linalg.linalg.LinAlgError
@@ -37,7 +37,7 @@ class ExpectedFeasibleImprovement(GPyOpt.acquisitions.base.AcquisitionBase):
 
     def __init__(self, model, space, optimizer, x, excess):
         super().__init__(model, space, optimizer)
-        self.kept = kept(excess)
+        self.kept = keeps_all(excess)
         self.limits = []
         for own in np.arcsinh(excess.T):  # what misses by far says no more than that
             mean, deviation = own.mean(), own.std()

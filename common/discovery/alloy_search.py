@@ -144,7 +144,7 @@ class _Bench:
 
     def real_diagram(self, composition):
         """The diagram (phases, temperatures) of an alloy by CALPHAD."""
-        return self.diagrams.matrix_of(composition, self.data.phases)
+        return self.diagrams.real_diagram(composition, self.data.phases)
 
     def realise(self, design):
         """The diagram of the alloy that a decoded one would be, by the inverse map as it is: one equilibrium."""
@@ -209,7 +209,7 @@ def _errors(bench, find, methods):
         error, phase_error = alloys.element_error(composition, bench.composition), None
         if bench.diagrams is not None:
             # An alloy far from the known ones has phases that these have not.
-            real = bench.diagrams.matrix_of(composition, calphad.PHASES)
+            real = bench.diagrams.real_diagram(composition, calphad.PHASES)
             decoded = alloys.in_all_phases(diagram[..., 0], bench.data.phases)
             phase_error = alloys.phase_error(decoded, real) if real.any() else None  # no equilibrium was found
         row = {"method": method, "element_error": error, "phase_error": phase_error, "in_class": error <= IN_CLASS}
@@ -292,7 +292,7 @@ def try_regressor(job):
     diagrams = calphad.phase_diagrams(tdb)
 
     def realise(composition):
-        return diagrams.matrix_of(composition, data.phases)
+        return diagrams.real_diagram(composition, data.phases)
 
     rows = try_refinement(trial.regressor, data, realise, trial.refinements, trial.seed)
     return [cells | row for row in rows]

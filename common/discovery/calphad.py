@@ -136,7 +136,7 @@ class PhaseDiagrams:
                 matrix[:, column] = np.nan
         return matrix
 
-    def matrix_of(self, composition, phases):
+    def real_diagram(self, composition, phases):
         """What an alloy of any composition really is: as `matrix`, of some phases only, with a trace of every element.
 
         Zero where no equilibrium was found, or where over 100 wt% are asked for. One set of elements serves every

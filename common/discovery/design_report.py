@@ -38,7 +38,7 @@ def ranked(found, data):
     y = np.concatenate([part["objective"] for _, part in found])
     order = limits.best_first(y, excess)
     table = pd.DataFrame(
-        {"keeps all limits": np.where(limits.kept(excess), "yes", "no"), "Al [wt%]": 100 - compositions.sum(1)}
+        {"keeps all limits": np.where(limits.keeps_all(excess), "yes", "no"), "Al [wt%]": 100 - compositions.sum(1)}
     )
     table[list(WT.values())] = compositions
     for limit, own in zip(wanted.limits, excess.T):
@@ -140,7 +140,7 @@ def in_words(table, wanted):
 def table_row(job, found):
     """The row of designs.csv of one search."""
     excess, y = np.array(found["excess"]), np.array(found["objective"])
-    kept = np.flatnonzero(limits.kept(excess))
+    kept = np.flatnonzero(limits.keeps_all(excess))
     record = job.record
     cells = {"specification": record.specification.name, "parameters": found["parameters"], "dataset": record.dataset}
     cells |= {name: getattr(record, name) for name in ("method", "seed", "evaluations", "regressor")}
@@ -151,7 +151,7 @@ def table_row(job, found):
         "num_kept": len(kept),  # of the evaluations: several codes may clip to one alloy
         "first_kept": kept[0] + 1 if len(kept) else np.nan,
         "best_objective": y[kept].min() if len(kept) else np.nan,
-        "least_excess": limits.total(excess).min(),
+        "least_excess": limits.total_excess(excess).min(),
         "seconds": sum(found["seconds"]),
         "trained_at": found["trained_at"],
         "evaluated_at": found["evaluated_at"],

@@ -128,7 +128,7 @@ class _Compositions:
         self.least, most = wanted.box.T
         self.free = most > self.least
         self.box = wanted.box[self.free]
-        self.first = wanted.kept(known)[:, self.free]
+        self.first = wanted.clipped(known)[:, self.free]
 
     def compositions(self, points):
         found = np.tile(self.least, (len(points), 1))
@@ -147,7 +147,7 @@ class _Decoded:
 
     def compositions(self, points):
         u, z = np.split(points, [self.family.u_dim], axis=1)
-        return self.wanted.kept(self.inverse(self.family.decode(u, z)[..., 0]))
+        return self.wanted.clipped(self.inverse(self.family.decode(u, z)[..., 0]))
 
 
 def jobs_for(source, data, wanted, methods, models, options, seed, train, checkpoints):

@@ -14,14 +14,14 @@ def best_first(y, excess):
 
 def ranks(y, excess):
     """[(whether a limit is not kept, y or the excess all in all)] of points; less is better."""
-    return [(True, float(much)) if much > 0 else (False, float(value)) for value, much in zip(y, total(excess))]
+    return [(True, float(much)) if much > 0 else (False, float(value)) for value, much in zip(y, total_excess(excess))]
 
 
-def total(excess):
+def total_excess(excess):
     """Excess over all limits that are not kept, (n,); 0 where all are."""
     return np.maximum(excess, 0).sum(1)
 
 
-def kept(excess):
+def keeps_all(excess):
     """Which points (n,) keep every limit."""
     return np.all(excess <= 0, 1)

@@ -87,7 +87,7 @@ class Specification(Record):
             box[ELEMENTS.index(element)] = ends
         return box
 
-    def kept(self, compositions):
+    def clipped(self, compositions):
         """Compositions (N, len(ELEMENTS)) in wt%, each element moved into its range."""
         return np.clip(compositions, *self.box.T)
 
@@ -118,7 +118,7 @@ class Specification(Record):
         Args:
             data: AlloyData.
         """
-        outside = np.abs(data.compositions - self.kept(data.compositions)).sum(1) / OUTSIDE_WT
+        outside = np.abs(data.compositions - self.clipped(data.compositions)).sum(1) / OUTSIDE_WT
         liquid, own = data.phases.index("LIQUID"), [limit.temperature for limit in self.limits]
         temperatures = np.union1d(data.temperatures, [each for each in own if each is not None])
         found = np.empty(len(data.matrices))

@@ -152,12 +152,13 @@ class Evaluator:
 
         @tf.function(jit_compile=compiled, autograph=False)
         def lengths_of(images, label, mask, task_seed):
-            theta, kl_u_of_task = model.weights_for(images, label, None, mask)
             if draw_u or fit_u:
                 q_u = model.fit_q_u(images, fit_u, tf.random.fold_in(task_seed, 3), mask)
                 kl_u_of_task = kl_to_prior(q_u)
                 u = q_u.sample(seed=tf.random.fold_in(task_seed, 2)) if draw_u else q_u.mean()
                 theta = model.generate(u)
+            else:
+                theta, kl_u_of_task = model.weights_for(images, label, None, mask)
             share = kl_u_of_task[:, None] / tf.reduce_sum(tf.cast(mask, tf.float32), 1, keepdims=True)
             length = code_length(model.body, theta, images, task_seed, share, num_samples)
             terms = tf.stack([tf.broadcast_to(term, mask.shape)[0] for term in length], -1)

@@ -58,7 +58,7 @@ def test_limits_are_kept_as_brute_force_finds_them(tmp_path, toy):
     assert costs[kept].min() < 1.02 * least  # the grid's own step is some 8 % of its cost
     for composition, own in zip(np.array(found["compositions"])[kept][:3], excess[kept]):
         np.testing.assert_allclose(wanted.excess(diagrams, composition), own, atol=1e-9)
-        assert np.all(wanted.kept(composition) == composition)
+        assert np.all(wanted.clipped(composition) == composition)
     _, random = designs.search(job(toy[0], wanted, tmp_path / "c", "random"))
     costs = np.array(random["objective"])[np.all(np.array(random["excess"]) <= 0, 1)]
     assert costs.min(initial=np.inf) > 1.02 * least

@@ -150,7 +150,7 @@ class MadeUpDiagrams:
     def check(self, element_sets):
         pass
 
-    def matrix_of(self, composition, phases):
+    def real_diagram(self, composition, phases):
         rates = np.outer(np.arange(1, 5), np.linspace(0.5, 1.5, 32)) * (1 + np.sum(composition))
         shares = np.zeros((len(phases), 32))
         shares[:4] = np.exp(-rates) / np.exp(-rates).sum(0)

@@ -69,7 +69,7 @@ def test_what_is_read(wanted):
     ]
     np.testing.assert_array_equal(wanted.box[ELEMENTS.index("FE")], [0.2, 0.2])
     np.testing.assert_array_equal(wanted.box[ELEMENTS.index("ZN")], [0, 0])
-    kept = wanted.kept(composition(MG=2.0, SI=0.5, ZN=3.0)[None])[0]
+    kept = wanted.clipped(composition(MG=2.0, SI=0.5, ZN=3.0)[None])[0]
     np.testing.assert_array_equal(kept, composition(MG=1.2, SI=0.5, FE=0.2))
 
 
