@@ -38,18 +38,19 @@ def discovery_table(summary, by):
     wide[HINDSIGHT] = wide[[m for m in methods if m.startswith("hypervae")]].min(axis=1)
     bounds = summary.groupby(by)[list(GRADIENTS)].first().dropna(axis="columns", how="all")
     decimals = {"digit": 3, "alloy": 5}[by]  # phase diagrams differ by little more than their smallest phases
-    body = [[key, *(f"{v:.{decimals}f}" for v in [*wide.loc[key], *bounds.loc[key]])] for key in wide.index]
-    n = len(wide)
+    values = wide.join(bounds)
+    body = [[key, *("" if np.isnan(v) else f"{v:.{decimals}f}" for v in values.loc[key])] for key in wide.index]
+    known = wide.count()  # a search may have no row of some classes
     below = wide.lt(wide[RIVAL], axis=0).sum()
     blank = [""] * bounds.shape[1]
-    body.append(["closer than VAE + BO", *("" if m == RIVAL else f"{below[m]} of {n}" for m in wide), *blank])
+    body.append(["closer than VAE + BO", *("" if m == RIVAL else f"{below[m]} of {known[m]}" for m in wide), *blank])
     if "bound_vae" in bounds:
         past = wide.lt(bounds["bound_vae"], axis=0).sum()
-        body.append(["closer than gradients found in the VAE", *(f"{past[m]} of {n}" for m in wide), *blank])
+        body.append(["closer than gradients found in the VAE", *(f"{past[m]} of {known[m]}" for m in wide), *blank])
     # Of the classes where it gets there alone, so their number belongs to it.
     reached = summary.groupby("method")["evaluations_to_vae"].agg(["median", "count"])
     cells = (
-        f"{reached['median'][m]:.0f} ({reached['count'][m]} of {n})" if reached["count"][m] else "" for m in methods
+        f"{reached['median'][m]:.0f} ({reached['count'][m]} of {known[m]})" if reached["count"][m] else "" for m in methods
     )
     body.append(["evaluations to VAE + BO's end (classes where it gets there)", *cells, "", *blank])
     return markdown_table(["class held out", *wide, *(GRADIENTS[name] for name in bounds)], body)
