@@ -59,6 +59,7 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 10_compress.py table --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR)
 	$(RUN) 11_explore.py --dataset mnist --data-dir $(DATA_DIR) --screenshot
 	$(RUN) 04_discover_digits.py $(DISCOVER)
+	$(RUN) 04_discover_digits.py $(DISCOVER) --num-targets 2 --seeds 1
 	$(RUN) 04_discover_digits.py $(DISCOVER) --target-pixels grey --num-targets 2
 	for what in regressors likelihoods; do $(RUN) 05_discover_alloys.py --jobs $(JOBS) --compare $$what || exit; done
 	for likelihood in multinomial multinomial_10000; do $(RUN) 05_discover_alloys.py --compare likelihoods \

@@ -38,22 +38,31 @@ def discovery_table(summary, by):
     wide[HINDSIGHT] = wide[[m for m in methods if m.startswith("hypervae")]].min(axis=1)
     bounds = summary.groupby(by)[list(GRADIENTS)].first().dropna(axis="columns", how="all")
     decimals = {"digit": 3, "alloy": 5}[by]  # phase diagrams differ by little more than their smallest phases
+    searches = summary.pivot(index=by, columns="method", values="num_searches")
+    # Medians over other searches than VAE + BO's say nothing of which is closer.
+    alike = searches.eq(searches[RIVAL], axis=0).reindex(columns=[*wide], fill_value=True)
     values = wide.join(bounds)
     body = [[key, *("" if np.isnan(v) else f"{v:.{decimals}f}" for v in values.loc[key])] for key in wide.index]
-    known = wide.count()  # a search may have no row of some classes
-    below = wide.lt(wide[RIVAL], axis=0).sum()
+    known = (wide.notna() & alike).sum()
+    below = (wide.lt(wide[RIVAL], axis=0) & alike).sum()
     blank = [""] * bounds.shape[1]
-    body.append(["closer than VAE + BO", *("" if m == RIVAL else f"{below[m]} of {known[m]}" for m in wide), *blank])
+    body.append(["closer than VAE + BO", *("" if m == RIVAL else _of(below[m], known[m]) for m in wide), *blank])
     if "bound_vae" in bounds:
-        past = wide.lt(bounds["bound_vae"], axis=0).sum()
-        body.append(["closer than gradients found in the VAE", *(f"{past[m]} of {known[m]}" for m in wide), *blank])
+        past = (wide.lt(bounds["bound_vae"], axis=0) & alike).sum()
+        body.append(["closer than gradients found in the VAE", *(_of(past[m], known[m]) for m in wide), *blank])
     # Of the classes where it gets there alone, so their number belongs to it.
     reached = summary.groupby("method")["evaluations_to_vae"].agg(["median", "count"])
     cells = (
-        f"{reached['median'][m]:.0f} ({reached['count'][m]} of {known[m]})" if reached["count"][m] else "" for m in methods
+        f"{reached['median'][m]:.0f} ({reached['count'][m]} of {known[m]})" if known[m] and reached["count"][m] else ""
+        for m in methods
     )
     body.append(["evaluations to VAE + BO's end (classes where it gets there)", *cells, "", *blank])
-    return markdown_table(["class held out", *wide, *(GRADIENTS[name] for name in bounds)], body)
+    names = [m if alike[m].all() else f"{m} (searches a class: {searches[m].max():.0f})" for m in wide]
+    return markdown_table(["class held out", *names, *(GRADIENTS[name] for name in bounds)], body)
+
+
+def _of(number, all_of_them):
+    return f"{number} of {all_of_them}" if all_of_them else ""
 
 
 SHARE = ("class_share_low", "class_share_high")
@@ -92,9 +101,11 @@ def _share(row):
 
 
 def count_words(summary):
-    """ "5 targets a class, 1 seed" """
-    target, seed = (count(summary[f"num_{name}s"].max(), name) for name in ("target", "seed"))
-    return f"{target} a class, {seed}"
+    """ "5 targets a class, 1 seed"; "7 searches a class, of 5 targets and 2 seeds" where not every seed has all."""
+    targets, seeds, searches = (summary[f"num_{name}"].max() for name in ("targets", "seeds", "searches"))
+    if searches == targets * seeds:
+        return f"{count(targets, 'target')} a class, {count(seeds, 'seed')}"
+    return f"{searches} searches a class, of {count(targets, 'target')} and {count(seeds, 'seed')}"
 
 
 def sections(results_dir, own=False):

@@ -51,6 +51,7 @@ def summarise(rows, bounds, by, records):
     columns |= {
         "num_targets": grouped["target"].nunique(),
         "num_seeds": grouped["seed"].nunique(),
+        "num_searches": grouped.size(),  # a seed may have fewer targets
         "final": grouped["final"].median(),
         "final_low": grouped["final"].quantile(0.25),
         "final_high": grouped["final"].quantile(0.75),

@@ -71,6 +71,22 @@ def test_protocols_are_never_averaged(folder):
     assert "search.evaluations" not in text and "4 evaluations" in text and "8 evaluations" in text
 
 
+def test_medians_over_other_searches_are_not_compared(tmp_path):
+    """A search with one seed of two, whose targets are the easier ones."""
+    path = tmp_path / search_summary.DIGITS
+    with_restarts = (*SEARCHES, "vae_restarts")
+    parts = [digit_rows((1, 5), 0, 4), digit_rows((1, 6), 0, 4), digit_rows((1, 5), 1, 4, searches=with_restarts)]
+    written(path, *parts)
+    ((_, text),) = search_report.sections(tmp_path)
+    assert "3 searches a class, of 2 targets and 2 seeds" in text and "vae_restarts (searches a class: 1)" in text
+    header, closer = (
+        [cell.strip() for cell in next(line for line in text.splitlines() if line.startswith(start)).split("|")]
+        for start in ("| class held out", "| closer than VAE + BO")
+    )
+    found = dict(zip(header, closer))
+    assert found["hypervae_joint"] == "1 of 1" and found["vae_restarts (searches a class: 1)"] == ""
+
+
 def test_the_same_rows_twice_are_found_once(folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     written(folder, digit_rows((1, 6), 0, 4, 0.5))
