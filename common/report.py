@@ -26,6 +26,7 @@ def write_report(results_dir):
     headline = [row for part in REPORTS for row in part.headline(results_dir)]
     for found, of_own in ((sections, False), (own, True)):
         figures = [path.relative_to(results_dir) for path in sorted(results_dir.glob("[0-9]*/**/*.png"))]
+        figures = [path for path in figures if not path.name.startswith(".")]  # one that another process is writing
         names = [path.as_posix() for path in figures if _is_own(path) == of_own]
         if names:
             found.append(("Figures", "\n".join(f"- [{name}](<{name}>)" for name in names)))

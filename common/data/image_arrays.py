@@ -35,7 +35,7 @@ def value_range(x, wanted):
     Raises:
         InputError: None is wanted, and x has another range.
     """
-    if wanted == "data":
+    if isinstance(wanted, str) and wanted == "data":
         return float(x.min()), float(x.max())
     if wanted is not None:
         low, high = map(float, wanted)
@@ -53,7 +53,7 @@ def levels(x, shape, black_white, wanted):
     low, high = black_white
     scaled = (x.astype(np.float64) - low) / ((high - low) or 1.0)
     beyond = max(-scaled.min(), scaled.max() - 1)
-    if beyond > readers.ROUNDING and wanted != "data":
+    if beyond > readers.ROUNDING and not (isinstance(wanted, str) and wanted == "data"):
         span = f"[{x.min():g}, {x.max():g}]"
         raise InputError(f"X lies in {span}, black and white are {low:g} and {high:g}: see value_range")
     if wanted is None and high > 1 and 0 < x.max() <= 1:

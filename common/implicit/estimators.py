@@ -5,6 +5,7 @@ which averages over the draws (Eq. 4).
 """
 
 import itertools
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,12 @@ from common.data.blocks import block_size, blocks
 from common.data.fingerprints import fingerprint
 from common.errors import InputError
 from common.implicit import calibration, classification, regression
-from common.implicit.members import statistics
-from common.implicit.settings import ImplicitRun, check_step
-from common.runs.estimators import KerasEstimator, own_random_state
+from common.implicit.members import is_constant, statistics
+from common.implicit.settings import METHODS, ImplicitRun, check_step
+from common.runs.estimators import KerasEstimator, own_random_state, whole_numbers
 
 HELD_OUT = 0.1  # of a regression's rows: they give sigma
+SCHEDULES, GENERATORS = (None, "constant", "cosine"), ("matrix", "dense")
 ROWS_AT_ONCE = 16_384  # of a prediction: bounds the memory
 
 
@@ -41,15 +43,39 @@ class EstimatorRun(ImplicitRun):
 class _ImplicitHypernet(KerasEstimator):
     """What a regression and a classification share."""
 
+    _lists = ("hidden_units", "hyper_units")  # parameters of several whole numbers
+
+    def _numbers(self):
+        """Whole numbers among the parameters that are not None, NumPy's as Python's.
+
+        Raises:
+            InputError: a parameter is of another kind; it is named before a training.
+        """
+        given = [name for name in ("epochs", "batch_size", "weights_per_step") if getattr(self, name) is not None]
+        least = {name: int(name != "epochs") for name in given if name not in self._lists}
+        found = whole_numbers(self, noise_dim=1, num_samples=1, random_state=0, **least)
+        for name, known in (("method", METHODS), ("schedule", SCHEDULES), ("generator", GENERATORS)):
+            if hasattr(self, name) and getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(map(repr, known))}")
+        for name in self._lists:
+            value = getattr(self, name)
+            if value is not None:
+                own = list(value) if np.iterable(value) and not isinstance(value, str) else [None]
+                if not own or not all(isinstance(n, numbers.Integral) and n >= (name != "epochs") for n in own):
+                    raise InputError(f"{name} is {value!r}: give whole numbers from 1 up, such as (50,)")
+                found[name] = tuple(map(int, own))
+        return found
+
     def _settings(self, x, y, task_defaults, **more):
         """The EstimatorRun of training data: parameters, and for those that are None the defaults."""
         names = ("epochs", "batch_size", "learning_rate", "schedule", "spread", "kernel_rate", "hyper_units")
-        chosen = {name: getattr(self, name) for name in names}
+        given = self._numbers()
+        chosen = {name: given.get(name, getattr(self, name)) for name in names}
         chosen |= {name: task_defaults[name] for name in names if chosen[name] is None}
-        shared = dict(dataset="X", fingerprint=fingerprint(x, y), method=self.method, seed=self.random_state)
+        shared = dict(dataset="X", fingerprint=fingerprint(x, y), method=self.method, seed=given["random_state"])
         own = shared | chosen | more
         check_step(own["batch_size"], own["batch_size"], own["weights_per_step"], self.method)
-        return EstimatorRun(**own, noise_dim=self.noise_dim, num_samples=self.num_samples)
+        return EstimatorRun(**own, noise_dim=given["noise_dim"], num_samples=given["num_samples"])
 
     def _network(self, run, measures, streams):
         from common.implicit import model as implicit
@@ -147,18 +173,20 @@ class ImplicitHypernetRegressor(RegressorMixin, _ImplicitHypernet):
 
     def fit(self, X, y):
         """Train on X (N, d) and y (N,); N is 3 at least."""
+        given = self._numbers()
         x, y = validate_data(
             self, X, column_or_1d(y, warn=True), dtype=np.float64, y_numeric=True, ensure_min_samples=3
         )
         y = y.astype(np.float64)
         # Single precision would lose the digits in which numbers far from 0 differ.
         self.x_mean_, self.y_mean_ = x.mean(0), float(y.mean())
-        x, y = x - self.x_mean_, y - self.y_mean_
+        constant = is_constant(x), is_constant(y)  # of the numbers as they are: centred ones are all rounding
+        x, y = (np.where(same, 0.0, own - own.mean(0)) for own, same in zip((x, y), constant))
         held = max(1, round(HELD_OUT * len(y)))
         order = np.random.default_rng(self.random_state).permutation(len(y))
         rows, held_rows = [order, order[:-held]], order[-held:]
         measures = statistics(x, y, rows)
-        tried = [self._fit_once(x, y, rows, held_rows, measures, epochs) for epochs in self._epochs(len(y))]
+        tried = [self._fit_once(x, y, rows, held_rows, measures, epochs) for epochs in self._epochs(given, len(y))]
         run, model, samples, self.held_out_rmse_ = min(tried, key=lambda found: found[-1])
         self.sigma_ = calibration.best_sigma(samples, y[held_rows])
         self.coverage_ = _coverage_by_halves(samples, y[held_rows])
@@ -166,16 +194,20 @@ class ImplicitHypernetRegressor(RegressorMixin, _ImplicitHypernet):
         self._keep(run, model, measures[1][0], measures[3][0])
         return self
 
-    def _epochs(self, rows):
-        given = regression.recipe_for("ours", rows).epochs if self.epochs is None else self.epochs
-        return given if np.iterable(given) else (given,)
+    @property
+    def _lists(self):
+        return (*super()._lists, *["epochs"] * np.iterable(self.epochs))
+
+    def _epochs(self, given, rows):
+        found = given.get("epochs", regression.recipe_for("ours", rows).epochs)
+        return found if np.iterable(found) else (found,)
 
     def _fit_once(self, x, y, rows, held_rows, measures, epochs):
-        recipe = vars(regression.recipe_for("ours", len(y)))
-        batch = min(self.batch_size or recipe["batch_size"], len(rows[1]))
-        own = dict(sizes=(x.shape[1], *self.hidden_units, 1), generator="dense", held_out=len(held_rows))
+        recipe, given = vars(regression.recipe_for("ours", len(y))), self._numbers()
+        batch = min(given.get("batch_size", recipe["batch_size"]), len(rows[1]))
+        own = dict(sizes=(x.shape[1], *given["hidden_units"], 1), generator="dense", held_out=len(held_rows))
         own |= dict(standardize=True, batch_size=batch, epochs=int(epochs))
-        run = self._settings(x, y, recipe, **own, weights_per_step=self.weights_per_step or batch)
+        run = self._settings(x, y, recipe, **own, weights_per_step=given.get("weights_per_step", batch))
         model = self._trained(run, measures, x, y, rows)
         samples = model.predict_samples(np.stack([x[held_rows]] * 2), run.num_samples)[:, 1]
         return run, model, samples, float(np.sqrt(np.mean((samples.mean(0) - y[held_rows]) ** 2)))
@@ -251,6 +283,7 @@ class ImplicitHypernetClassifier(ClassifierMixin, _ImplicitHypernet):
 
     def fit(self, X, y):
         """Train on X (N, d) and labels y (N,) of any kind."""
+        given = self._numbers()
         x, y = validate_data(self, X, column_or_1d(y, warn=True), dtype=np.float64)
         check_classification_targets(y)
         self.classes_, y = np.unique(y, return_inverse=True)
@@ -259,16 +292,16 @@ class ImplicitHypernetClassifier(ClassifierMixin, _ImplicitHypernet):
         if not self.standardize:
             self.x_mean_, scale = np.zeros_like(scale), np.ones_like(scale)
         x = x - self.x_mean_
-        batch = min(self.batch_size, len(y))
+        batch = min(given["batch_size"], len(y))
         generator = self.generator if self.method == "hypernet" else "none"
         defaults = {
             "epochs": classification.EPOCHS["large" if len(y) >= classification.LARGE else "small"],
             "learning_rate": classification.LEARNING_RATE[generator],
             "kernel_rate": classification.KERNEL_RATE[generator],
         }
-        own = dict(sizes=(x.shape[1], *self.hidden_units, len(self.classes_)), generator=generator, held_out=0)
+        own = dict(sizes=(x.shape[1], *given["hidden_units"], len(self.classes_)), generator=generator, held_out=0)
         own |= dict(standardize=self.standardize, batch_size=batch)
-        draws = self.weights_per_step or (1 if generator == "dense" else batch)
+        draws = given.get("weights_per_step", 1 if generator == "dense" else batch)
         run = self._settings(x, y, defaults, **own, weights_per_step=draws)
         model = self._trained(run, [[np.zeros_like(scale)], [scale]], x, y, rows)
         self._keep(run, model, scale)

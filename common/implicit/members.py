@@ -2,6 +2,8 @@
 
 import numpy as np
 
+ROUNDING = 1e-12  # of a column's largest number
+
 
 class Members:
     """For each split one model on all its training rows, then for each split a companion.
@@ -27,12 +29,16 @@ class Members:
         self.statistics = statistics(table.x, table.y, self.rows)
 
 
+def is_constant(values):
+    """Which columns (or whether a target) of rows (N, ...) differ by no more than rounding."""
+    return values.std(0) <= ROUNDING * np.abs(values).max(0)
+
+
 def statistics(x, y, rows):
     """Mean and standard deviation of inputs and targets over each member's training rows; constant columns get 1."""
 
     def spread(values):
-        deviation = values.std(0)
-        return np.where(deviation > 1e-12 * np.abs(values).max(0), deviation, 1.0)
+        return np.where(is_constant(values), 1.0, values.std(0))
 
     found = [(x[own].mean(0), spread(x[own]), y[own].mean(), spread(y[own])) for own in rows]
     return [np.array(part) for part in zip(*found)]

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import numbers
+import os
 import random
 from pathlib import Path
 
@@ -34,9 +35,11 @@ def whole_numbers(estimator, **least):
 
 
 def _plain(value):
-    """NumPy's scalars as Python's, for JSON."""
+    """NumPy's scalars as Python's, and paths as text, for JSON."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     raise TypeError(f"{value!r} is no number or text")
 
 
@@ -45,6 +48,8 @@ class KerasEstimator(BaseEstimator):
 
     Subclasses have `_untrained()`: a model like model_, made of parameters and fitted attributes alone.
     """
+
+    _made_when_needed = ("_scorer", "_mixture")  # of the other attributes
 
     def save(self, path):
         """Write the fitted estimator as one .npz, which `load` of the same class reads in any process.
@@ -113,7 +118,7 @@ class KerasEstimator(BaseEstimator):
 
     def __getstate__(self):
         """For copies to other processes (joblib): the model as its weights."""
-        state = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        state = {name: value for name, value in vars(self).items() if name not in self._made_when_needed}
         if "model_" in state:
             state["model_"] = [np.asarray(variable) for variable in state["model_"].variables]
         return state

@@ -1,12 +1,14 @@
 """Independent jobs (seeds, data sets, models, targets) side by side, the cores shared among them."""
 
 import contextlib
+import threading
 
 import joblib
 
 from common import quiet
 from common.errors import InputError
 
+ALONE = threading.Lock()  # a Dask worker with several threads runs one job at a time: they share random states
 GO_ON = "what was finished is kept; start the same command again to go on"
 
 
@@ -25,7 +27,7 @@ def run_jobs(function, items, jobs, scheduler=None):
     if scheduler is not None:
         with _dask(scheduler):
             parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-            yield from _unless_killed(parallel(joblib.delayed(_with_threads)(function, item, 1) for item in items))
+            yield from _unless_killed(parallel(joblib.delayed(_alone)(function, item) for item in items))
         return
     jobs = max(1, min(jobs, len(items)))
     threads = max(1, joblib.cpu_count() // jobs)  # the cores this process may use, not all of the machine
@@ -65,6 +67,11 @@ def _dask(scheduler):
         ) from error
     with client, joblib.parallel_config("dask", n_jobs=-1):
         yield
+
+
+def _alone(function, item):
+    with ALONE:
+        return _with_threads(function, item, 1)
 
 
 def _with_threads(function, item, threads):

@@ -18,17 +18,19 @@ def over_seeds(rows, measures, by=(), over="seed"):
         one row a group, with num_<over>s, <measure>_mean, <measure>_std, trained_at and evaluated_at.
     """
     keys = ["experiment", *by]
-    grouped = rows.groupby(keys, sort=False, dropna=False)
+    # By number: an index that holds NaN, a sigma that is not known, does not find itself again.
+    group = rows.groupby(keys, sort=False, dropna=False).ngroup().rename("group")
+    grouped = rows.groupby(group, sort=False)
     table = grouped[measures].agg(["mean", "std"])
     table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
     table.insert(0, f"num_{over}s", grouped[over].nunique())
     left = [name for name in rows if name not in {*keys, *measures, over, "run", "trained_at", "evaluated_at"}]
     constant = [name for name in left if (grouped[name].nunique(dropna=False) == 1).all()]
-    first = rows.drop_duplicates(keys)[constant].set_index(table.index)  # groups stand in the order of their first rows
+    first = rows.drop_duplicates(keys)[[*keys, *constant]].set_index(table.index)  # in the order of their first rows
     table = pd.concat([first, table], axis=1)
     for name in ("trained_at", "evaluated_at"):
-        table[name] = all_commits(rows, keys, name)
-    return table.reset_index()
+        table[name] = all_commits(rows.assign(group=group), ["group"], name)
+    return table.reset_index(drop=True)
 
 
 def all_commits(rows, keys, name):

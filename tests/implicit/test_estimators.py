@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 
@@ -101,6 +102,39 @@ def test_epochs_are_chosen_by_rows_that_the_companion_has_not_seen(regressor, di
     best = min(alone, key=lambda own: own.held_out_rmse_)
     assert regressor.epochs_ == best.epochs_ and regressor.held_out_rmse_ == best.held_out_rmse_
     np.testing.assert_array_equal(regressor.predict(diabetes[0]), best.predict(diabetes[0]))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"method": "SGD"}, {"schedule": "cosin"}, {"random_state": None}, {"num_samples": 0}, {"epochs": -1},
+        {"epochs": []}, {"hidden_units": 4}, {"hyper_units": (4, 0.5)}, {"batch_size": 0}, {"weights_per_step": "one"},
+        {"generator": "Matrix"},
+    ],
+)  # fmt: skip
+def test_parameters_of_another_kind_are_refused_by_name(diabetes, wrong):
+    ((name, _),) = wrong.items()
+    plain, y = (CLASSIFIER, diabetes[1] > 150) if name == "generator" else (REGRESSOR, diabetes[1])
+    with pytest.raises(InputError, match=f"{name} is "):
+        clone(plain).set_params(**wrong).fit(diabetes[0], y)
+
+
+def test_numpys_numbers_are_numbers_and_a_fit_is_kept(diabetes, tmp_path):
+    changes = dict(noise_dim=np.int64(3), random_state=np.int64(1), epochs=np.array([1, 2]), folder=tmp_path)
+    found = clone(REGRESSOR).set_params(**changes, hidden_units=np.array([8])).fit(*diabetes)
+    plain = clone(REGRESSOR).set_params(random_state=1, epochs=(1, 2)).fit(*diabetes)
+    np.testing.assert_array_equal(found.predict(diabetes[0]), plain.predict(diabetes[0]))
+    found.save(tmp_path / "found.npz")
+    copied = pickle.loads(pickle.dumps(found.set_params(folder=None).set_params(num_samples=2)))
+    np.testing.assert_array_equal(copied.predict(diabetes[0]), plain.predict(diabetes[0]))
+
+
+def test_a_column_that_differs_by_rounding_alone_is_constant(diabetes):
+    x = np.column_stack([diabetes[0][:, 0], np.where(np.arange(len(diabetes[1])) % 2, 0.3, 0.1 + 0.2)])
+    found = clone(REGRESSOR).set_params(epochs=1).fit(x, diabetes[1])
+    assert found.x_scale_[1] == 1
+    new = np.array([[x[0, 0], 0.31]])
+    assert abs(found.predict(new) - found.predict(x[:1])).item() < diabetes[1].std()
 
 
 def test_in_a_pipeline_and_a_grid_search(diabetes):

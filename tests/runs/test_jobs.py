@@ -65,6 +65,25 @@ def test_a_cluster_does_a_killed_workers_jobs_again():
     assert killed not in after[2:] and after
 
 
+def overlap(folder):
+    """Whether another job of this process runs at the same time."""
+    path = Path(folder) / str(os.getpid())
+    alone = not path.exists()
+    path.touch()
+    time.sleep(0.2)
+    path.unlink(missing_ok=True)
+    return alone
+
+
+@pytest.mark.slow
+def test_threads_of_a_clusters_worker_run_one_job_at_a_time(tmp_path):
+    """Initial weights come from the process's random state."""
+    distributed = pytest.importorskip("distributed")
+    options = dict(n_workers=1, threads_per_worker=3, processes=True, dashboard_address=None)
+    with distributed.LocalCluster(**options) as cluster:
+        assert all(run_jobs(overlap, [str(tmp_path)] * 6, 1, cluster.scheduler_address))
+
+
 def test_no_more_workers_than_jobs_and_one_job_in_this_process():
     assert list(run_jobs(work, ["a"], 999)) == [("a", os.getpid())]
     assert list(run_jobs(work, [], 4)) == []

@@ -19,6 +19,17 @@ def test_unlike_settings_are_never_averaged(tmp_path):
     assert sorted(words.values()) == ["rate 0.1", "rate 0.2"] and set(words) == set(table["experiment"])
 
 
+def test_a_key_that_is_not_known_is_one_group():
+    rows = pd.DataFrame({"experiment": ["e", "f", "e"], "sigma": [np.nan, 25.0, np.nan], "seed": [0, 0, 1]})
+    rows = rows.assign(
+        value=[1.0, 5.0, 3.0], run=["r", "s", "t"], name="n", trained_at="c", evaluated_at=["d", "d", "c"]
+    )
+    table = summaries.over_seeds(rows, ["value"], ["sigma"])
+    assert table["value_mean"].tolist() == [2, 5] and table["num_seeds"].tolist() == [2, 1]
+    assert table["name"].tolist() == ["n", "n"] and table["evaluated_at"].tolist() == ["c d", "d"]
+    assert table["sigma"].isna().tolist() == [True, False]
+
+
 def test_columns_that_vary_within_an_experiment_are_left_out():
     rows = pd.DataFrame(
         {"experiment": ["e", "e"], "seed": [0, 1], "seconds": [1.0, 2.0], "name": ["n", "n"], "value": [1, 3]}
