@@ -6,7 +6,7 @@ from common.discovery import alloy_report, design_report, search_report
 from common.hypervae import report as hypervae
 from common.implicit import classification_report, regression_report
 from common.names import is_file_name
-from common.runs.storage import write_atomically
+from common.runs.storage import locked, write_atomically
 from common.runs.summaries import markdown_table
 from common.tvae import report as tvae
 
@@ -19,9 +19,14 @@ def write_report(results_dir):
     """Write <results_dir>/README.md from the tables found there.
 
     Each of REPORTS has sections(results_dir, own), a list of (title, Markdown) on sets that come with the
-    project or on a user's own, and headline(results_dir), rows of HEADLINE.
+    project or on a user's own, and headline(results_dir), rows of HEADLINE. One process writes at a time: the last one
+    has seen all rows that others have added.
     """
-    results_dir = Path(results_dir)
+    with locked(results_dir):
+        _write_report(Path(results_dir))
+
+
+def _write_report(results_dir):
     sections, own = ([s for part in REPORTS for s in part.sections(results_dir, own)] for own in (False, True))
     headline = [row for part in REPORTS for row in part.headline(results_dir)]
     for found, of_own in ((sections, False), (own, True)):
