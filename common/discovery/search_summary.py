@@ -151,6 +151,7 @@ def write_summaries(folder, curves, by):
     ]
 
 
+IN_TITLES = ("", "target_kind", "objective", "evaluations", "budget", "iterations", "body")  # in words of their own
 _A_STEP = " a step, so iterated and restarted searches have as many times more as they have steps"
 
 
@@ -166,10 +167,13 @@ def titles(rows, records):
             f"models of {row.iterations} iterations",
         ]
         named += [row.objective.replace("_", " ")] if "objective" in first else []
+        if "likelihood" in first and first["likelihood"].nunique() > 1:
+            named.append(row.likelihood.replace("_", " "))
         others = [
             part.replace("_", " ")
             for part in words[row.protocol].split(", ")
-            if part.partition(" ")[0] not in ("", "target_kind", "objective", "evaluations", "budget")
+            # Both models have the same iterations and, by the likelihood, the same body.
+            if part.partition(" ")[0].rpartition(".")[2] not in IN_TITLES
         ]
         found[row.protocol] = ", ".join([row.dataset, *named, *others])
     return found
