@@ -71,6 +71,8 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	  $(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 || exit; \
 	  $(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --objective $$objective --seeds 0 1 --through-calphad || exit;) done
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --objective scaled_cosine --held-out paper
+	$(RUN) 05_discover_alloys.py $(ALLOYS) --objective scaled_cosine --likelihood multinomial_10000 --iterations 6000 \
+	  --held-out 6053 2219 6951 2024 2014 2025 7076 2618
 	$(RUN) 05_discover_alloys.py $(ALLOYS) --objective scaled_cosine --held-out 6053 2219 6951 --start nothing
 	$(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --compare regressors --refine 3)
 	$(if $(TDB),$(RUN) 05_discover_alloys.py $(ALLOYS) --spec examples/specifications/*.toml --evaluations 50)
