@@ -96,7 +96,7 @@ class Scoring(Record):
 
 def fewest_calibrating(rate):
     """How many normal images must calibrate for a false-positive rate: with fewer no p-value is so small."""
-    return np.ceil(1 / rate) - 1
+    return int(min(np.ceil(1 / rate), 1e18)) - 1
 
 
 def check_pile(args, data, pile):

@@ -333,7 +333,7 @@ def test_a_threshold_is_set_by_images_beside_the_mixture(monkeypatch, tmp_path):
         likelihood="bernoulli", binarize="threshold", scores=["usual"], fit_u=0, outlier_fraction=0.2
     )
     args.num_samples, args.num_bootstrap, args.results_dir = 4, 2, tmp_path
-    baseline = mixtures.Baseline("m", "threshold", "", "pca", 0)
+    baseline = mixtures.Baseline("m", "threshold", marked().fingerprint(), "pca", 0)
     mixtures._score(args, baseline, "m", lambda data: ("a", lambda kind, x: scores), {})
     assert seen == [([3.0], [4.0], [2.0])]
 
