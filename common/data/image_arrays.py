@@ -29,13 +29,17 @@ def image_shape(given, wanted, features, colour, remedy):
     return height, width, channels
 
 
+def _is_of_data(wanted):
+    return isinstance(wanted, str) and wanted == "data"  # black and white may be an array
+
+
 def value_range(x, wanted):
     """(black, white) of images x (N, features); wanted: these two, "data": of x, or None: [0, 1] or 0 to 255.
 
     Raises:
         InputError: None is wanted, and x has another range.
     """
-    if isinstance(wanted, str) and wanted == "data":
+    if _is_of_data(wanted):
         return float(x.min()), float(x.max())
     if wanted is not None:
         low, high = map(float, wanted)
@@ -53,7 +57,7 @@ def levels(x, shape, black_white, wanted):
     low, high = black_white
     scaled = (x.astype(np.float64) - low) / ((high - low) or 1.0)
     beyond = max(-scaled.min(), scaled.max() - 1)
-    if beyond > readers.ROUNDING and not (isinstance(wanted, str) and wanted == "data"):
+    if beyond > readers.ROUNDING and not _is_of_data(wanted):
         span = f"[{x.min():g}, {x.max():g}]"
         raise InputError(f"X lies in {span}, black and white are {low:g} and {high:g}: see value_range")
     if wanted is None and high > 1 and 0 < x.max() <= 1:

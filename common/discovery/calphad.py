@@ -202,11 +202,11 @@ class PhaseDiagrams:
             found = self._solidified(melt, start, step)
             if found is None:
                 break
-            whole = found.converged or self._freezes(found.phase_compositions["LIQUID"], found.temperatures[-1])
+            left = _last_known(found.phase_compositions["LIQUID"])
+            whole = found.converged or self._freezes(left, found.temperatures[-1])
             kept = len(found.temperatures) - (not whole)
             temperatures = np.append(temperatures, found.temperatures[:kept])
             solid = np.append(solid, 1 - liquid * (1 - np.array(found.fraction_solid[:kept], float)))
-            left = _last_known(found.phase_compositions["LIQUID"])
             still = {element: share for element, share in left.items() if share >= GONE}
             if whole or not kept or len(still) == len(melt):
                 break
@@ -229,15 +229,16 @@ class PhaseDiagrams:
             except ValueError:  # no calculation converged
                 return None
 
-    def _freezes(self, liquid, temperature):
-        """Whether the last liquid {element: mole fractions, step by step} is solid at a temperature.
+    def _freezes(self, melt, temperature):
+        """Whether the last melt {element: mole fraction}, or {} where none is known, is solid at a temperature.
 
         `scheil` says that it is wherever it finds no equilibrium any more, be it an invariant reaction or a failure.
         """
-        last = _last_known(liquid)
-        grams = {element: share * MASSES[element] for element, share in last.items() if share >= GONE}
-        composition = [100 * grams.get(element, 0) / sum(grams.values()) for element in ELEMENTS] if last else None
-        return bool(last) and self.matrix(composition, [temperature])[PHASES.index("LIQUID"), 0] < 1 - MOLTEN
+        if not melt:
+            return False
+        grams = {element: share * MASSES[element] for element, share in melt.items() if share >= GONE}
+        composition = [100 * grams.get(element, 0) / sum(grams.values()) for element in ELEMENTS]
+        return self.matrix(composition, [temperature])[PHASES.index("LIQUID"), 0] < 1 - MOLTEN
 
 
 def _last_known(liquid):

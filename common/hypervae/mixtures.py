@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.cli import refuse_several, refuse_unused
+from common.data.fingerprints import check_unchanged
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import (
@@ -255,8 +256,7 @@ def _score(args, scored, name, scorer, columns):
     from common.hypervae.task_mixture import MIXTURE_IMAGES
 
     data, outlier_sets, wanted = mixture_parts(args, name)
-    if data.fingerprint() != scored.fingerprint:
-        raise InputError(f"{name} has changed since this command began: start it again")
+    check_unchanged(name, data.fingerprint(), scored.fingerprint)
     prepared = functools.cache(lambda: scorer(data))
     labels = {"normal": data.name, "model": scored.model, "seed": scored.seed, "likelihood": args.likelihood}
     labels |= {"binarize": binarization(args), **columns}

@@ -9,6 +9,7 @@ import numpy as np
 from common import cli
 from common.cli import add_data_dir, add_run_options, fraction, positive_float, positive_int, whole_number
 from common.data import datasets, image_sets
+from common.data.fingerprints import check_unchanged
 from common.errors import InputError
 
 ALL_MODELS = ("vae", "metavae", "hypervae")  # the paper's
@@ -267,8 +268,7 @@ def trained(args, settings, data):
     """
     from common.hypervae.training import fit_or_load
 
-    if data.fingerprint() != settings.fingerprint:
-        raise InputError(f"{settings.dataset} has changed since this command began: start it again")
+    check_unchanged(settings.dataset, data.fingerprint(), settings.fingerprint)
     return fit_or_load(settings, data, args.results_dir / "checkpoints", args.tensorboard)
 
 

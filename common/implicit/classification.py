@@ -7,6 +7,7 @@ import numpy as np
 
 from common.cli import positive_int
 from common.data import datasets
+from common.data.fingerprints import check_unchanged
 from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.settings import METHODS, ImplicitRun, check_step
@@ -199,8 +200,8 @@ def measured(job):
         data = grey(name, data_dir, size)
         other = grey(other_name, data_dir, size) if evaluation.ood_fingerprint else None
         known = [run.fingerprint, evaluation.ood_fingerprint]
-        if [data.fingerprint(), other.fingerprint() if other else ""] != known:
-            raise InputError(f"{name} or {other_name} has changed since this command began: start it again")
+        read = [data.fingerprint(), other.fingerprint() if other else ""]
+        check_unchanged(f"{name} or {other_name}", read, known)
         return _train_and_measure(run, data, other, folder)
 
     with exclusive(folder):

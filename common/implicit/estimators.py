@@ -66,10 +66,9 @@ class _ImplicitHypernet(KerasEstimator):
                 found[name] = tuple(map(int, own))
         return found
 
-    def _settings(self, x, y, task_defaults, **more):
-        """The EstimatorRun of training data: parameters, and for those that are None the defaults."""
+    def _settings(self, given, x, y, task_defaults, **more):
+        """The EstimatorRun of training data: parameters, and for those that are None the defaults; `given`: `_numbers`."""
         names = ("epochs", "batch_size", "learning_rate", "schedule", "spread", "kernel_rate", "hyper_units")
-        given = self._numbers()
         chosen = {name: given.get(name, getattr(self, name)) for name in names}
         chosen |= {name: task_defaults[name] for name in names if chosen[name] is None}
         shared = dict(dataset="X", fingerprint=fingerprint(x, y), method=self.method, seed=given["random_state"])
@@ -181,12 +180,13 @@ class ImplicitHypernetRegressor(RegressorMixin, _ImplicitHypernet):
         # Single precision would lose the digits in which numbers far from 0 differ.
         self.x_mean_, self.y_mean_ = x.mean(0), float(y.mean())
         constant = is_constant(x), is_constant(y)  # of the numbers as they are: centred ones are all rounding
-        x, y = (np.where(same, 0.0, own - own.mean(0)) for own, same in zip((x, y), constant))
+        x, y = np.where(constant[0], 0.0, x - self.x_mean_), np.where(constant[1], 0.0, y - self.y_mean_)
         held = max(1, round(HELD_OUT * len(y)))
         order = np.random.default_rng(self.random_state).permutation(len(y))
         rows, held_rows = [order, order[:-held]], order[-held:]
         measures = statistics(x, y, rows)
-        tried = [self._fit_once(x, y, rows, held_rows, measures, epochs) for epochs in self._epochs(given, len(y))]
+        data = (x, y, rows, held_rows, measures)
+        tried = [self._fit_once(given, *data, epochs) for epochs in self._epochs(given, len(y))]
         run, model, samples, self.held_out_rmse_ = min(tried, key=lambda found: found[-1])
         self.sigma_ = calibration.best_sigma(samples, y[held_rows])
         self.coverage_ = _coverage_by_halves(samples, y[held_rows])
@@ -202,12 +202,12 @@ class ImplicitHypernetRegressor(RegressorMixin, _ImplicitHypernet):
         found = given.get("epochs", regression.recipe_for("ours", rows).epochs)
         return found if np.iterable(found) else (found,)
 
-    def _fit_once(self, x, y, rows, held_rows, measures, epochs):
-        recipe, given = vars(regression.recipe_for("ours", len(y))), self._numbers()
+    def _fit_once(self, given, x, y, rows, held_rows, measures, epochs):
+        recipe = vars(regression.recipe_for("ours", len(y)))
         batch = min(given.get("batch_size", recipe["batch_size"]), len(rows[1]))
         own = dict(sizes=(x.shape[1], *given["hidden_units"], 1), generator="dense", held_out=len(held_rows))
         own |= dict(standardize=True, batch_size=batch, epochs=int(epochs))
-        run = self._settings(x, y, recipe, **own, weights_per_step=given.get("weights_per_step", batch))
+        run = self._settings(given, x, y, recipe, **own, weights_per_step=given.get("weights_per_step", batch))
         model = self._trained(run, measures, x, y, rows)
         samples = model.predict_samples(np.stack([x[held_rows]] * 2), run.num_samples)[:, 1]
         return run, model, samples, float(np.sqrt(np.mean((samples.mean(0) - y[held_rows]) ** 2)))
@@ -302,7 +302,7 @@ class ImplicitHypernetClassifier(ClassifierMixin, _ImplicitHypernet):
         own = dict(sizes=(x.shape[1], *given["hidden_units"], len(self.classes_)), generator=generator, held_out=0)
         own |= dict(standardize=self.standardize, batch_size=batch)
         draws = given.get("weights_per_step", 1 if generator == "dense" else batch)
-        run = self._settings(x, y, defaults, **own, weights_per_step=draws)
+        run = self._settings(given, x, y, defaults, **own, weights_per_step=draws)
         model = self._trained(run, [[np.zeros_like(scale)], [scale]], x, y, rows)
         self._keep(run, model, scale)
         return self

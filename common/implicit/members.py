@@ -2,7 +2,7 @@
 
 import numpy as np
 
-ROUNDING = 1e-12  # of a column's largest number
+from common.data.tabular import ROUNDING
 
 
 class Members:

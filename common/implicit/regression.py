@@ -8,6 +8,7 @@ import pandas as pd
 
 from common.cli import refuse_unused
 from common.data import tabular
+from common.data.fingerprints import check_unchanged
 from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.members import Members
@@ -178,8 +179,7 @@ def _train_and_measure(run, source, folder):
     from common.implicit import model as implicit
 
     table = tabular.load(*source)
-    if table.fingerprint() != run.fingerprint:
-        raise InputError(f"{source[0]} has changed since this command began: start it again")
+    check_unchanged(source[0], table.fingerprint(), run.fingerprint)
     table = tabular.centred(table)
     members = Members(table, run.splits)
     sizes, options = (table.x.shape[1], run.hidden_units, 1), run.of_hypernetwork()

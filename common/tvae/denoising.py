@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from common.data import pictures
+from common.data.fingerprints import check_unchanged
 from common.errors import InputError
 from common.runs.identity import Record, added, label
 from common.runs.storage import commit
@@ -197,8 +198,8 @@ def denoise(job):
     like, _ = inputs.load(path, value_range)
     image = like.pixels
     missing = None if mask is None else inputs.load_mask(mask, image.shape)
-    if (patches.fingerprint(image), mask_print(missing)) != (run.fingerprint, run.mask):
-        raise InputError(f"{path} or its mask has changed since this command began: start it again")
+    read = patches.fingerprint(image), mask_print(missing)
+    check_unchanged(f"{path} or its mask", read, (run.fingerprint, run.mask))
     model, progress, patched = fit(run, image, checkpoints, missing)
     setting = run.in_short(image.shape[2] if image.ndim == 3 else 1)
     own = _cells(run) | {"method": "tvae", "setting": setting, "trained_at": progress["trained_at"]}
