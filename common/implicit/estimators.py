@@ -67,7 +67,7 @@ class _ImplicitHypernet(KerasEstimator):
         return found
 
     def _settings(self, given, x, y, task_defaults, **more):
-        """The EstimatorRun of training data: parameters, and for those that are None the defaults; `given`: `_numbers`."""
+        """The EstimatorRun of training data: parameters (`given`: see `_numbers`), for those that are None defaults."""
         names = ("epochs", "batch_size", "learning_rate", "schedule", "spread", "kernel_rate", "hyper_units")
         chosen = {name: given.get(name, getattr(self, name)) for name in names}
         chosen |= {name: task_defaults[name] for name in names if chosen[name] is None}
