@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common import cli, report
-from common.hypervae import mixtures, options, outlier_sets
+from common.hypervae import options, outlier_jobs, outlier_records, outlier_sets, piles
 from common.hypervae.outlier_report import table4
 from common.hypervae.outlier_rows import MEASURES
 from common.names import name_of_file
@@ -38,7 +38,10 @@ ORDER += ["num_outlier", "seed"]
 def score(jobs_of_models, jobs_of_baselines, args):
     """Score all mixtures and write Table 4; yields (Scoring, scores) as they come."""
     table = args.results_dir / "03_outliers" / "table4.csv"
-    for function, jobs in ((mixtures.score_model, jobs_of_models), (mixtures.score_baseline, jobs_of_baselines)):
+    for function, jobs in (
+        (outlier_jobs.score_model, jobs_of_models),
+        (outlier_jobs.score_baseline, jobs_of_baselines),
+    ):
         for mixture in run_jobs(function, jobs, args.jobs, args.scheduler):
             for record, rows, scores in mixture:
                 results.put_rows(table, rows, COLUMNS, ["score"], ORDER)
@@ -56,7 +59,7 @@ def score_pile(args):
     from common.hypervae import outlier_figures, scoring
 
     pile, names = readers.unlabelled(args.score, args.image_size, options.has_levels(args))
-    data, settings = mixtures.normal_of_pile(args, pile)
+    data, settings = piles.normal_of_pile(args, pile)
     found = scoring.answer(args, settings, data, pile, names)
     folder = args.results_dir / "03_outliers" / f"{data.name}_{name_of_file(args.score)}-{found.digest}"
     rate = f"{args.max_false_positive_rate:g}"
@@ -95,7 +98,9 @@ def main():
     kinds = "usual (default); likelihood_regret: q(z|x) is fitted to each image, in 9 to 15 times the time; "
     kinds += "combined: Fisher's sum of both densities, adjusted length and local outlier factor, and of three; "
     kinds += "task_mixture: length under the mixture of the training's tasks (hypervae, metavae, cvae)"
-    group.add_argument("--scores", nargs="+", choices=tuple(mixtures.OF_MODELS), default=[mixtures.USUAL], help=kinds)
+    group.add_argument(
+        "--scores", nargs="+", choices=tuple(outlier_records.OF_MODELS), default=[outlier_records.USUAL], help=kinds
+    )
     options.add_fit_u(group)
     options.add_likelihood(group)
     options.add_tasks(group)
@@ -108,13 +113,13 @@ def main():
     cli.refuse_unused(args, ["--max-false-positive-rate"], "without --score")
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
-    every, jobs, baselines = mixtures.planned(args)
+    every, jobs, baselines = outlier_jobs.planned(args)
     shown = {}  # by figures: the first seed and recipe
     for _, scored, _ in [*jobs, *baselines]:
         shown.setdefault((scored.fingerprint, scored.model), scored.digest)
     found = {}
     for record, scores in score(jobs, baselines, args):
-        if record.scored.digest in shown.values() and record.scores == mixtures.USUAL:
+        if record.scored.digest in shown.values() and record.scores == outlier_records.USUAL:
             pair = found.setdefault((record.scored.fingerprint, record.outlier_fingerprint), {})
             pair[record.scored.model] = (record, scores)
     from common.hypervae import outlier_figures
@@ -127,7 +132,9 @@ def main():
     )
     print(table4(rows, records))
     for own in every:
-        if own.outlier != [outlier_sets.HELD_OUT_CLASS] and mixtures.USUAL in args.scores:  # else nothing to draw
+        if (
+            own.outlier != [outlier_sets.HELD_OUT_CLASS] and outlier_records.USUAL in args.scores
+        ):  # else nothing to draw
             for name in own.dataset:
                 outlier_figures.of_mixtures(own, name, found)
     report.write_report(args.results_dir)

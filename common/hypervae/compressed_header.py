@@ -105,9 +105,9 @@ def read_header(raw, path):
 
 
 def _read_header(raw):
-    flags, binarization, precision, length, number, digest, *sizes = _HEADER.unpack_from(raw, _FIXED.size)
-    *sides, groups = sizes
-    if flags & 3 not in (OWN, LISTED, BY_BLOCK) or (flags & 3 == LISTED) != (number > 0) or not all(sides):
+    *how, digest, height, width, num_groups = _HEADER.unpack_from(raw, _FIXED.size)
+    flags, binarization, precision, name_length, num_listed = how
+    if flags & 3 not in (OWN, LISTED, BY_BLOCK) or (flags & 3 == LISTED) != (num_listed > 0) or not height * width:
         raise ValueError("no such file")
     end = _FIXED.size + _HEADER.size
 
@@ -117,20 +117,20 @@ def _read_header(raw):
         end += array.nbytes
         return array
 
-    name = take(length, np.uint8).tobytes().decode()
-    sizes = tuple(map(int, take(groups, "<u4")))
+    name = take(name_length, np.uint8).tobytes().decode()
+    sizes = tuple(map(int, take(num_groups, "<u4")))
     if not sum(sizes):
         raise ValueError("no images")
     codes = shares = None
-    if number:
+    if num_listed:
         dimensions = int(take(1, np.uint8)[0])
-        codes = take(number * dimensions, np.int8).reshape(number, dimensions) * 2.0**-listed_tasks.LISTED_BITS
-        shares = take(number, "<u2").astype(int)
+        codes = take(num_listed * dimensions, np.int8).reshape(num_listed, dimensions) * 2.0**-listed_tasks.LISTED_BITS
+        shares = take(num_listed, "<u2").astype(int)
         shares[shares == 0] = 1 << compression.SHARE_BITS  # of one task
     header = Header(
         name,
         digest,
-        (*sides, 1),
+        (height, width, 1),
         BINARIZATIONS[binarization],
         flags & 3,
         bool(flags & 4),

@@ -15,8 +15,9 @@ from common.errors import InputError
 from common.hypervae import options, outliers, scoring
 from common.hypervae.adaptation import FIT_STEPS
 from common.hypervae.image_estimator import ImageEstimator
-from common.hypervae.mixtures import OWN_RULE, fewest_calibrating
+from common.hypervae.outlier_records import OWN_RULE
 from common.hypervae.outlier_sets import EVALUATION_SEED
+from common.hypervae.piles import fewest_calibrating
 
 
 class HyperVAEDetector(OutlierMixin, ImageEstimator):

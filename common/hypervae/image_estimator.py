@@ -12,7 +12,7 @@ from common.data import image_arrays
 from common.data.datasets import Dataset
 from common.errors import InputError
 from common.hypervae import found_tasks, options, scoring, training
-from common.hypervae.mixtures import MOST_CALIBRATING
+from common.hypervae.outlier_records import MOST_CALIBRATING
 from common.runs.estimators import KerasEstimator, own_random_state, whole_numbers
 
 FEWEST = 6  # images: two each to learn from, to fit the rule by, and to calibrate

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from common.hypervae.mixtures import HELD_OUT_RATE
+from common.hypervae.outlier_records import HELD_OUT_RATE
 
 FOUND = 0.95  # share of the outliers that are found at `fpr_at_95_tpr`
 

@@ -1,7 +1,7 @@
 """What Table 4 says of the paper's claims and of the rules that were tried: parts of its section of the report."""
 
-from common.hypervae.mixtures import COMBINED, HEADLINE, OWN_RULE, RULES
 from common.hypervae.options import NAMES
+from common.hypervae.outlier_records import COMBINED, HEADLINE, OWN_RULE, RULES
 from common.hypervae.outlier_rows import MEASURES, outlier_rows, pair_names, summary_of
 from common.hypervae.outlier_sets import IMAGE_SETS
 from common.runs.summaries import count, markdown_table, settings_column

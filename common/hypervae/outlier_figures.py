@@ -10,8 +10,8 @@ from sklearn.metrics import auc, roc_curve
 from common.data.blocks import spread
 from common.hypervae import options
 from common.hypervae.figures import COLOURS
-from common.hypervae.mixtures import HEADLINE, HELD_OUT_RATE, MOST_CALIBRATING
 from common.hypervae.options import NAMES
+from common.hypervae.outlier_records import HEADLINE, HELD_OUT_RATE, MOST_CALIBRATING
 from common.hypervae.outlier_sets import mixture_parts
 from common.runs import identity
 from common.runs.figures import grey, save, show

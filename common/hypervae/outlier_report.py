@@ -5,8 +5,8 @@ import itertools
 import pandas as pd
 
 from common.hypervae import outlier_claims
-from common.hypervae.mixtures import HELD_OUT_RATE
 from common.hypervae.options import NAMES
+from common.hypervae.outlier_records import HELD_OUT_RATE
 from common.hypervae.outlier_rows import outlier_rows, pair_names, scored, summary_of
 from common.runs.summaries import markdown_table, mean_interval, plus_minus, settings_column
 

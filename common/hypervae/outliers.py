@@ -16,7 +16,7 @@ from common.hypervae import density, task_mixture
 from common.hypervae.baselines import compressed_lengths, local_outlier_factor
 from common.hypervae.fitting import adam
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import TASK_MIXTURE, USUAL
+from common.hypervae.outlier_records import TASK_MIXTURE, USUAL
 from common.hypervae.rules import OF_NEIGHBOURS, Formula, combined_rules, mixture_rules, rules
 
 # Every image set has draws of its own, whatever else is scored beside it.
@@ -187,7 +187,7 @@ def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter,
 
 
 def scorer(model, data, fit_seed, seed=0, num_samples=16, progress=iter, fit_u=0):
-    """A function from one of mixtures.OF_MODELS and outliers (M, H, W, channels) to the scores of VAE or HyperVAE.
+    """A function from a key of outlier_records.OF_MODELS and outliers (M, H, W, channels) to a VAE's scores.
 
     Args:
         fit_seed: of the density of states; seed: of the draws of z; fit_u: see `image_statistics`.

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from common.hypervae.baselines import COMPRESSORS
-from common.hypervae.mixtures import COMBINED, HEADLINE, TASK_MIXTURE
+from common.hypervae.outlier_records import COMBINED, HEADLINE, TASK_MIXTURE
 
 FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
 FOLDS = 5

@@ -1,7 +1,7 @@
 """How odd each image of a pile is, told nothing but normal ones: a score, and how often normal images have such a one.
 
-The score is mixtures.OWN_RULE, three rules of Table 4 combined. Normal images that no model was trained on calibrate
-it: the validation part fits the rule, the test part says how large scores of normal images are.
+The score is outlier_records.OWN_RULE, three rules of Table 4 combined. Normal images that no model was trained on
+calibrate it: the validation part fits the rule, the test part says how large scores of normal images are.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from common.data.readers import in_channels_of
 from common.hypervae import outliers
 from common.hypervae.baselines import compressed_lengths
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.mixtures import MOST_CALIBRATING, OWN_RULE
 from common.hypervae.options import has_levels, trained
+from common.hypervae.outlier_records import MOST_CALIBRATING, OWN_RULE
 from common.hypervae.outlier_sets import EVALUATION_SEED
 from common.hypervae.rules import own_rule
 from common.runs import identity, storage

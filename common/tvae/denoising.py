@@ -95,7 +95,7 @@ def check(run, image, missing=None):
     patches.check(image.shape, run.patch, max(run.stride, run.warm_stride))
     _, observed = observe(run, image, missing)
     if observed is not None and not observed.any():
-        raise InputError("no pixel is left: lower --inpaint")
+        raise InputError("no pixel is left: take fewer of them away")
 
 
 class PatchedImage:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.hypervae import outlier_figures
-from common.hypervae.mixtures import HEADLINE
+from common.hypervae.outlier_records import HEADLINE
 
 
 def scores(shift):

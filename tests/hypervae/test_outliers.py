@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import baselines, measures, mixtures, outlier_sets, outliers, rules
+from common.hypervae import baselines, measures, outlier_jobs, outlier_records, outlier_sets, outliers, rules
 from common.hypervae.density import code_length
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.metavae import MetaVAE
@@ -81,8 +81,8 @@ def test_scores_are_their_formulas():
     np.testing.assert_allclose(found["complexity_adjusted_png"], t["reconstruction"] + t["kl_z"] - t["png"])
     states = rules.DensityOfStates(validation.drop(columns="code_z0"))
     np.testing.assert_allclose(found["density_of_states"], states(t))
-    np.testing.assert_allclose(found[mixtures.HEADLINE], rules.DensityOfStates(validation)(t))
-    assert set(mixtures.RULES) < set(found)
+    np.testing.assert_allclose(found[outlier_records.HEADLINE], rules.DensityOfStates(validation)(t))
+    assert set(outlier_records.RULES) < set(found)
     of_a_vae = rules.rules(validation.drop(columns=["regret", "kl_u", "norm_u"]))
     assert set(found) - set(of_a_vae) == {"description_length_with_u"}
 
@@ -152,7 +152,7 @@ def test_combined_scores_are_sums_of_surprises(third):
         name: rules.surprise(alone[rule].held_out, alone[rule](t))
         for name, rule in (
             ("density_of_states", "density_of_states"),
-            (mixtures.HEADLINE, mixtures.HEADLINE),
+            (outlier_records.HEADLINE, outlier_records.HEADLINE),
             ("complexity_adjusted", f"complexity_adjusted_{third}"),
         )
     }
@@ -165,7 +165,7 @@ def test_combined_scores_are_sums_of_surprises(third):
         np.testing.assert_allclose(rest(t) + own, sum(of_each.values()))
         assert rest.held_out.shape == (80,) and np.isfinite(rest.held_out).all()
     own = rules.own_rule(validation.drop(columns="local_outlier_factor"))
-    np.testing.assert_array_equal(own(t), found[mixtures.OWN_RULE](t))
+    np.testing.assert_array_equal(own(t), found[outlier_records.OWN_RULE](t))
 
 
 @pytest.mark.parametrize("number", [2, 4, 9])
@@ -315,9 +315,11 @@ def test_baselines_learn_from_training_images_and_their_threshold_from_the_valid
     learned = []
     fit = lambda x, seed: learned.append(x) or (lambda own: own.mean((1, 2, 3)))  # noqa: E731
     monkeypatch.setitem(baselines.BASELINES, "pca", fit)
-    monkeypatch.setattr(mixtures, "_score", lambda args, scored, name, scorer, columns: scorer(marked())[1])
-    baseline = mixtures.Baseline("m", "threshold", "", "pca", 0)
-    found = mixtures.score_baseline((SimpleNamespace(likelihood="bernoulli"), baseline, "m"))(None, OUTLIERS)["score"]
+    monkeypatch.setattr(outlier_jobs, "_score", lambda args, scored, name, scorer, columns: scorer(marked())[1])
+    baseline = outlier_records.Baseline("m", "threshold", "", "pca", 0)
+    found = outlier_jobs.score_baseline((SimpleNamespace(likelihood="bernoulli"), baseline, "m"))(None, OUTLIERS)[
+        "score"
+    ]
     assert of_one_level(learned[0], 1, 6) and of_one_level(found["held_out"], 2, 7)
     assert of_one_level(found["normal"], 3, 8) and of_one_level(found["outlier"], 4, 4)
 
@@ -327,14 +329,14 @@ def test_a_threshold_is_set_by_images_beside_the_mixture(monkeypatch, tmp_path):
     scores = {"rule": {"normal": [3.0], "outlier": [4.0], "held_out": [2.0]}}
     seen = []
     drawn = SimpleNamespace(name="o", fingerprint="theirs", drawn=lambda wanted, seed: OUTLIERS)
-    monkeypatch.setattr(mixtures, "mixture_parts", lambda args, name: (marked(), [drawn], 4))
+    monkeypatch.setattr(outlier_jobs, "mixture_parts", lambda args, name: (marked(), [drawn], 4))
     monkeypatch.setattr(measures, "measures", lambda *parts: seen.append(parts[:3]) or {"auc": 50.0})
     args = SimpleNamespace(
         likelihood="bernoulli", binarize="threshold", scores=["usual"], fit_u=0, outlier_fraction=0.2
     )
     args.num_samples, args.num_bootstrap, args.results_dir = 4, 2, tmp_path
-    baseline = mixtures.Baseline("m", "threshold", marked().fingerprint(), "pca", 0)
-    mixtures._score(args, baseline, "m", lambda data: ("a", lambda kind, x: scores), {})
+    baseline = outlier_records.Baseline("m", "threshold", marked().fingerprint(), "pca", 0)
+    outlier_jobs._score(args, baseline, "m", lambda data: ("a", lambda kind, x: scores), {})
     assert seen == [([3.0], [4.0], [2.0])]
 
 

@@ -13,7 +13,7 @@ from common.hypervae.compression_rivals import Rival
 from common.hypervae.compression_runs import Compression
 from common.hypervae.density import Evaluation, Likelihood
 from common.hypervae.found_tasks import AutoTasks, FoundTasks, RandomTasks
-from common.hypervae.mixtures import Baseline, Scoring
+from common.hypervae.outlier_records import Baseline, Scoring
 from common.hypervae.scoring import Calibration
 from common.hypervae.told import Told
 from common.hypervae.training import Settings

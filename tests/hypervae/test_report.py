@@ -9,8 +9,8 @@ from hypervae.toy import settings
 
 from common.hypervae import report, timing
 from common.hypervae.density import Evaluation, Likelihood
-from common.hypervae.mixtures import HEADLINE, RULES, Baseline, Scoring
 from common.hypervae.options import LIKELIHOODS, body_of
+from common.hypervae.outlier_records import HEADLINE, RULES, Baseline, Scoring
 from common.runs import results
 
 AT = {"trained_at": "a", "evaluated_at": "b"}

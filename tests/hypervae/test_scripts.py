@@ -10,8 +10,8 @@ import pytest
 from conftest import ROOT, assert_refused
 
 from common.errors import InputError
-from common.hypervae import mixtures, options, outlier_sets
-from common.hypervae.mixtures import HEADLINE
+from common.hypervae import options, outlier_jobs, outlier_sets
+from common.hypervae.outlier_records import HEADLINE
 from common.hypervae.told import WAYS
 from common.runs import results, storage
 
@@ -320,11 +320,11 @@ def test_jobs_are_light(write_npz):
     args = normals("--normal", path)
     args.normal_classes, args.outlier = [0], []
     loaded, jobs = options.planned_runs(args, outlier_sets.load_normal)
-    baselines = mixtures.baseline_jobs(args, loaded)
+    baselines = outlier_jobs.baseline_jobs(args, loaded)
     scripts = {script: runpy.run_path(str(ROOT / script)) for script in ("01_train.py", "02_density.py")}
     functions = [scripts["01_train.py"]["train"], scripts["02_density.py"]["measure"]]
-    for function, job in [(f, jobs[0]) for f in (*functions, mixtures.score_model)] + [
-        (mixtures.score_baseline, baselines[0])
+    for function, job in [(f, jobs[0]) for f in (*functions, outlier_jobs.score_model)] + [
+        (outlier_jobs.score_baseline, baselines[0])
     ]:
         sent = joblib.externals.cloudpickle.dumps((function, job))
         assert len(sent) < 20_000

@@ -1,14 +1,12 @@
-"""Mixtures of normal images and outliers (section 4.4): what is scored, the records of it, and its rows."""
+"""Table 4's jobs (section 4.4): mixtures of normal images and outliers, planned, and scored model by model."""
 
 import functools
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 
-from common.cli import refuse_several, refuse_unused
+from common.cli import refuse_unused
 from common.data.fingerprints import check_unchanged
-from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import (
     binarization,
@@ -17,123 +15,17 @@ from common.hypervae.options import (
     has_levels,
     planned_runs,
     refuse_unfollowed,
-    settings_for,
     trained,
-    with_tasks,
 )
+from common.hypervae.outlier_records import OF_MODELS, TASK_MIXTURE, USUAL, Baseline, Scoring
 from common.hypervae.outlier_sets import (
     EVALUATION_SEED,
-    FEWEST_VALIDATION,
     every_class_held_out,
     load_normal,
     load_normal_with_tasks,
     mixture_parts,
 )
 from common.runs import storage
-from common.runs.identity import Record, added, label
-
-MOST_CALIBRATING = 2_000  # images of each part that calibrate scores: more take longer and change little
-HELD_OUT_RATE = 0.05  # share of held-out normal images above the threshold that no outlier is needed for
-
-# The first rules that were tried, in the order of what they are made of; reports show them all. "density_of_states" was
-# written down first as the rule for every pair; the last one took its place 25 minutes later, in the commit that
-# brought the context code, and before any result was committed.
-RULES = ("complexity_adjusted_context", "density_of_states", "density_of_states_and_codes")
-HEADLINE = RULES[-1]
-UNTOLD = ("vae", "hypervae")  # models that an image is given to without its class
-USUAL, COMBINED, TASK_MIXTURE = "usual", "combined", "task_mixture"
-# The rule of --score and of the estimator: the combined one, of what a model and compressors say alone.
-OWN_RULE = f"{COMBINED}_without_local_outlier_factor"
-OF_MODELS = {  # kinds of scores, and the models that have them; baselines have the first alone
-    USUAL: ("vae", "metavae", "hypervae"),
-    "likelihood_regret": UNTOLD,
-    COMBINED: UNTOLD,
-    TASK_MIXTURE: ("metavae", "cvae", "hypervae"),
-}
-
-
-@dataclass(frozen=True)
-class Baseline(Record):
-    """A baseline without training of ours: a detector fitted to pixels, or the compressors."""
-
-    dataset: str = label()
-    binarize: str = label()  # the fingerprint knows the binarized pixels
-    fingerprint: str
-    model: str
-    seed: int
-
-    @property
-    def kind(self):
-        return self.model
-
-
-@dataclass(frozen=True)
-class Scoring(Record):
-    """What the rows of one model and one outlier set are: whatever changes a score or its measures."""
-
-    outlier: str = label()
-    scored: Record  # the training's Settings, or a Baseline
-    outlier_fingerprint: str
-    outlier_fraction: float
-    num_samples: int
-    num_bootstrap: int
-    evaluation_seed: int = EVALUATION_SEED
-    # "per set": the draws of an image set depend on that set alone; "one pass": batches were numbered through all sets.
-    draws: str = "per set"
-    held_out_rate: float = HELD_OUT_RATE
-    scores: str = added(USUAL)  # one of OF_MODELS
-    fit_u: int = added(0)  # steps on the mean of q(u|x); HyperVAE's alone
-    # Of the images that rules are fitted to: drawn, or as they come, where a fold may lack a class.
-    folds: str | None = added("shuffled", before=None)
-    mixture_images: int = added(0)  # training images of a task that its u comes from; of the mixture of tasks alone
-
-    def __post_init__(self):
-        """Baselines draw no z, and no rule is fitted to their scores."""
-        super().__post_init__()
-        if isinstance(self.scored, Baseline):
-            for name, value in (("num_samples", 0), ("draws", "none"), ("folds", None)):
-                object.__setattr__(self, name, value)
-
-
-def fewest_calibrating(rate):
-    """How many normal images must calibrate for a false-positive rate: with fewer no p-value is so small."""
-    return int(min(np.ceil(1 / rate), 1e18)) - 1
-
-
-def check_pile(args, data, pile):
-    """Refuse what cannot be scored, before anything is trained.
-
-    Raises:
-        InputError: options of the other mode, images of another size, or too few normal images to calibrate by.
-    """
-    if args.outlier:
-        raise InputError("--score needs no outliers: leave --outlier out")
-    check_size("images to score and normal ones", in_channels_of(data.image_shape, pile).shape[1:], data.image_shape)
-    rate = args.max_false_positive_rate
-    needed, have = fewest_calibrating(rate), min(len(data.x_test), MOST_CALIBRATING)
-    if have < needed or len(data.x_validation) < FEWEST_VALIDATION:
-        raise InputError(
-            f"{have} and {len(data.x_validation)} held-out normal images can calibrate, {needed:g} and "
-            f"{FEWEST_VALIDATION} are needed for a false-positive rate of {rate:g}: give more normal images (of more "
-            f"than {MOST_CALIBRATING:,} no more are used) or raise --max-false-positive-rate"
-        )
-
-
-def normal_of_pile(args, pile):
-    """The normal Dataset of --score, and the Settings of its one model; where there are no classes, tasks are found.
-
-    Raises:
-        InputError: more than one set, model, seed or recipe; options of another model; as `check_pile`.
-    """
-    models = chosen_models(args, ["hypervae"])
-    refuse_several("--score", normal=args.dataset, model=models, seed=args.seeds, recipe=args.recipe)
-    if models[0] not in UNTOLD:
-        raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
-    data = load_normal(args, args.dataset[0])
-    check_pile(args, data, pile)
-    refuse_unfollowed(args, [settings_for(args, data, models[0], args.recipe[0], args.seeds[0])])
-    data = with_tasks(args, data, "auto" if models[0] == "hypervae" and data.num_classes == 1 else "labels")
-    return data, settings_for(args, data, models[0], args.recipe[0], args.seeds[0])
 
 
 def planned(args):
