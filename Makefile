@@ -212,6 +212,8 @@ bench: .venv/.installed
 	$(RUN) benchmarks/evolutionary_step.py
 	$(RUN) benchmarks/explorer_page.py
 	$(if $(wildcard $(DATA_DIR)/images/house.png),$(RUN) benchmarks/denoising_rivals.py $(HOUSE) --sigma 25 50 --seeds 0 1)
+	for image in camera $(wildcard $(DATA_DIR)/images/house.png); do \
+	  $(RUN) benchmarks/denoising_rivals.py --image $$image --method bm3d bm3d_estimated --seeds 0 1 2 || exit; done
 	for image in china camera $(wildcard $(DATA_DIR)/images/barbara.png); do \
 	  $(RUN) benchmarks/denoising_rivals.py --image $$image --method bm3d bm3d_estimated || exit; done
 	$(if $(TDB),$(RUN) benchmarks/phase_diagrams.py --tdb $(TDB) --limits $(DATA_DIR)/alloys/alloy_limits.csv)
