@@ -25,6 +25,7 @@ LEAST_ROWS = 10  # of the training log: one at each checkpoint
 HELD_OUT = "held_out_neg_elbo"  # column of the log: -ELBO on validation images, by the protocol of Table 1
 HELD_OUT_TIMES, HELD_OUT_IMAGES = 10, 1_000  # measured that often in a run, on at most so many images
 HELD_OUT_SEED = 1
+FORMER_MEASURES = {"kl_u": "kl_u_of_task"}
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,9 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
                 batches = training_batches(data.x, data.y, *shape, settings.seed, start, stop, **which)
                 options = dict(initial_epoch=first, epochs=last, steps_per_epoch=steps, callbacks=callbacks)
                 model.fit(batches, verbose=0, shuffle=False, **options)
-    log = pd.DataFrame(progress["rows"]).rename(columns={"kl_u": MEASURES[-1]})  # as logs of before call it
-    log = log.reindex(columns=["iteration", "seconds", *MEASURES, HELD_OUT])
+    # Logs of before call KL(u) otherwise; a training that was begun then may have gone on since.
+    rows = [{FORMER_MEASURES.get(name, name): value for name, value in row.items()} for row in progress["rows"]]
+    log = pd.DataFrame(rows).reindex(columns=["iteration", "seconds", *MEASURES, HELD_OUT])
     return Run(model, settings, log, progress["trained_at"], folder)
 
 

@@ -17,7 +17,7 @@ from hypervae.toy import bars, settings
 from common.errors import InputError
 from common.hypervae import density, options, training
 from common.hypervae.training import HELD_OUT, MEASURES, fit_or_load
-from common.runs import checkpoints
+from common.runs import checkpoints, storage
 
 PLAIN = settings(model="vae")  # what does not differ between models is tested with the one that is built fastest
 pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
@@ -75,11 +75,21 @@ def test_one_seed_one_result_and_a_finished_run_is_not_repeated(tmp_path, whole)
     assert np.abs(one[0] - other[0]).max() > 0
 
 
+def test_a_log_that_was_begun_under_a_former_name_is_one_log(tmp_path, whole):
+    path = fit_or_load(PLAIN, bars(), tmp_path).folder / "progress.json"
+    progress = storage.read_json(path, "")
+    for row in progress["rows"][:2]:
+        row["kl_u"] = row.pop("kl_u_of_task")
+    storage.write_json(path, progress)
+    assert_as_if_never_killed(fit_or_load(PLAIN, bars(), tmp_path), whole)
+
+
 def test_a_short_training_has_a_curve(tmp_path, monkeypatch, whole):
+    expected, _ = whole(PLAIN)
     monkeypatch.setattr(training, "LEAST_ROWS", 10)
     run = fit_or_load(PLAIN, bars(), tmp_path)
     assert list(run.log["iteration"]) == [*range(3, 36, 3), 35]
-    np.testing.assert_array_equal(weights(run.model)[0], whole(PLAIN)[0][0])  # its rows change nothing
+    np.testing.assert_array_equal(weights(run.model)[0], expected[0])  # its rows change nothing
 
 
 def test_the_held_out_curve_is_table_1s_and_changes_no_training(tmp_path, monkeypatch, whole):
