@@ -106,6 +106,11 @@ def restrict(data, classes):
     return Dataset(name, x, y, *part(data.x_test, data.y_test), names, x_validation, y_validation, data.body)
 
 
+def without(data, *classes):
+    """The same data set without some of its classes, numbered anew from 0 up; for training, where they are held out."""
+    return restrict(data, [label for label in range(data.num_classes) if label not in classes])
+
+
 def stratified_split(x, y, fraction):
     """Set aside `fraction` of each class (at least one image of it), drawn from a fixed seed."""
     rng = np.random.default_rng(SPLIT_SEED)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data.datasets import VALIDATION_FRACTION, Dataset, restrict, stratified_split
+from common.data.datasets import VALIDATION_FRACTION, Dataset, stratified_split, without
 from common.data.fingerprints import fingerprint
 from common.discovery import alloy_files
 from common.discovery.alloying import ELEMENTS
@@ -128,8 +128,7 @@ def test_rows(data):
 
 def rest_as_dataset(data, designation, likelihood):
     """The alloys without one class, each where it stands in the whole Dataset, for training or for test."""
-    whole, left_out = as_dataset(data, likelihood), data.names.index(designation)
-    return restrict(whole, [label for label in range(len(data.names)) if label != left_out])
+    return without(as_dataset(data, likelihood), data.names.index(designation))
 
 
 def class_means(data):

@@ -8,7 +8,6 @@ dimensions the expected improvement has underflowed after some 60 evaluations, s
 
 import time
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from common.discovery.acquisitions import ACQUISITIONS, ExpectedFeasibleImprovement, GPyOpt, StartsAlsoFromTheBest
 from common.discovery.limits import best_first, ranks
 from common.errors import InputError
+from common.runs.random_state import own_random_state
 from common.runs.storage import REMEDY, read_json, write_json
 
 
@@ -85,7 +85,9 @@ class BayesianOptimizer:
         known_x, known_y = self.known
         unit, y = (np.concatenate([known_x, self.x]) - low) / (high - low), np.concatenate([known_y, self.y])[:, None]
         # Threads cost more than they bring on matrices of a few hundred rows.
-        with threadpool_limits(1), _own_random_state(self.seed, number) as rng, warnings.catch_warnings():
+        with threadpool_limits(1), own_random_state(), warnings.catch_warnings():
+            np.random.seed([self.seed, number])  # which GPy draws from
+            rng = np.random.default_rng([self.seed, number])
             warnings.filterwarnings("ignore", "overflow", RuntimeWarning)  # of paramz, on the way to the optimum
             space = GPyOpt.Design_space(
                 [{"name": "x", "type": "continuous", "domain": (0, 1), "dimensionality": len(low)}]
@@ -198,17 +200,6 @@ class BayesianOptimizer:
         """Whether points (k, dimensions) agree but for the rounding of networks."""
         low, high = self.bounds.T
         return points.shape == others.shape and bool(np.all(np.abs(points - others) <= 1e-3 * (high - low)))
-
-
-@contextmanager
-def _own_random_state(seed, number):
-    """A generator for this step; numpy's global state, which GPy draws from, is set likewise and put back."""
-    before = np.random.get_state()
-    try:
-        np.random.seed([seed, number])
-        yield np.random.default_rng([seed, number])
-    finally:
-        np.random.set_state(before)
 
 
 def _shown(x):

@@ -20,8 +20,7 @@ ORDER = ["dataset", "target_kind", *LABELS]
 
 def load_rest(name, data_dir, binarize, size, digit):
     """The data set of a name or path without one class."""
-    data = datasets.load(name, data_dir, binarize, size)
-    return datasets.restrict(data, [c for c in range(data.num_classes) if c != digit])
+    return datasets.without(datasets.load(name, data_dir, binarize, size), digit)
 
 
 def load_targets(name, data_dir, binarize, size, digit, number, chosen=None):

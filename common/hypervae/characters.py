@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.data import characters
-from common.data.blocks import blocks
+from common.data.blocks import blocks, spread
 from common.errors import InputError
 from common.hypervae import density
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
@@ -85,8 +85,7 @@ def split(x, y, record):
     """
     labels = np.unique(y)
     if record.num_characters:
-        places = np.linspace(0, len(labels) - 1, min(record.num_characters, len(labels))).round().astype(int)
-        labels = labels[places]
+        labels = spread(labels, record.num_characters)
     least = np.bincount(y)[labels].min()
     if least <= record.largest_context:
         raise InputError(f"a character has {least} drawings: more than {record.largest_context} are needed of each")

@@ -13,7 +13,8 @@ from common.data.datasets import Dataset
 from common.errors import InputError
 from common.hypervae import found_tasks, options, scoring, training
 from common.hypervae.outlier_records import MOST_CALIBRATING
-from common.runs.estimators import KerasEstimator, own_random_state, whole_numbers
+from common.runs.estimators import KerasEstimator, whole_numbers
+from common.runs.random_state import own_random_state
 
 FEWEST = 6  # images: two each to learn from, to fit the rule by, and to calibrate
 HELD_OUT, MOST_HELD_OUT = 0.1, MOST_CALIBRATING  # for each of the two parts that no model is trained on

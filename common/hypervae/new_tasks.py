@@ -6,6 +6,7 @@ A job is (options, Settings, the data set's name or path, ..., the records of it
 import itertools
 from types import SimpleNamespace
 
+from common.data.datasets import without
 from common.errors import InputError
 from common.hypervae import characters, found_tasks, told, unseen
 from common.hypervae.density import Likelihood
@@ -124,7 +125,7 @@ def unseen_jobs(args, loaded):
     for name, data in loaded.items():
         unseen.check_folds(args.folds, name, data.num_classes)
         folds = unseen.folds(data.num_classes)
-        of_fold = [list(trainings(args, unseen.without(data, held_out), "unseen")) for held_out in folds]
+        of_fold = [list(trainings(args, without(data, *held_out), "unseen")) for held_out in folds]
         for fold in args.folds or range(len(folds)):
             for settings, chooser in zip(of_fold[fold], of_fold[(fold + 1) % len(folds)]):
                 likelihood = Likelihood(args.num_importance_samples, 0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from common.data import datasets
+from common.data.datasets import without
 from common.errors import InputError
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
 from common.hypervae.adapter import KNOWN_IMAGES, Adapter, beside_known
@@ -97,11 +97,6 @@ def check_folds(chosen, name, num_classes):
     number = len(folds(num_classes))
     if max(chosen or [0]) >= number:
         raise InputError(f"{name} has {num_classes} classes, and so folds 0 to {number - 1}: choose --folds")
-
-
-def without(data, held_out):
-    """The Dataset without the held-out classes, for training."""
-    return datasets.restrict(data, [label for label in range(data.num_classes) if label not in held_out])
 
 
 def contexts_of(x, label, number, repeats, draw_seed):
@@ -201,7 +196,7 @@ def measure(record, adapter, whole, held_out, choose):
 
 def _adapter(args, settings, whole, held_out, fit_steps):
     """The Adapter of a training without the held-out classes."""
-    seen = without(whole, held_out)
+    seen = without(whole, *held_out)
     return Adapter(trained(args, settings, seen).model, seen, fit_steps)
 
 
@@ -215,8 +210,8 @@ def measured(job):
     whole = load_data(args, name)
     all_folds = folds(whole.num_classes)
     held_out, following = all_folds[fold], all_folds[(fold + 1) % len(all_folds)]
-    run = functools.cache(lambda: trained(args, settings, without(whole, held_out)))
-    adapter = functools.cache(lambda: Adapter(run().model, without(whole, held_out), records[0].fit_steps))
+    run = functools.cache(lambda: trained(args, settings, without(whole, *held_out)))
+    adapter = functools.cache(lambda: Adapter(run().model, without(whole, *held_out), records[0].fit_steps))
 
     @functools.cache
     def chooser():

@@ -19,7 +19,8 @@ from common.errors import InputError
 from common.implicit import calibration, classification, regression
 from common.implicit.members import is_constant, statistics
 from common.implicit.settings import METHODS, ImplicitRun, check_step
-from common.runs.estimators import KerasEstimator, own_random_state, whole_numbers
+from common.runs.estimators import KerasEstimator, whole_numbers
+from common.runs.random_state import own_random_state
 
 HELD_OUT = 0.1  # of a regression's rows: they give sigma
 SCHEDULES, GENERATORS = (None, "constant", "cosine"), ("matrix", "dense")

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from common.data.blocks import spread
 from common.runs.figures import grey, save
 from common.runs.identity import digest
 
@@ -171,7 +172,7 @@ def predicted_rows(table, title, path):
         table: of answers.of_rows: the row, then mean, deviation, and both ends of the interval.
     """
     order = table.sort_values(table.columns[1], kind="stable")
-    order = order.iloc[np.linspace(0, len(order) - 1, min(len(order), MOST_ROWS)).round().astype(int)]
+    order = order.iloc[spread(np.arange(len(order)), MOST_ROWS)]
     mean, _, low, high = (order[name].to_numpy() for name in order.columns[1:5])
     figure, axis = plt.subplots(figsize=(7, 3.2))
     errors = np.stack([mean - low, high - mean]).clip(0)

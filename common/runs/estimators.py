@@ -1,11 +1,9 @@
 """scikit-learn estimators that hold a trained Keras model: saved as one .npz of arrays and JSON, nothing is pickled."""
 
-import contextlib
 import io
 import json
 import numbers
 import os
-import random
 from pathlib import Path
 
 import numpy as np
@@ -133,14 +131,3 @@ class KerasEstimator(BaseEstimator):
 
 def _damaged(path, error):
     return InputError(f"{path} is damaged ({type(error).__name__}: {error}): save it again")
-
-
-@contextlib.contextmanager
-def own_random_state():
-    """Whatever is seeded inside, the caller's global generators of Python and NumPy go on as if it had not been."""
-    states = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])

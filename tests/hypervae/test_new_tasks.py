@@ -154,7 +154,7 @@ def test_every_class_is_held_out_once_and_never_trained_on():
         ],
     )
     for held_out in unseen.folds(3):
-        seen = unseen.without(marked, held_out)
+        seen = datasets.without(marked, *held_out)
         for x in (seen.x, seen.x_validation, seen.x_test):
             assert not np.isin(data.y[x.ravel()], held_out).any()
         assert seen.num_classes == 3 - len(held_out)
@@ -219,7 +219,7 @@ def test_a_folds_classes_are_unseen_and_none_of_those_that_tuning_is_chosen_on(m
     for fold, held_out in enumerate(folds):
         following = folds[(fold + 1) % len(folds)]
         own, chooser = (
-            settings(model="vae", fingerprint=unseen.without(data, classes).fingerprint())
+            settings(model="vae", fingerprint=datasets.without(data, *classes).fingerprint())
             for classes in (held_out, following)
         )
         records = unseen.plan(own, chooser, "whole", FEW, ["finetuned"])
