@@ -13,7 +13,7 @@ quiet.set_up()
 LARGEST_SEED = LARGEST_COUNT = 2**31 - 1
 LARGEST_CLASS = 9_999
 LARGEST_SIDE = 4_096
-LONGEST = 1_000_000  # minutes
+MOST_MINUTES = 1_000_000
 UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 IN_MODELS = "in the models that were asked for"  # where an option changes nothing
 
@@ -178,7 +178,7 @@ def positive_float(text):
 
 
 def minutes(text):
-    return _number(text, lambda value: 0 < value <= LONGEST, f"a number of minutes, {LONGEST:,} at most")
+    return _number(text, lambda value: 0 < value <= MOST_MINUTES, f"a number of minutes, {MOST_MINUTES:,} at most")
 
 
 def run_script(main):

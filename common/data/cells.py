@@ -55,18 +55,45 @@ def read_cells(path, notes, words=()):
     delimiter = max(DELIMITERS, key=first.count)  # of equal counts the first: a comma
     if delimiter != ",":
         notes.append(f"{path}: fields are separated by {DELIMITERS[delimiter]}")
-    names, lines, last_empty, empty = None, [], True, []
     options = {"delimiter": delimiter, "skipinitialspace": True}
+    names, lines, closed = _layout(path, text, options, notes)
+    filled = [name or f"column {number}" for number, name in enumerate(names, 1)]
+    doubled = next((name for name in filled if filled.count(name) > 1), None)
+    if doubled is not None:
+        raise InputError(f"{path} has two columns named {doubled}: rename one")
+    options |= {"names": filled, "header": 0, "index_col": False, "na_filter": False}
+    options["dtype"] = {name: str for name in words if name in filled}
+    table = pd.read_csv(io.StringIO(text, newline=""), low_memory=False, **options)
+    if closed:
+        table = table.iloc[:, :-1]
+    for name in table:
+        if not is_numeric(table[name]):
+            table[name] = table[name].astype(str).str.strip()
+    if len(table) != len(lines):
+        raise InputError(f"{path} has {len(lines)} rows by its quotes, {len(table)} by its lines: mend the quotes")
+    return table.set_axis(lines)
+
+
+def _layout(path, text, options, notes):
+    """A first pass that keeps no cell: pandas does not say where a row has another number of fields.
+
+    Args:
+        options: of csv.reader; path, notes: as of `read_cells`.
+
+    Returns:
+        the header's names; the lines that rows end on; whether a delimiter at the end closes each line.
+    """
+    names, lines, empty, last_empty = None, [], [], True
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, **options)
-    try:  # a first pass that keeps nothing: pandas does not say where a row has another number of fields
+    try:
         for row in reader:
             if not row or (len(row) == 1 and not row[0].strip()):
                 empty.append(reader.line_num)
-                continue
-            if names is None:
+            elif names is None:
                 names = [name.strip() for name in row]
             elif len(row) != len(names):
-                hint = " (a comma as decimal mark? then separate the fields by semicolons)" if delimiter == "," else ""
+                comma = options["delimiter"] == ","
+                hint = " (a comma as decimal mark? then separate the fields by semicolons)" if comma else ""
                 where = f"line {reader.line_num} has {len(row)} fields, the header {len(names)}"
                 raise InputError(f"{path}: {where}{hint}")
             else:
@@ -79,21 +106,7 @@ def read_cells(path, notes, words=()):
     gaps = [line for line in empty if lines[0] < line < lines[-1]]
     if len(names) == 1 and gaps:  # of more columns a row without values has separators
         notes.append(f"{path}: empty lines are no rows: {len(gaps)} left out, line {gaps[0]} is the first")
-    filled = [name or f"column {number}" for number, name in enumerate(names, 1)]
-    doubled = next((name for name in filled if filled.count(name) > 1), None)
-    if doubled is not None:
-        raise InputError(f"{path} has two columns named {doubled}: rename one")
-    options |= {"names": filled, "header": 0, "index_col": False, "na_filter": False}
-    options["dtype"] = {name: str for name in words if name in filled}
-    table = pd.read_csv(io.StringIO(text, newline=""), low_memory=False, **options)
-    if len(names) > 1 and not names[-1] and last_empty:  # a delimiter at each line's end
-        table = table.iloc[:, :-1]
-    for name in table:
-        if not is_numeric(table[name]):
-            table[name] = table[name].astype(str).str.strip()
-    if len(table) != len(lines):
-        raise InputError(f"{path} has {len(lines)} rows by its quotes, {len(table)} by its lines: mend the quotes")
-    return table.set_axis(lines)
+    return names, lines, len(names) > 1 and not names[-1] and last_empty
 
 
 def is_numeric(column):

@@ -4,7 +4,6 @@ A run's folder holds settings.json (its record), progress.json (epoch, seconds, 
 weights) and the newest weights with the optimiser's state, a plain .npz.
 """
 
-import hashlib
 import time
 from pathlib import Path
 
@@ -13,7 +12,15 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import InputError
-from common.runs.storage import commit, make_folder, read_json, write_atomically, write_json, write_settings
+from common.runs.storage import (
+    commit,
+    make_folder,
+    read_json,
+    sha256_of,
+    write_json,
+    write_npz,
+    write_settings,
+)
 
 
 def resume(folder, record, model):
@@ -54,13 +61,8 @@ def _variables(model):
     return [*model.variables, *model.optimizer.variables]
 
 
-def _sha256(path):
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _load_weights(path, checksum, model):
-    if _sha256(path) != checksum:
+    if sha256_of(path) != checksum:
         raise ValueError(f"{path.name} has another checksum")
     variables = _variables(model)
     with np.load(path, allow_pickle=False) as arrays:
@@ -73,16 +75,7 @@ def _load_weights(path, checksum, model):
 def _save_weights(path, model):
     """Write all variables; returns the file's checksum."""
     arrays = {f"{i}": np.asarray(variable) for i, variable in enumerate(_variables(model))}
-    checksum = None
-
-    def write(temporary):
-        nonlocal checksum
-        with open(temporary, "wb") as stream:
-            np.savez(stream, **arrays)
-        checksum = _sha256(temporary)
-
-    write_atomically(path, write)
-    return checksum
+    return write_npz(path, arrays, compressed=False)  # weights hardly shrink
 
 
 def check_loss(loss, epoch, remedy):

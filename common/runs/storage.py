@@ -45,15 +45,29 @@ def write_atomically(path, write, elsewhere=ELSEWHERE):
             temporary.unlink()
 
 
-def write_npz(path, arrays, elsewhere=ELSEWHERE):
-    """Write {name: array} as a packed .npz, atomically; arguments and errors as of `write_atomically`."""
+def sha256_of(path):
+    """The SHA-256 checksum of a file's bytes, in hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_npz(path, arrays, elsewhere=ELSEWHERE, compressed=True):
+    """Write {name: array} as .npz, atomically; `elsewhere` and errors as of `write_atomically`.
+
+    Returns:
+        the file's `sha256_of`: what was written, whatever stands there later.
+    """
     import numpy as np
+
+    save, checksums = np.savez_compressed if compressed else np.savez, []
 
     def write(temporary):
         with open(temporary, "wb") as stream:  # given a name, NumPy would add its ending
-            np.savez_compressed(stream, **arrays)
+            save(stream, **arrays)
+        checksums.append(sha256_of(temporary))
 
     write_atomically(path, write, elsewhere)
+    return checksums[0]
 
 
 def _is_alive(process):
@@ -83,7 +97,7 @@ def make_folder(path):
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot write to {path} ({error.strerror}): choose another --results-dir") from error
+        raise InputError(f"cannot write to {path} ({error.strerror}): {ELSEWHERE}") from error
     sweep(path)
 
 
@@ -109,7 +123,7 @@ def _acquired(folder, timeout=-1):
     except Timeout:  # which is an OSError, too
         raise
     except OSError as error:
-        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --results-dir") from error
+        raise InputError(f"cannot write to {folder} ({error.strerror}): {ELSEWHERE}") from error
     return lock
 
 
@@ -123,7 +137,7 @@ def exclusive(folder):
     try:
         lock = _acquired(folder, timeout=1)
     except Timeout:
-        tqdm.write(f"another process trains {folder}: waiting for it")
+        tqdm.write(f"another process is training {folder}: waiting for it")
         lock = _acquired(folder)
     try:
         yield

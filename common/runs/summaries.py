@@ -6,6 +6,7 @@ import scipy
 
 from common.names import common_name
 from common.runs.identity import differences
+from common.runs.results import COMMITS
 
 
 def over_seeds(rows, measures, by=(), over="seed"):
@@ -24,11 +25,11 @@ def over_seeds(rows, measures, by=(), over="seed"):
     table = grouped[measures].agg(["mean", "std"])
     table.columns = [f"{measure}_{statistic}" for measure, statistic in table.columns]
     table.insert(0, f"num_{over}s", grouped[over].nunique())
-    left = [name for name in rows if name not in {*keys, *measures, over, "run", "trained_at", "evaluated_at"}]
+    left = [name for name in rows if name not in {*keys, *measures, over, "run", *COMMITS}]
     constant = [name for name in left if (grouped[name].nunique(dropna=False) == 1).all()]
     first = rows.drop_duplicates(keys)[[*keys, *constant]].set_index(table.index)  # in the order of their first rows
     table = pd.concat([first, table], axis=1)
-    for name in ("trained_at", "evaluated_at"):
+    for name in COMMITS:
         table[name] = all_commits(rows.assign(group=group), ["group"], name)
     return table.reset_index(drop=True)
 

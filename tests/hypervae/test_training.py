@@ -210,7 +210,7 @@ def test_two_processes_at_one_run(tmp_path, capsys, whole):
             go_on.start()
             run = fit_or_load(settings(model=model), bars(), tmp_path)
             go_on.join()
-            assert f"another process trains {run.folder}" in capsys.readouterr().out
+            assert f"another process is training {run.folder}" in capsys.readouterr().out
             assert [path.name for path in run.folder.glob("epoch*")] == ["epoch4.npz"]
             assert list(run.log["iteration"]) == [10, 20, 30, 35]
             assert len(list(tmp_path.glob(f"{model}-*"))) == 1
