@@ -15,7 +15,7 @@ from common.runs.storage import locked, read_dictionary, write_atomically, write
 
 COMMITS = ["trained_at", "evaluated_at"]  # the code's commit at training and at evaluation
 # Columns that hold text, whatever it looks like: 2024 is an alloy, 0001 a picture, 12e4567890 a commit.
-TEXT = {"run", *COMMITS, *names.COLUMNS, "alloy", "model", "method", "score", "recipe", "setting"}
+TEXT = {"run", *COMMITS, *names.COLUMNS, "alloy", "held_out", "model", "method", "score", "recipe", "setting"}
 TEXT |= {"binarize", "summary", "generator", "schedule", "architecture", "regressor", "likelihood"}
 TEXT |= {"objective", "told", "mode", "specification"}
 NUMBER_FORMAT = "%.6g"
