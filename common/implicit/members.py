@@ -9,7 +9,7 @@ class Members:
     """For each split one model on all its training rows, then for each split a companion.
 
     A companion leaves out as many training rows as the test part has (the last ones; `tabular.load` sees to their
-    order); on those it is measured. sigma and settings are chosen by them, inside each split.
+    order); on those it is measured. They give a split's sigma, and those of all splits choose settings.
 
     Attributes:
         rows: row numbers to train on, a list of 2 x splits arrays.

@@ -23,12 +23,16 @@ PAPER_METHODS = ("VI", "PBP", "Dropout", "VMG", "SGD", "hypernet")
 REGRESSION_MEASURES = ["rmse", "rmse_held_out", "rmse_early_stopped", "log_likelihood", "coverage_90", "sigma"]
 PROTOCOL = ["fingerprint", "recipe", "num_splits"]  # whose SGD and hypernetworks are compared
 CHOICE = [*PROTOCOL, "method", "num_samples"]  # of all else, held-out rows choose
+DIFFERENCES = ["dataset", "recipe", "num_samples", "splits", "mean", "standard_error", "low", "high"]
+DIFFERENCES += [f"{name}_by_split" for name in ("sgd", "hypernet", "mean", "low", "high")]
 REGRESSION_TEXT = """\
 Test RMSE (mean over the last 20 epochs, of short runs the last fifth), log-likelihood (nats a row) and coverage of the
 90 % interval (percent); mean over splits +- standard error (standard deviation). Of the settings tried with a method on
-a table, and of their numbers of epochs, the one with the least error on rows held out of its companions' training
-stands here; sigma comes from those rows too, never from test rows; "stopped" is the test RMSE at the epoch of that run
-that each companion's held-out rows choose (before the last epochs, errors are those of the mean of ten draws).
+a table, and of their numbers of epochs, the one with the least error on rows held out of its companions' training, over
+all splits, stands here: a test row of one split is a held-out row of others, and has a say there (see the differences
+below). sigma comes from a split's own held-out rows, never from its test rows; "stopped" is the test RMSE at the epoch
+of that run that each companion's held-out rows choose (before the last epochs, errors are those of the mean of ten
+draws).
 """
 BESIDE_PAPER_TEXT = """\
 Test RMSE, mean +- standard deviation over splits, beside the paper's Table 1, whose "standard errors" are standard
@@ -37,7 +41,8 @@ deviations in size:
 DIFFERENCES_TEXT = """\
 Hypernetwork minus SGD, split by split. The splits of a table share most of their rows, so that the plain standard error
 of the mean is too small. The interval allows for it (Nadeau & Bengio 2003: variance of the mean (1/n + n_test /
-n_train) s^2, t distribution with n - 1 degrees of freedom).
+n_train) s^2, t distribution with n - 1 degrees of freedom). In the last three columns each split chooses settings and
+epochs by its own held-out rows alone, so that none of its test rows has a say; a tenth of the rows then chooses.
 """
 TRIALS_TEXT = """\
 For each number of epochs the RMSE on held-out rows and on test rows; * is what the held-out rows of a table chose.
@@ -97,8 +102,7 @@ def summarise_regression(rows, records):
     """Mean, standard deviation and standard error over the splits of each experiment (first over seeds, where there are
     several).
 
-    Of a method's experiments on a table the one with the least error on held-out rows is `chosen`: no test row has a
-    say.
+    Of a method's experiments on a table the one with the least error on held-out rows of all splits is `chosen`.
 
     Args:
         rows: of table1.csv, as `read_rows` gives them.
@@ -184,14 +188,27 @@ def corrected_interval(differences, num_train, num_test, level=0.95):
     return scipy.stats.t.interval(level, n - 1, loc=np.mean(differences), scale=max(scale, np.finfo(float).tiny))
 
 
+def chosen_in_each_split(rows, summary):
+    """Test RMSE where the held-out rows of each split choose among a method's settings and epochs: no test row does.
+
+    Returns:
+        a Series by CHOICE and split.
+    """
+    errors = rows.groupby(["experiment", "split"], as_index=False)[["rmse", "rmse_held_out"]].mean()
+    errors = errors.dropna().merge(summary[["experiment", *CHOICE]], on="experiment")
+    best = errors.groupby([*CHOICE, "split"], sort=False)["rmse_held_out"].idxmin()
+    return errors.loc[best].set_index([*CHOICE, "split"])["rmse"].sort_index()
+
+
 def regression_differences(rows, summary):
     """Test RMSE of each chosen hypernetwork minus that of the chosen SGD, over their common splits.
 
     Returns:
-        dataset, recipe, num_samples, splits, mean, standard_error, low, high (see `corrected_interval`), one row a
-        pair.
+        dataset, recipe, num_samples, splits, mean, standard_error, low, high (see `corrected_interval`), and where each
+        split chooses (see `chosen_in_each_split`) sgd_by_split, hypernet_by_split, mean_by_split, low_by_split,
+        high_by_split; one row a pair.
     """
-    rmse = rows.groupby(["experiment", "split"])["rmse"].mean()
+    rmse, by_split = rows.groupby(["experiment", "split"])["rmse"].mean(), chosen_in_each_split(rows, summary)
     found = []
     for _, own in summary[summary["chosen"]].groupby(PROTOCOL, sort=False):
         sgd, hypernets = (own[own["method"] == method] for method in ("sgd", "hypernet"))
@@ -199,11 +216,22 @@ def regression_differences(rows, summary):
             difference = (rmse[hypernet.experiment] - rmse[sgd["experiment"].item()]).dropna()
             if len(difference) < 2:
                 continue
-            low, high = corrected_interval(difference, hypernet.num_train, hypernet.num_test)
-            shared = [hypernet.dataset, hypernet.recipe, hypernet.num_samples, len(difference)]
-            found.append([*shared, difference.mean(), scipy.stats.sem(difference), low, high])
-    names = ["dataset", "recipe", "num_samples", "splits", "mean", "standard_error", "low", "high"]
-    return pd.DataFrame(found, columns=names)
+            sizes = (hypernet.num_train, hypernet.num_test)
+            both = [by_split.loc[tuple(row[name] for name in CHOICE)] for row in (sgd.iloc[0], hypernet._asdict())]
+            apart = (both[1] - both[0]).dropna()
+            found.append(
+                {
+                    **{name: getattr(hypernet, name) for name in ("dataset", "recipe", "num_samples")},
+                    "splits": len(difference),
+                    "mean": difference.mean(),
+                    "standard_error": scipy.stats.sem(difference),
+                    **dict(zip(("low", "high"), corrected_interval(difference, *sizes))),
+                    **dict(zip(("sgd_by_split", "hypernet_by_split"), (own[apart.index].mean() for own in both))),
+                    "mean_by_split": apart.mean(),
+                    **dict(zip(("low_by_split", "high_by_split"), corrected_interval(apart, *sizes))),
+                }
+            )
+    return pd.DataFrame(found, columns=DIFFERENCES)
 
 
 def verdict(differences):
@@ -220,10 +248,12 @@ def differences_table(differences):
     body = [
         [row.dataset, row.recipe, row.num_samples, row.splits, f"{row.mean:+.2g}", f"{row.standard_error:.2g}"]
         + [f"{row.low:+.2g} to {row.high:+.2g}"]
+        + [f"{error:.{_digits(error)}f}" for error in (row.sgd_by_split, row.hypernet_by_split)]
+        + [f"{row.mean_by_split:+.2g} ({row.low_by_split:+.2g} to {row.high_by_split:+.2g})"]
         for row in differences.itertuples()
     ]
     header = ["data", "recipe", "draws", "splits", "difference", "plain standard error", "corrected 95 % interval"]
-    return markdown_table(header, body)
+    return markdown_table([*header, "each split choosing: SGD", "hypernetwork", "difference (corrected 95 %)"], body)
 
 
 def regression_trials(summary):

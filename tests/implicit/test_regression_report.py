@@ -46,6 +46,28 @@ def test_held_out_rows_choose_setting_and_epochs_and_test_rows_do_not(tmp_path):
     assert "1 are clear of 0: own (ours)" in regression_report.verdict(differences)
 
 
+def test_each_split_can_choose_by_its_own_held_out_rows_alone(tmp_path):
+    """Over both splits 30 epochs have the least held-out error; the second split's own rows choose 100."""
+    held_out = {30: [0.1, 0.5], 100: [0.4, 0.3]}
+    rmse = {
+        ("sgd", 30): [1.0, 2.0],
+        ("sgd", 100): [3.0, 4.0],
+        ("hypernet", 30): [5.0, 6.0],
+        ("hypernet", 100): [7.0, 9.0],
+    }
+    parts = []
+    for (method, epochs), errors in rmse.items():
+        own = regression_rows(regression_run(method, epochs=epochs, splits=2), errors)
+        parts.append([row | {"rmse_held_out": value} for row, value in zip(own, held_out[epochs])])
+    rows, summary = put(tmp_path, *parts)
+    assert summary.loc[summary["chosen"], "epochs"].tolist() == [30, 30]
+    found = regression_report.regression_differences(rows, summary).iloc[0]
+    assert (found["sgd_by_split"], found["hypernet_by_split"]) == (2.5, 7.0)
+    assert found["mean"] == 4.0 and found["mean_by_split"] == 4.5
+    expected = regression_report.corrected_interval(np.array([4.0, 5.0]), 90, 10)
+    assert (found["low_by_split"], found["high_by_split"]) == pytest.approx(expected)
+
+
 def test_protocols_are_never_averaged(tmp_path):
     """Draws, splits, data of one name and recipes stand apart; seeds are averaged before splits are compared."""
     many, few = regression_run(num_samples=100), regression_run(num_samples=1)
