@@ -43,6 +43,13 @@ def test_mole_fractions_by_hand():
     assert x["MG"] == 1e-5  # a trace is floored
 
 
+def test_column_a_by_hand():
+    """Each main element by its own amount: 4 read as 5 is 25 %, 1 read as 0.5 is 50 %; traces do not count."""
+    target, found = composition(CU=4.0, MG=1.0, SI=0.05), composition(CU=5.0, MG=0.5, SI=1.0)
+    assert alloys.element_error(found, target) == pytest.approx(37.5)
+    assert alloys.element_error(composition(SI=0.3), composition(SI=0.2)) == pytest.approx(50)  # its most abundant
+
+
 @pytest.mark.parametrize("bad", [composition(CU=60, MG=40), composition(CU=-1), composition(CU=np.nan), np.ones(3)])
 def test_impossible_compositions_are_refused(bad):
     with pytest.raises(InputError, match="wt%"):

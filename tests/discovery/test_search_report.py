@@ -111,6 +111,24 @@ def test_paired_differences_are_over_classes(folder):
     assert won[["ratio_low", "ratio_high"]].isna().all()  # of two classes nothing is known
 
 
+@pytest.mark.parametrize("classes, least, largest", [(10, 1, 10), (16, 3, 14)])
+def test_an_interval_for_all_searches_at_once_by_its_ranks(classes, least, largest):
+    """Of a sign test at 5 % / 4: with 16 classes two may fall outside at an end (p 0.0042), three not (0.021)."""
+    ratios = np.exp(np.arange(1.0, classes + 1) / 10)
+    rows = pd.DataFrame(
+        {
+            "protocol": "p",
+            "digit": np.repeat(range(classes), 2),
+            "run": np.repeat(range(classes), 2),
+            "target": np.repeat(range(classes), 2),
+            "method": ["vae", "hypervae_joint"] * classes,
+            "final": np.stack([np.ones(classes), ratios], 1).ravel(),
+        }
+    )
+    found = search_summary.paired(rows, "digit").iloc[0]
+    assert (found["ratio_low"], found["ratio_high"]) == pytest.approx((ratios[least - 1], ratios[largest - 1]))
+
+
 def test_a_search_of_more_evaluations_stands_beside_one_of_as_many(tmp_path):
     path = tmp_path / search_summary.DIGITS
     own = [digit_rows((1, 5), 0, 4, 0.5, (*SEARCHES, "vae_restarts"), budget) for budget in ("total", "per-step")]
