@@ -13,6 +13,7 @@ THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 EXPONENT = r"([eE][+-]?\d+)?"
 DECIMAL_COMMA, DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+" + EXPONENT), re.compile(r"[+-]?\d*\.\d+" + EXPONENT)
 WHOLE = re.compile(r"[+-]?\d+")
+QUOTED = re.compile(r'"[^"]*"')
 
 
 def _decoded(path, notes):
@@ -52,7 +53,8 @@ def read_cells(path, notes, words=()):
     """
     text = _decoded(path, notes)
     first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(DELIMITERS, key=first.count)  # of equal counts the first: a comma
+    # Of equal counts the first, a comma; what stands within quotes separates nothing.
+    delimiter = max(DELIMITERS, key=QUOTED.sub("", first).count)
     if delimiter != ",":
         notes.append(f"{path}: fields are separated by {DELIMITERS[delimiter]}")
     options = {"delimiter": delimiter, "skipinitialspace": True}

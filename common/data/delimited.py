@@ -90,15 +90,15 @@ def read_new(path, columns):
 def _without_row_numbers(table, target, notes):
     """pandas and R write row numbers as a first column without a name; in a sorted table they give the target away."""
     for name in table.columns.drop(target):
-        unnamed = name == "column 1" == table.columns[0]
-        if len(table) < 2 or not pd.api.types.is_integer_dtype(table[name]):
-            continue
-        if (np.diff(np.sort(table[name]) if unnamed else table[name]) != 1).any():  # shuffled rows keep their numbers
-            continue
-        if unnamed:
-            notes.append("the first column has no name and counts the rows: left out")
-            table = table.drop(columns=name)
-        else:
+        whole = pd.api.types.is_integer_dtype(table[name])
+        if name == "column 1" == table.columns[0]:
+            # Rows that were shuffled, or of which some were dropped, keep their numbers.
+            if whole and table[name].is_unique:
+                notes.append("the first column has no name and numbers the rows: left out (give it a name to use it)")
+                table = table.drop(columns=name)
+            else:
+                notes.append("the first column has no name: used as an input, column 1")
+        elif len(table) > 1 and whole and (np.diff(table[name]) == 1).all():
             notes.append(f"column {name} counts the rows: if it is a row number, drop it")
     return table
 

@@ -11,10 +11,13 @@ from common.errors import InputError
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 FINER = "has grey levels finer than 256: give --binarize threshold or bernoulli"
 HIDDEN = "."  # what begins so is no picture of the user's
+DARKEST_WHITE = 64  # of 255: pictures of a set with 16 bits are all darker only where they hold fewer bits
 
 
 def files(folder):
     """(pictures, classes, class names): paths in order of their names, a class for each sub-folder, names () for none.
+
+    Sub-folders that are all named by numbers stand in the order of these: class 2 is not the folder 10.
 
     Raises:
         InputError: no pictures, a sub-folder without one, pictures beside sub-folders, or files that are no pictures.
@@ -22,6 +25,8 @@ def files(folder):
     folder = Path(folder)
     inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(HIDDEN)]
     below = [path for path in inside if path.is_dir()]
+    if all(path.name.isdecimal() for path in below):
+        below.sort(key=lambda path: int(path.name))
     if not below:
         return _pictures(folder, inside), None, ()
     beside = [path for path in inside if not path.is_dir()]
@@ -32,7 +37,12 @@ def files(folder):
         own = _pictures(sub, [path for path in sorted(sub.iterdir()) if not path.name.startswith(HIDDEN)])
         paths += own
         classes += [label] * len(own)
-    return paths, np.array(classes), tuple(sub.name for sub in below)
+    return paths, np.array(classes), tuple(as_text(sub.name) for sub in below)
+
+
+def as_text(name):
+    """A file's name as text that can be written; what no encoding knows becomes "?"."""
+    return str(name).encode("utf-8", "replace").decode()
 
 
 def _pictures(folder, inside):
@@ -59,9 +69,10 @@ def read(folder, size=None, colour=False, exact=False):
         InputError: as `files`; a picture that cannot be read, or has another size or scale than the first.
     """
     paths, classes, names = files(folder)
-    images, notes, first = [], [], None
+    images, notes, first, deep, brightest = [], [], None, False, 0.0
     for path in paths:  # one at a time: as floats at full size a hundred photographs take gigabytes
-        picture = pictures.read(path)
+        picture = pictures.read(path, depths=(16,))  # by its own pixels a dark one of 16 would be taken for one of 12
+        deep, brightest = deep or picture.white > pictures.WHITE, max(brightest, picture.pixels.max())
         span = f"{picture.black:g} to {picture.white:g}"
         first = first or span
         if span != first:
@@ -71,6 +82,9 @@ def read(folder, size=None, colour=False, exact=False):
         notes += picture.notes
         image = picture.pixels if colour else in_channels([picture.pixels], colour)[0]
         images.append(image if size is None else skimage.transform.resize(image, size, anti_aliasing=True))
+    if deep and brightest < DARKEST_WHITE:
+        most = f"{brightest / pictures.WHITE * picture.white:g} of {picture.white:g}"
+        raise InputError(f"{folder}: its brightest value is {most}: convert all to 8 bits, white to 255")
     if notes:
         print(f"note: {notes[0]}" + f" (and {len(notes) - 1} more such notes)" * (len(notes) > 1))
     images = in_channels(images, colour)

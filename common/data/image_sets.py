@@ -17,6 +17,7 @@ NAMES = ("digits", "photographs", "mnist", "fashion_mnist", "omniglot")
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "immunohistochemistry", "rocket")
 MORE_PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # scikit-learn's, the others scikit-image's
 PATCH = 16
+SHOWN_CLASSES = 12
 IDX_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -40,7 +41,12 @@ def read(name, data_dir, size=None, colour=False):
         return read_npz(Path(name), colour)
     if name not in NAMES and Path(name).is_dir():
         x, y, class_names, _ = folders.read(name, size, colour)
+        if class_names and class_names != tuple(map(str, range(len(class_names)))):
+            shown = [f"{number} {own}" for number, own in enumerate(class_names[:SHOWN_CLASSES])]
+            print(f"note: {name}: its classes are {', '.join(shown)}{', ...' * (len(class_names) > SHOWN_CLASSES)}")
         return Raw(name_of_file(name), x, y, class_names=class_names)
+    if Path(name).is_dir() and Path(name).resolve() != (data_dir / name).resolve():
+        print(f"note: {name} is the set of that name; the folder beside you is read as ./{name}")
     if name == "digits":
         return _read_digits()
     if name == "photographs":

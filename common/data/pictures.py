@@ -38,13 +38,14 @@ class Picture:
     notes: tuple  # what was done in reading, in words
 
 
-def read(path, value_range=None):
+def read(path, value_range=None, depths=DEPTHS):
     """Read a picture upright.
 
     Args:
         path: of a PNG, JPEG, TIFF or any other file that Pillow knows.
         value_range: the file's numbers for black and white. None decides by their type and largest value, and says so
             in `notes`.
+        depths: bits that whole numbers beyond bytes may have, of which the first is taken that holds the largest.
 
     Raises:
         InputError: missing, no picture, numbers that are none, or a range that must be told.
@@ -62,7 +63,7 @@ def read(path, value_range=None):
     bad = ~np.isfinite(array)
     if bad.any():
         raise InputError(f"{path} has {int(bad.sum())} values that are NaN or infinite: fill them first")
-    black, white = value_range or _range(path, array, notes)
+    black, white = value_range or _range(path, array, notes, depths)
     if not np.isfinite([black, white]).all() or black == white:
         raise InputError(f"--range {black:g} {white:g}: give two different numbers, black and white")
     with np.errstate(over="ignore"):
@@ -94,6 +95,8 @@ def _by_pillow(path, notes):
             image = colours
         elif mode in ("1", "L", "RGB") and "transparency" in image.info:  # a colour that stands for nothing
             image = image.convert("RGBA" if mode == "RGB" else "LA")
+        elif mode.startswith("I") and "transparency" in image.info:
+            raise ValueError("16 bits with a transparent colour: flatten it on its paper")
         elif mode == "1":
             image = image.convert("L")
         elif mode not in ("L", "LA", "RGB", "RGBA") and not mode.startswith(("I", "F")):
@@ -158,14 +161,14 @@ def _deep_tiff(path, notes):
     return _split_alpha(np.ascontiguousarray(array))
 
 
-def _range(path, array, notes):
+def _range(path, array, notes, depths):
     """The numbers that stand for black and white, by type and largest value."""
     low, high = array.min(), array.max()
     if array.dtype == np.uint8:
         return 0, 255
     remedy = f"{path} has values from {low:g} to {high:g}: give the numbers of black and white with --range"
     if low >= 0 and np.issubdtype(array.dtype, np.integer):
-        bits = next((bits for bits in DEPTHS if high < 2**bits), None)
+        bits = next((bits for bits in depths if high < 2**bits), None)
         if bits is None:
             raise InputError(remedy)
         found = 0, 2**bits - 1

@@ -24,6 +24,7 @@ NPZ_ARRAYS = (
     ("images", "labels", "images_test", "labels_test"),
 )
 ROUNDING = 1e-3  # floats this far outside [0, 1] are taken for rounding and clipped
+LARGEST_LABEL = 2**53  # beyond, floats are no whole numbers
 DARKEST_WHITE = 64  # a set whose brightest pixel is below is no set of bytes: some other scale
 
 
@@ -122,6 +123,9 @@ def read_npz(path, colour=False):
         raise InputError(f"{path} has {', '.join(beside)} beside {x_name} and {y_name}: call all by one of these ways")
     if (x_test in arrays) != (y_test in arrays):
         raise InputError(f"{path} has only one of {x_test} and {y_test}: give both or neither")
+    unused = [name for name in read_names(path) if name not in names]
+    if unused:
+        print(f"note: {path}: not used: {', '.join(unused)}")
     x, y = as_images(arrays[x_name], f"{path}: {x_name}", colour), _as_labels(arrays[y_name], f"{path}: {y_name}")
     if len(x) != len(y):
         raise InputError(f"{path}: {x_name} has {len(x)} images, {y_name} {len(y)} labels")
@@ -152,7 +156,7 @@ def unlabelled(path, size=None, colour=False):
     path = Path(path)
     if path.is_dir():
         images, _, _, paths = folders.read(path, size, colour)
-        return images, [str(own.relative_to(path)) for own in paths]
+        return images, [folders.as_text(own.relative_to(path)) for own in paths]
     images, _ = _images_of(path, colour)
     return images, [str(i) for i in range(len(images))]
 
@@ -183,7 +187,12 @@ def perhaps_labelled(path, size=None, exact=False):
         images, labels, names, _ = folders.read(path, size, exact=exact)
         return images, labels if names else None
     images, arrays = _images_of(path, exact=exact)
-    partner = next((own[1] for own in NPZ_ARRAYS if own[0] in arrays), None)
+    name, partner = next((own[:2] for own in NPZ_ARRAYS if own[0] in arrays), (next(iter(arrays)), None))
+    others = [own for own in arrays if own not in (name, partner)]
+    if others:
+        raise InputError(
+            f"{path} has {', '.join(others)} beside {name}: call labels {partner}, and leave the others out"
+        )
     if partner not in arrays:
         return images, None
     labels = _as_labels(arrays[partner], f"{path}: {partner}")
@@ -223,8 +232,10 @@ def as_images(array, where, colour=False, exact=False):
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise InputError(f"{where} has shape {array.shape}: (N, H, W) is needed, or (N, H, W, 1 or 3)")
     levels = _levels(array, where)
-    if exact and not folders.are_levels(array * 255.0 if array.max() <= 1 + ROUNDING else array):
-        raise InputError(f"{where} {folders.FINER}")
+    if exact:
+        values = array * (255.0 if array.max() <= 1 + ROUNDING else 1.0)  # as floats: colours' luminance is not rounded
+        if not all(map(folders.are_levels, folders.in_channels(values, colour))):
+            raise InputError(f"{where} {folders.FINER}")
     return levels if levels.shape[-1] == 1 else np.stack(folders.in_channels(levels, colour))
 
 
@@ -256,6 +267,6 @@ def _levels(array, where):
 def _as_labels(array, where):
     if array.ndim != 1 or array.dtype.kind not in "iuf":  # no complex numbers, no spans of time
         raise InputError(f"{where} has shape {array.shape} and dtype {array.dtype}: integer labels (N,) are needed")
-    if not np.all(np.isfinite(array)) or np.any(array != np.round(array)):
+    if not np.all(np.isfinite(array)) or np.any(array != np.round(array)) or np.any(abs(array) > LARGEST_LABEL):
         raise InputError(f"{where} has labels that are no whole numbers: number the classes 0, 1, 2, ...")
     return array.astype(np.int64)

@@ -247,6 +247,33 @@ def test_validation_part_comes_from_the_training_part_alone(tmp_path):
     assert data.part("validation")[0] is data.x_validation and data.part("test")[1] is data.y_test
 
 
+def test_arrays_that_are_not_used_are_named(tmp_path, capsys):
+    x, y = np.full((9, 4, 4), 200, np.uint8), np.arange(9) % 3
+    path = npz(tmp_path, x=x, y=y, x_val=x[:2], y_val=y[:2])
+    assert len(image_sets.read(path, tmp_path).x) == 9
+    assert capsys.readouterr().out.endswith("mine.npz: not used: x_val, y_val\n")
+    with pytest.raises(InputError, match="has x_val, y_val beside x: call labels y, and leave the others out"):
+        readers.perhaps_labelled(path)
+    with pytest.raises(InputError, match="has labels beside x: call labels y"):
+        readers.perhaps_labelled(npz(tmp_path, x=x, labels=y))
+
+
+def test_a_colour_whose_luminance_is_no_level_is_not_exact(tmp_path):
+    x = np.zeros((2, 4, 4, 3), np.uint8)
+    x[0, 0, 0], x[1, 1, 1] = 255, (0, 0, 6)
+    with pytest.raises(InputError, match="grey levels finer than 256"):
+        readers.perhaps_labelled(npz(tmp_path, x=x), exact=True)
+    assert len(readers.perhaps_labelled(npz(tmp_path, x=x[:1]), exact=True)[0]) == 1
+    assert len(readers.perhaps_labelled(npz(tmp_path, x=x))[0]) == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_label_beyond_all_numbers_is_refused_in_one_line(tmp_path):
+    path = npz(tmp_path, x=np.full((2, 4, 4), 200, np.uint8), y=np.array([0, 1e30]))
+    with pytest.raises(InputError, match="no whole numbers"):
+        image_sets.read(path, tmp_path)
+
+
 @pytest.mark.parametrize("names", [("x", "x_test"), ("x", "x_train"), ("images", "images_test")])
 def test_a_pile_of_several_arrays_is_no_pile(tmp_path, names):
     path = tmp_path / "pile.npz"

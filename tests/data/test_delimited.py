@@ -156,7 +156,16 @@ def test_commas_are_decimal_where_one_of_a_column_must_be(tmp_path):
 
 def test_row_numbers_of_shuffled_rows_are_no_input(tmp_path):
     table = delimited.read(write(tmp_path, ",x,y\n2,5,1\n0,6,2\n1,7,3\n"), "y")
-    assert table.names == ("x",) and "counts the rows: left out" in table.notes[0]
+    assert table.names == ("x",) and "numbers the rows: left out" in table.notes[0]
+    table = delimited.read(write(tmp_path, ",x,y\n2,5,1\n9,6,2\n4,7,3\n"), "y")  # as after dropna() or a sample
+    assert table.names == ("x",) and "numbers the rows: left out" in table.notes[0]
+    table = delimited.read(write(tmp_path, ",x,y\n2,5,1\n2,6,2\n4,7,3\n"), "y")
+    assert table.names == ("column 1", "x") and "used as an input, column 1" in table.notes[0]
+
+
+def test_separators_within_quotes_separate_nothing(tmp_path):
+    table = delimited.read(write(tmp_path, '"a, b";"c, d";y\n1;2;3\n4;5;6\n'), "y")
+    assert table.names == ("a, b", "c, d")
 
 
 def test_empty_lines_between_rows_of_one_column_are_told(tmp_path):

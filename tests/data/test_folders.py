@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import folders, readers
+from common.data import folders, image_sets, readers
 from common.errors import InputError
 
 
@@ -100,8 +100,8 @@ def test_pictures_are_shrunk_as_they_are_read(tmp_path, monkeypatch, colour):
     alive = []
     read = folders.pictures.read
 
-    def counted(path):
-        found = read(path)
+    def counted(path, **options):
+        found = read(path, **options)
         alive.append(weakref.ref(found))
         gc.collect()
         assert sum(own() is not None for own in alive) <= 2  # this one, and the name that still holds the last one
@@ -128,17 +128,53 @@ def test_what_is_read_differently_is_said_once_and_transparency_is_refused(tmp_p
 
 
 def test_pictures_of_unlike_scales_are_refused(tmp_path, capsys):
-    """Of 16 bits a picture's brightest pixel decides what white is, and a line says so: one grey would be two."""
-    for name, brightest in (("a.png", 1_000), ("b.png", 3_000)):
-        Image.fromarray(np.array([[500, brightest]], np.uint16)).save(tmp_path / name)
-    with pytest.raises(InputError, match="b.png is read as 0 to 4095, a.png as 0 to 1023: convert"):
+    """One grey is one brightness, in whatever picture and set it stands: of 16 bits white is always the largest."""
+    for name, brightest in (("a.png", 60_000), ("b.png", 3_000)):
+        Image.fromarray(np.array([[12_600, brightest]], np.uint16)).save(tmp_path / name)
+    found = folders.read(tmp_path)[0][:, 0, :, 0]
+    assert found.tolist() == [[49, 233], [49, 12]]
+    assert "black is taken to be 0, white 65535" in capsys.readouterr().out
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InputError, match="its brightest value is 12600 of 65535: convert all to 8 bits"):
+        folders.read(tmp_path)
+    write(tmp_path / "a.png", size=(1, 2))
+    with pytest.raises(InputError, match="b.png is read as 0 to 65535, a.png as 0 to 255: convert"):
         folders.read(tmp_path)
     (tmp_path / "b.png").unlink()
     folders.read(tmp_path)
-    assert "black is taken to be 0, white 1023" in capsys.readouterr().out
-    write(tmp_path / "a.png")
-    folders.read(tmp_path)
     assert capsys.readouterr().out == ""
+    picture = Image.fromarray(np.full((6, 8), 60_000, np.uint16))
+    picture.save(tmp_path / "c.png", transparency=5)
+    with pytest.raises(InputError, match="16 bits with a transparent colour"):
+        folders.read(tmp_path)
+
+
+def test_sub_folders_named_by_numbers_are_classes_of_these_numbers(tmp_path, capsys):
+    for number in range(12):
+        (tmp_path / "num" / f"{number}").mkdir(parents=True)
+        write(tmp_path / "num" / f"{number}" / "a.png", 20 * number)
+    raw = image_sets.read(tmp_path / "num", tmp_path)
+    assert raw.x[:, 0, 0, 0].tolist() == [20 * y for y in raw.y] and raw.class_names == tuple(map(str, range(12)))
+    assert "classes are" not in capsys.readouterr().out
+    (tmp_path / "num" / "5").rename(tmp_path / "num" / "cats")
+    image_sets.read(tmp_path / "num", tmp_path)
+    assert "its classes are 0 0, 1 1, 2 10, 3 11, 4 2" in capsys.readouterr().out
+
+
+def test_a_folder_called_like_a_named_set_is_not_passed_over_without_a_word(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    write(tmp_path / "digits" / "a.png")
+    assert len(image_sets.read("digits", tmp_path / "data").x) == 1_797
+    assert "the folder beside you is read as ./digits" in capsys.readouterr().out
+    assert len(image_sets.read("./digits", tmp_path / "data").x) == 1
+
+
+def test_names_that_are_no_text_can_be_written(tmp_path):
+    (tmp_path / "caf\udce9").mkdir()
+    write(tmp_path / "caf\udce9" / "b\udce9.png")
+    _, names = readers.unlabelled(tmp_path)
+    assert names == ["caf?/b?.png"] and folders.files(tmp_path)[2] == ("caf?",)
 
 
 BAD = {
