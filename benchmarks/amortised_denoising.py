@@ -21,8 +21,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import cli
-from common.runs.identity import Record, label
-from common.runs.results import put_rows, read_rows
+from common.errors import InputError
+from common.runs.identity import Record, digest, label, without
+from common.runs.results import put_rows, read_records, read_rows
 from common.runs.storage import commit
 from common.runs.summaries import markdown_table
 from common.tvae import denoising, inputs, patches
@@ -179,25 +180,43 @@ def main():
     folder = args.results_dir / "08_denoise"
     if not args.only_show:
         measure(args, folder)
-    rows = read_rows(folder / "amortised.csv")
+    rows = of_settings(args, folder / "amortised.csv")
     draw(rows, folder / "amortised.png")
     print(ends_within(rows, args.seconds))
 
 
+def settings(args):
+    """What all trainings of a call share."""
+    shared = dict(patch=denoising.PATCH, stride=denoising.half(denoising.PATCH), sigma=args.sigma)
+    shared |= dict(recipe=dataclasses.replace(Recipe(), epochs=0), encoder_hidden=tuple(args.encoder_hidden))
+    return shared | dict(seconds=args.seconds, batch_size=args.batch_size)
+
+
+def of_settings(args, table):
+    """The rows of a table whose trainings share this call's settings: unlike ones are not averaged.
+
+    Raises:
+        InputError: there are none.
+    """
+    own = {"image": "", "fingerprint": "", "method": "", "learning_rate": None, "seed": 0}
+    asked = without(AmortisedRun(**own, **settings(args)).stored(), own)
+    rows, records = read_rows(table), read_records(table)
+    rows = rows[[digest(without(records[run], own)) == digest(asked) for run in rows["run"]]]
+    if rows.empty:
+        raise InputError(f"{table} has no rows of these settings: run without --only-show")
+    return rows
+
+
 def measure(args, folder):
-    shared = dict(
-        patch=denoising.PATCH,
-        stride=denoising.half(denoising.PATCH),
-        recipe=dataclasses.replace(Recipe(), epochs=0),
-    )
-    shared |= dict(encoder_hidden=tuple(args.encoder_hidden), seconds=args.seconds, batch_size=args.batch_size)
+    shared = settings(args)
     variants = [(m, rate) for m in args.method for rate in ([None] if m == "direct" else args.learning_rate)]
     for path in args.image:
         picture, name = inputs.load(path)
         print_of = patches.fingerprint(picture.pixels)
         for seed, (method, rate) in itertools.product(args.seeds, variants):
-            cells = {"image": name, "sigma": args.sigma, "method": method, "learning_rate": rate, "seed": seed}
+            cells = {"image": name, "method": method, "learning_rate": rate, "seed": seed}
             run = AmortisedRun(**cells, fingerprint=print_of, **shared)
+            cells |= {"sigma": args.sigma}
             rows, parameters = train(run, picture.pixels)
             cells |= {"run": run, "parameters": int(parameters), "trained_at": commit(), "evaluated_at": commit()}
             put_rows(folder / "amortised.csv", [cells | row for row in rows], COLUMNS, ["epoch"])
