@@ -9,23 +9,50 @@ from common.discovery.calphad import phase_diagrams
 from common.discovery.designs import METHODS
 from common.discovery.records import STARTS
 from common.errors import InputError
+from common.hypervae.options import OF_SOME_MODELS
 
 # The keys of inverse_map's, without scikit-learn.
 REGRESSORS = ("ridge", "kernel_ridge", "ridge_features", "lasso", "gaussian_process", "extra_trees", "mlp")
 
-# What --make-data and --compare regressors use (or where it is), and what --compare likelihoods does not use.
-OF_MAKING = ("--make-data", "--tdb", "--limits", "--data-dir", "--held-out", "--alloys-per-class", "--seed", "--jobs")
-OF_MAKING += ("--scheduler", "--pack")
-OF_REGRESSORS = ("--compare", "--alloys", "--results-dir", "--seed", "--jobs", "--scheduler")
-OF_REGRESSORS += ("--refine", "--regressor", "--tdb")
-OF_SEARCHES = ("--evaluations", "--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective")
-OF_SEARCHES += ("--likelihood", "--regressor", "--tdb", "--through-calphad", "--calphad-evaluations", "--refine")
-OF_SEARCHES += ("--start", "--realise", "--fit-u")
-# What searches by specification do not use.
-OF_TARGETS = ("--budget", "--steps", "--acquisition", "--held-out", "--target", "--objective", "--through-calphad")
-OF_TARGETS += ("--calphad-evaluations", "--compare", "--make-data", "--refine", "--start", "--realise", "--fit-u")
-OF_MODELS = ("--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup", "--regressor")
-OF_MODELS += ("--likelihood", "--latent-dim", "--hidden", "--tensorboard", "--model")
+# What the script does, by the options that ask for it; without one it searches for classes.
+MAKING, SPEC = "--make-data", "--spec"
+OF_REGRESSORS, OF_LIKELIHOODS = "--compare regressors", "--compare likelihoods"
+SEARCHES = ""
+TRAINING = {SPEC, OF_LIKELIHOODS, SEARCHES}
+# What uses an option. Those that are not named are of models and their training, and TRAINING uses them.
+USED_BY = {
+    "--alloys": TRAINING | {OF_REGRESSORS},
+    "--results-dir": TRAINING | {OF_REGRESSORS},
+    "--seed": TRAINING | {OF_REGRESSORS, MAKING},
+    "--jobs": TRAINING | {OF_REGRESSORS, MAKING},
+    "--scheduler": TRAINING | {OF_REGRESSORS, MAKING},
+    "--data-dir": {MAKING},
+    "--binarize": TRAINING,  # which check_alloys refuses, in words of its own
+    "--image-size": TRAINING,  # likewise
+    "--evaluations": {SPEC, SEARCHES},
+    "--budget": {SEARCHES},
+    "--steps": {SEARCHES},
+    "--acquisition": {SEARCHES},
+    "--fit-u": {SEARCHES},
+    "--held-out": {MAKING, SEARCHES},
+    "--target": {SEARCHES},
+    "--objective": {SEARCHES},
+    "--likelihood": TRAINING,
+    "--regressor": {SPEC, OF_REGRESSORS, SEARCHES},
+    "--refine": {OF_REGRESSORS, SEARCHES},
+    "--start": {SEARCHES},
+    "--tdb": {MAKING, SPEC, OF_REGRESSORS, SEARCHES},
+    "--through-calphad": {SEARCHES},
+    "--realise": {SEARCHES},
+    "--calphad-evaluations": {SEARCHES},
+    "--compare": {OF_REGRESSORS, OF_LIKELIHOODS},
+    "--spec": {SPEC},
+    "--search-by": {SPEC},
+    "--make-data": {MAKING},
+    "--alloys-per-class": {MAKING},
+    "--limits": {MAKING},
+    "--pack": {MAKING},
+}
 SPEC_EVALUATIONS = 100  # of each search by specification, which take seconds each
 
 
@@ -99,36 +126,52 @@ def add_alloy_options(p, search):
     compute.add_argument("--pack", type=Path, metavar="FILE", help="also write all classes into one .npz")
 
 
+def _asked_for(args):
+    """Which of MAKING, SPEC, OF_REGRESSORS, OF_LIKELIHOODS and SEARCHES the options ask for."""
+    if args.make_data:
+        return MAKING
+    if args.spec:
+        return SPEC
+    return {"regressors": OF_REGRESSORS, "likelihoods": OF_LIKELIHOODS, None: SEARCHES}[args.compare]
+
+
+def _of_alone(what):
+    """The options that nothing but this uses."""
+    return {option for option, used_by in USED_BY.items() if used_by == {what}}
+
+
 def check_use(args):
     """End on options that what is asked for, a computation, a comparison or searches, has no use for.
 
     Raises:
         InputError: there is one, or several of what takes one, or --spec without a database.
     """
-    if args.make_data:
-        refuse_unused(args, set(args.given) - set(OF_MAKING), "with --make-data")
+    asked = _asked_for(args)
+    unused = {option for option in args.given if asked not in USED_BY.get(option, TRAINING)}
+    if asked == MAKING:
+        refuse_unused(args, unused, "with --make-data")
         refuse_several("--make-data", seed=args.seeds)
         return
-    if args.spec:
-        refuse_unused(args, OF_TARGETS, "with --spec")
+    if asked == SPEC:
+        refuse_unused(args, unused - _of_alone(MAKING), "with --spec")
         refuse_several("--spec", recipe=args.recipe, alloys=args.dataset)
         if not args.tdb:
             raise InputError("--spec needs a thermodynamic database: name it with --tdb")
         if "--evaluations" not in args.given:
             args.evaluations = SPEC_EVALUATIONS
         if not {"vae", "hypervae"} & set(args.search_by):
-            refuse_unused(args, OF_MODELS, "in searches without a model")
+            of_some = {"--" + name.replace("_", "-") for name in OF_SOME_MODELS}  # which refuse_unfollowed refuses
+            of_models = set(args.given) - USED_BY.keys() - of_some | {"--likelihood", "--regressor"}
+            refuse_unused(args, of_models, "in searches without a model")
     else:
-        refuse_unused(args, ("--search-by",), "without --spec")
-    refuse_unused(args, ("--alloys-per-class", "--limits", "--pack", "--data-dir"), "without --make-data")
-    if args.compare == "regressors":
-        refuse_unused(args, set(args.given) - set(OF_REGRESSORS), "with --compare regressors")
-        if not args.refine:
-            refuse_unused(args, ("--regressor", "--tdb"), "with --compare regressors and no --refine")
-    elif args.compare:
-        refuse_unused(args, set(OF_SEARCHES) - {"--likelihood"}, "with --compare likelihoods")
-        if not {"all", "vae", "hypervae"}.issuperset(args.model):
-            raise InputError("--compare likelihoods trains VAE and HyperVAE: leave --model out, or name one of these")
+        refuse_unused(args, _of_alone(SPEC), "without --spec")
+    refuse_unused(args, _of_alone(MAKING), "without --make-data")
+    if asked in (OF_REGRESSORS, OF_LIKELIHOODS):
+        refuse_unused(args, unused, f"with {asked}")
+    if asked == OF_REGRESSORS and not args.refine:
+        refuse_unused(args, ("--regressor", "--tdb"), "with --compare regressors and no --refine")
+    if asked == OF_LIKELIHOODS and not {"all", "vae", "hypervae"}.issuperset(args.model):
+        raise InputError("--compare likelihoods trains VAE and HyperVAE: leave --model out, or name one of these")
     if not args.through_calphad:
         refuse_unused(args, ("--calphad-evaluations",), "without --through-calphad")
 

@@ -14,8 +14,9 @@ from common.data import datasets
 from common.discovery import alloy_options, alloy_search, alloying, alloys, calphad, digits, runs
 from common.discovery.alloy_files import write_classes
 from common.discovery.distances import cosine_distance
+from common.discovery.options import add_search_options
 from common.discovery.search import Hunt
-from common.hypervae import density
+from common.hypervae import density, options
 from common.runs import results
 
 
@@ -257,6 +258,17 @@ def test_regressors_and_likelihoods_are_compared(few_alloys, call, monkeypatch):
     assert sorted(set(bodies)) == sorted(alloys.BODIES.values())
     text = (results_dir / "README.md").read_text()
     assert "kernel_ridge" in text and "continuous_bernoulli" in text
+
+
+def test_what_uses_an_option_is_said_of_each_of_the_script():
+    parser = options.parser("", "", data_option="--alloys")
+    shared = {action.dest for action in parser._actions}
+    search = add_search_options(parser)
+    options.add_fit_u(search)
+    alloy_options.add_alloy_options(parser, search)
+    own = {action.option_strings[0] for action in parser._actions if action.dest not in shared}
+    everyone = {action.option_strings[0] for action in parser._actions}
+    assert own < alloy_options.USED_BY.keys() <= everyone
 
 
 SMALL_TDB = "ELEMENT AL FCC_A1 26.98 4577 28.3 !\nPHASE FCC_A1 % 1 1 !\nCONSTITUENT FCC_A1 :AL: !\n"
