@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
-from common.discovery.limits import keeps_all
+from common.discovery.constraints import keeps_all
 
 if not hasattr(np.linalg, "linalg"):
     np.linalg.linalg = np.linalg  # GPy and GPyOpt catch np.linalg.linalg.LinAlgError

@@ -37,6 +37,7 @@ LIKELIHOODS = ["dataset", "likelihood", "model", "neg_elbo", "absolute_error", "
 LIKELIHOODS += ["column_sum_error", "seed", "iterations", "recipe"]
 SEARCHED = [method for method in SEARCH_NAMES if not method.startswith("random")]
 KNOWN_ALLOYS = ("nearest_known", "own_alloy")
+JUDGED = (*SEARCHED, *KNOWN_ALLOYS)  # by Table 5, beside searches through CALPHAD
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class AlloyJob(runs.Job):
     tdb: Path | None
     found: FoundAlloys
     through_calphad: ThroughCalphad | None
+
+    def is_finished(self):
+        through = self.through_calphad
+        found = super().is_finished() and runs.is_found(self.folder, self.found, JUDGED)
+        return found and (through is None or runs.is_found(self.folder, through, CALPHAD_STARTS))
 
 
 def load_rest(source, likelihood, designation):
@@ -123,7 +129,7 @@ class _Bench:
         return calphad.phase_diagrams(self.job.tdb) if self.job.tdb else None
 
     @functools.cached_property
-    def hunt_and_commits(self):
+    def _search_and_commits(self):
         labels = np.unique(self.rest.y)
         known = [self.rest.matrices[self.rest.y == label][..., None] for label in labels]
         record = self.job.record
@@ -134,7 +140,18 @@ class _Bench:
             start = int(np.argmin(cosine_distance(means * scale, self.job.image * scale)))
         elif start not in STARTS:
             start = [self.data.names[label] for label in labels].index(start)
-        return runs.hunt(self.job, known, start, scale=scale, realise=self.realise if record.realised else None)
+        realise = self.realise if record.realised else None
+        return runs.target_search(self.job, known, start, scale=scale, realise=realise)
+
+    @property
+    def search(self):
+        """The TargetSearch over the designs of the job's models."""
+        return self._search_and_commits[0]
+
+    @property
+    def trained_at(self):
+        """The commits that its models were trained at."""
+        return self._search_and_commits[1]
 
     def composition_of(self, design):
         """wt% of a decoded diagram (phases, temperatures, 1) by the inverse map, refined as far as was asked for."""
@@ -150,14 +167,13 @@ class _Bench:
         """The diagram of the alloy that a decoded one would be, by the inverse map as it is: one equilibrium."""
         return self.real_diagram(self.inverse(design[None, ..., 0])[0])[..., None]
 
-    def best_of(self, search, realised=False):
-        """(diagram, composition) of the best design of a Search; the diagram as the search saw it, decoded or real."""
-        families = self.hunt_and_commits[0].families
-        u, z = search.codes[int(np.argmin(search.distance))]
-        decoded = families["hypervae" if len(u) else "vae"].decode(u[None], z[None])[0]
+    def best_of(self, result, realised=False):
+        """(diagram, composition) of a SearchResult's best design; the diagram as the search saw it, decoded or real."""
+        u, z = result.codes[int(np.argmin(result.distance))]
+        decoded = self.search.families["hypervae" if len(u) else "vae"].decode(u[None], z[None])[0]
         if realised or self.job.record.realised:
-            return search.designs[-1], self.inverse(decoded[None, ..., 0])[0]
-        return search.designs[-1], self.composition_of(decoded)
+            return result.designs[-1], self.inverse(decoded[None, ..., 0])[0]
+        return result.designs[-1], self.composition_of(decoded)
 
 
 def discover(job):
@@ -167,43 +183,43 @@ def discover(job):
     "trained_at", "evaluated_at"}.
     """
     bench = _Bench(job)
-    searches = runs.explore(job, lambda: bench.hunt_and_commits)
+    searches = runs.explore(job, lambda: (bench.search, bench.trained_at))
 
     def errors(methods, record, find):
         make = functools.partial(_errors, bench, find)
-        return runs.found_by(methods, job.folder, record, make, lambda: {"trained_at": bench.hunt_and_commits[1]})
+        return runs.found_by(methods, job.folder, record, make, lambda: {"trained_at": bench.trained_at})
 
-    found = errors([*SEARCHED, *KNOWN_ALLOYS], job.found, _found_alloy)
+    found = errors(JUDGED, job.found, _found_alloy)
     through = job.through_calphad
     return job, searches, found, through and errors(CALPHAD_STARTS, through, _found_through_calphad)
 
 
 def _found_alloy(bench, method):
     """(diagram, composition) of what a search found, by the inverse map, or of one of KNOWN_ALLOYS."""
-    hunt, data, rest = bench.hunt_and_commits[0], bench.data, bench.rest
+    search, data, rest = bench.search, bench.data, bench.rest
     if method == "nearest_known":
-        return by_distance(hunt, rest.matrices, rest.compositions, 0)
+        return by_distance(search, rest.matrices, rest.compositions, 0)
     if method == "own_alloy":
         own = data.y == data.names.index(bench.designation)
-        return by_distance(hunt, data.matrices[own], data.compositions[own], own.sum() // 2)
-    return bench.best_of(hunt.search(method))
+        return by_distance(search, data.matrices[own], data.compositions[own], own.sum() // 2)
+    return bench.best_of(search.run(method))
 
 
 def _found_through_calphad(bench, method):
     """(diagram, composition) of a search in which no impossible diagram wins: each is a real alloy's."""
-    from common.discovery.search import Hunt
+    from common.discovery.search import TargetSearch
 
-    job, hunt = bench.job, bench.hunt_and_commits[0]
+    job, search = bench.job, bench.search
     settings = replace(job.record.search, budget="total", evaluations=job.through_calphad.evaluations)
     folder = job.folder / f"calphad-{job.through_calphad.digest}"
-    real = Hunt(hunt.families, job.image, settings, folder, bench.realise, hunt.scale)
+    real = TargetSearch(search.families, job.image, settings, folder, bench.realise, search.scale)
     member, starts = CALPHAD_STARTS[method]
-    return bench.best_of(real.refined(method, member, [hunt.search(start) for start in starts]), realised=True)
+    return bench.best_of(real.refined(method, member, [search.run(start) for start in starts]), realised=True)
 
 
 def _errors(bench, find, methods):
     """Table 5's columns A, and B where there is a database, of what find(bench, method) gives: (rows, designs)."""
-    hunt, rows, designs = bench.hunt_and_commits[0], [], {}
+    rows, designs = [], {}
     for method in methods:
         diagram, composition = find(bench, method)
         error, phase_error = alloys.element_error(composition, bench.composition), None
@@ -213,15 +229,15 @@ def _errors(bench, find, methods):
             decoded = alloys.in_all_phases(diagram[..., 0], bench.data.phases)
             phase_error = alloys.phase_error(decoded, real) if real.any() else None  # no equilibrium was found
         row = {"method": method, "element_error": error, "phase_error": phase_error, "in_class": error <= IN_CLASS}
-        row["cosine_distance"] = float(hunt.distance(diagram))
+        row["cosine_distance"] = float(bench.search.distance(diagram))
         rows.append(row | dict(zip(alloying.ELEMENTS, composition.tolist())))
         designs[method] = np.round(diagram, 4).tolist()
     return rows, designs
 
 
-def by_distance(hunt, matrices, compositions, rank):
-    """(diagram, composition) of the alloy that is number `rank` in distance to the hunt's target, from 0 up."""
-    chosen = np.argsort(hunt.distance(matrices[..., None].astype(float)), kind="stable")[rank]
+def by_distance(search, matrices, compositions, rank):
+    """(diagram, composition) of the alloy that is number `rank` in distance to the search's target, from 0 up."""
+    chosen = np.argsort(search.distance(matrices[..., None].astype(float)), kind="stable")[rank]
     return matrices[chosen][..., None], compositions[chosen]
 
 

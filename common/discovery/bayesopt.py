@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from common.discovery.acquisitions import ACQUISITIONS, ExpectedFeasibleImprovement, GPyOpt, StartsAlsoFromTheBest
-from common.discovery.limits import best_first, ranks
+from common.discovery.constraints import best_first, ranks
 from common.errors import InputError
 from common.runs.random_state import own_random_state
 from common.runs.storage import REMEDY, read_json, write_json

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from common.discovery import calphad, limits
+from common.discovery import calphad, constraints
 from common.discovery.alloy_files import NOTICE
 from common.discovery.alloying import ELEMENTS
 from common.discovery.calphad import MOLTEN, PHASES, TEMPERATURES
@@ -36,9 +36,12 @@ def ranked(found, data):
     wanted = found[0][0].record.specification
     compositions, excess = (np.concatenate([part[key] for _, part in found]) for key in ("compositions", "excess"))
     y = np.concatenate([part["objective"] for _, part in found])
-    order = limits.best_first(y, excess)
+    order = constraints.best_first(y, excess)
     table = pd.DataFrame(
-        {"keeps all limits": np.where(limits.keeps_all(excess), "yes", "no"), "Al [wt%]": 100 - compositions.sum(1)}
+        {
+            "keeps all limits": np.where(constraints.keeps_all(excess), "yes", "no"),
+            "Al [wt%]": 100 - compositions.sum(1),
+        }
     )
     table[list(WT.values())] = compositions
     for limit, own in zip(wanted.limits, excess.T):
@@ -140,7 +143,7 @@ def in_words(table, wanted):
 def table_row(job, found):
     """The row of designs.csv of one search."""
     excess, y = np.array(found["excess"]), np.array(found["objective"])
-    kept = np.flatnonzero(limits.keeps_all(excess))
+    kept = np.flatnonzero(constraints.keeps_all(excess))
     record = job.record
     cells = {"specification": record.specification.name, "parameters": found["parameters"], "dataset": record.dataset}
     cells |= {name: getattr(record, name) for name in ("method", "seed", "evaluations", "regressor")}
@@ -151,7 +154,7 @@ def table_row(job, found):
         "num_kept": len(kept),  # of the evaluations: several codes may clip to one alloy
         "first_kept": kept[0] + 1 if len(kept) else np.nan,
         "best_objective": y[kept].min() if len(kept) else np.nan,
-        "least_excess": limits.total_excess(excess).min(),
+        "least_excess": constraints.total_excess(excess).min(),
         "seconds": sum(found["seconds"]),
         "trained_at": found["trained_at"],
         "evaluated_at": found["evaluated_at"],

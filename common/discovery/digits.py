@@ -68,7 +68,7 @@ def record(data, digit, index, image, kind, models, search):
 
 def discover(job):
     """(job, what `runs.explore` finds) for one target."""
-    return job, runs.explore(job, functools.partial(runs.hunt, job))
+    return job, runs.explore(job, functools.partial(runs.target_search, job))
 
 
 def table_rows(discovered):

@@ -131,7 +131,7 @@ class Family:
         Args:
             starts: designs [(u, z)]; L-BFGS-B runs from each of them.
             u_is_free: whether u moves too.
-            scale: of designs and target, see `search.Hunt`.
+            scale: of designs and target, see `search.TargetSearch`.
 
         Returns:
             the cosine distance.

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from common.discovery.records import SEARCH_NAMES, Discovery
 from common.runs.identity import Record
 from common.runs.jobs import run_jobs
-from common.runs.storage import commit, locked, made_once, write_json, write_settings
+from common.runs.storage import REMEDY, commit, locked, made_once, read_json, write_json, write_settings
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class Work:
     def folder(self):
         return self.record.folder(self.checkpoints)
 
+    def is_finished(self):
+        """Whether all that a worker would find is kept, so that no model is needed."""
+        return is_found(self.folder, self.record)
+
 
 @dataclass(frozen=True)
 class Job(Work):
@@ -40,12 +44,15 @@ class Job(Work):
         """Settings of the trainings that it needs."""
         return [self.record.vae, self.record.hypervae]
 
+    def is_finished(self):
+        return is_found(self.folder, self.record, SEARCH_NAMES)
+
 
 def trainings(jobs):
-    """The distinct trainings that jobs need, for `train_missing`: [(train, settings, load)]."""
+    """The distinct trainings that unfinished jobs need, for `train_missing`: [(train, settings, load)]."""
     needed = {}
     for job in jobs:
-        for settings in job.models:
+        for settings in () if job.is_finished() else job.models:
             needed.setdefault(settings.digest, (job.train, settings, job.load))
     return list(needed.values())
 
@@ -74,22 +81,23 @@ def search_all(discover, jobs, processes, scheduler=None):
     return sorted(found, key=lambda part: order[part[0].record.digest])
 
 
-def hunt(job, known=None, start="classes", **options):
-    """(Hunt, trained_at) of a job's models.
+def target_search(job, known=None, start="classes", **options):
+    """(TargetSearch, trained_at) of a job's models.
 
     Args:
         known, start: images of the known tasks and what searches begin with, see `families.Family`.
-        options: `scale` and `realise` of `search.Hunt`.
+        options: `scale` and `realise` of `search.TargetSearch`.
     """
     from common.discovery.families import Family
-    from common.discovery.search import Hunt
+    from common.discovery.search import TargetSearch
 
     data, families, commits = job.load(), {}, set()
     for name in ("vae", "hypervae"):
         run = job.train(getattr(job.record, name), data)
         families[name] = Family(run.model, known, start, job.record.search.fit_u)
         commits |= set(run.trained_at.split("+"))
-    return Hunt(families, job.image, job.record.search, job.folder, **options), "+".join(sorted(commits))
+    search = TargetSearch(families, job.image, job.record.search, job.folder, **options)
+    return search, "+".join(sorted(commits))
 
 
 def found(folder, record, make):
@@ -127,6 +135,16 @@ def found_by(methods, folder, record, make, once=dict):
     return made
 
 
+def is_found(folder, record, methods=()):
+    """Whether `found` keeps what a record names, or `found_by` keeps it of all these methods.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = _path(folder, record)
+    return path.exists() and (not methods or set(methods) <= read_json(path, REMEDY)["designs"].keys())
+
+
 def _path(folder, record):
     return Path(folder) / f"found-{record.digest}.json"
 
@@ -135,27 +153,27 @@ def _stored(folder, record, make):
     return made_once(_path(folder, record), lambda: make() | {"evaluated_at": commit()})
 
 
-def explore(job, make_hunt):
+def explore(job, make_search):
     """All searches for one target.
 
     Args:
-        make_hunt: make_hunt() gives (Hunt, trained_at), where something is missing.
+        make_search: make_search() gives (TargetSearch, trained_at), where something is missing.
 
     Returns:
         {"rows": one an evaluation, "bounds": one a space of designs, "designs": {"target" or method: {"designs": of its
         steps, "distances": theirs}}, "trained_at", "evaluated_at"}.
     """
 
-    make_hunt = functools.cache(make_hunt)
+    make_search = functools.cache(make_search)
 
     def searches(methods):
         write_settings(job.folder / "settings.json", job.record.stored())
-        rows, designs = make_hunt()[0].explore(methods)
+        rows, designs = make_search()[0].explore(methods)
         return rows, _rounded(designs)
 
     def bounds():
-        hunt, trained_at = make_hunt()
-        least = [{"method": name, "cosine_distance": value} for name, value in hunt.by_gradients().items()]
+        search, trained_at = make_search()
+        least = [{"method": name, "cosine_distance": value} for name, value in search.by_gradients().items()]
         return {"bounds": least, "trained_at": trained_at}
 
     made = found_by(SEARCH_NAMES, job.folder, job.record, searches, bounds)

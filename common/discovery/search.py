@@ -17,7 +17,7 @@ CARRIED_OVER = 5  # codes of the best designs so far with which an outer step be
 RESTARTED = 12  # codes of earlier searches with which a search through `realise` begins
 
 
-class Search(NamedTuple):
+class SearchResult(NamedTuple):
     """The record of one search, in the order of its evaluations."""
 
     distance: np.ndarray  # (evaluations,) cosine distance of each design to the target
@@ -27,7 +27,7 @@ class Search(NamedTuple):
     codes: list  # (u, z) of each design
 
 
-class Hunt:
+class TargetSearch:
     """Every method's search for one target, at equal numbers of designs evaluated (but with the budget "per-step").
 
     Args:
@@ -50,8 +50,8 @@ class Hunt:
         """The objective: cosine distance of designs (..., H, W, 1) to the target, both scaled."""
         return cosine_distance(designs * self.scale, self.target * self.scale)
 
-    def search(self, method):
-        """Run, or finish, the search of one of METHODS; returns its Search."""
+    def run(self, method):
+        """Run, or finish, the search of one of METHODS; returns its SearchResult."""
         return METHODS[method](self, method)
 
     def explore(self, methods):
@@ -60,7 +60,7 @@ class Hunt:
         """
         rows, designs = [], {}
         for method in methods:
-            found = self.search(method)
+            found = self.run(method)
             best = np.minimum.accumulate(found.distance)
             ends = np.append(np.flatnonzero(np.diff(found.step)), len(best) - 1)  # of the steps
             designs[method] = {"designs": found.designs, "distances": best[ends].tolist()}
@@ -109,7 +109,7 @@ class Hunt:
                 z, y = np.concatenate([found.x for found in earlier]), np.concatenate([found.y for found in earlier])
                 first = np.concatenate([first, z[np.argsort(y, kind="stable")[:CARRIED_OVER]]])
             progress.add(*self._optimize(f"{method}-{step}", family, budget, first, u))
-        return progress.search()
+        return progress.result()
 
     def joint(self, method):
         """BO over (u, z), in the whole space at once where it begins with known tasks: their codes come first.
@@ -122,32 +122,32 @@ class Hunt:
         if family.starts is not None:
             first = family.first_codes()[:evaluations]
             progress.add(*self._optimize(f"{method}-0", family, evaluations, first))
-            return progress.search()
+            return progress.result()
         budget, u = -(-evaluations // 6), np.zeros(family.u_dim)
         first = family.first_z(u, self.settings.seed, budget)
         in_slice, *rest = self._optimize(f"{method}-0", family, budget, first, u)
         progress.add(in_slice, *rest)
         known = (np.concatenate([np.tile(u, (budget, 1)), in_slice.x], 1), in_slice.y)
         progress.add(*self._optimize(f"{method}-1", family, evaluations - budget, (), known=known))
-        return progress.search()
+        return progress.result()
 
-    def refined(self, method, member, searches):
+    def refined(self, method, member, results):
         """BO over all codes of a family that begins with RESTARTED of its other searches' best, judged anew by
         `realise`.
 
         Args:
             member: which family.
-            searches: Search records; of each as many codes are taken. Codes of the other family are left aside.
+            results: SearchResults; of each as many codes are taken. Codes of the other family are left aside.
         """
         progress, family = _Progress(), self.families[member]
-        orders = [np.argsort(search.distance, kind="stable") for search in searches]
+        orders = [np.argsort(result.distance, kind="stable") for result in results]
         # The best of each search, the second best of each, ...
-        ranked = itertools.product(range(RESTARTED // len(searches)), zip(searches, orders))
-        best = [search.codes[order[rank]] for rank, (search, order) in ranked if rank < len(order)]
+        ranked = itertools.product(range(RESTARTED // len(results)), zip(results, orders))
+        best = [result.codes[order[rank]] for rank, (result, order) in ranked if rank < len(order)]
         first = dict.fromkeys(tuple(np.concatenate(code)) for code in best if len(code[0]) == family.u_dim)
         first, evaluations = np.array(list(first)), self.settings.evaluations
         progress.add(*self._optimize(f"{method}-0", family, evaluations, first[:evaluations]))
-        return progress.search()
+        return progress.result()
 
     def random(self, method, member):
         """Control: z uniform in the box, theta of `first_u`."""
@@ -155,7 +155,7 @@ class Hunt:
         shape = (self.settings.evaluations, family.z_dim)
         z = np.random.default_rng(self.settings.seed).uniform(*family.z_box.T, shape)
         progress.add(*self._optimize(f"{method}-0", family, len(z), z, family.first_u))
-        return progress.search()
+        return progress.result()
 
     def _shares(self, steps):
         """Evaluations of each outer step."""
@@ -211,21 +211,21 @@ class _Progress:
         self.designs.append(self.design)
         self.codes += codes
 
-    def search(self):
+    def result(self):
         steps = np.repeat(np.arange(len(self.steps)), [len(found.y) for found in self.steps])
         y, seconds = (np.concatenate([getattr(found, part) for found in self.steps]) for part in ("y", "seconds"))
-        return Search(np.exp(y), steps, seconds, self.designs, self.codes)
+        return SearchResult(np.exp(y), steps, seconds, self.designs, self.codes)
 
 
 METHODS = {
-    "vae": lambda hunt, name: hunt.iterated(name, ["vae"]),
-    "vae_restarts": lambda hunt, name: hunt.iterated(name, ["vae"] * hunt.settings.steps),
-    "hypervae_once": lambda hunt, name: hunt.iterated(name, ["hypervae"]),
-    "hypervae_iterated": lambda hunt, name: hunt.iterated(name, ["hypervae"] * hunt.settings.steps),
-    "hypervae_iterated_vae_init": lambda hunt, name: hunt.iterated(
-        name, ["vae"] + ["hypervae"] * (hunt.settings.steps - 1)
+    "vae": lambda search, name: search.iterated(name, ["vae"]),
+    "vae_restarts": lambda search, name: search.iterated(name, ["vae"] * search.settings.steps),
+    "hypervae_once": lambda search, name: search.iterated(name, ["hypervae"]),
+    "hypervae_iterated": lambda search, name: search.iterated(name, ["hypervae"] * search.settings.steps),
+    "hypervae_iterated_vae_init": lambda search, name: search.iterated(
+        name, ["vae"] + ["hypervae"] * (search.settings.steps - 1)
     ),
-    "hypervae_joint": lambda hunt, name: hunt.joint(name),
-    "random_vae": lambda hunt, name: hunt.random(name, "vae"),
-    "random_hypervae": lambda hunt, name: hunt.random(name, "hypervae"),
+    "hypervae_joint": lambda search, name: search.joint(name),
+    "random_vae": lambda search, name: search.random(name, "vae"),
+    "random_hypervae": lambda search, name: search.random(name, "hypervae"),
 }

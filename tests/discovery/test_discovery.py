@@ -14,7 +14,7 @@ from common.discovery.bayesopt import BayesianOptimizer
 from common.discovery.distances import cosine_distance
 from common.discovery.families import Family
 from common.discovery.records import SearchSettings
-from common.discovery.search import Hunt
+from common.discovery.search import TargetSearch
 from common.hypervae import density
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.vae import VAE
@@ -44,8 +44,8 @@ def families():
     }
 
 
-def hunt(families, folder, evaluations=21, budget="total", **options):
-    return Hunt(families, TARGET, SearchSettings(budget, evaluations, 3, "EI", 0), folder, **options)
+def target_search(families, folder, evaluations=21, budget="total", **options):
+    return TargetSearch(families, TARGET, SearchSettings(budget, evaluations, 3, "EI", 0), folder, **options)
 
 
 def test_cosine_distance_is_scipys():
@@ -104,16 +104,16 @@ def test_gradients_find_the_least_distance_on_a_fine_grid(families):
 @pytest.mark.slow
 def test_a_scaled_search_is_that_of_scaled_designs(families, tmp_path):
     scale = np.linspace(0.2, 5, 8)[:, None, None]
-    scaled = hunt(families, tmp_path, scale=scale)
+    scaled = target_search(families, tmp_path, scale=scale)
     images = np.random.default_rng(0).random((5, 8, 8, 1))
     expected = [cosine((image * scale).ravel(), (TARGET * scale).ravel()) for image in images]
     np.testing.assert_allclose(scaled.distance(images), expected, rtol=1e-12)
-    found = scaled.search("hypervae_joint")
+    found = scaled.run("hypervae_joint")
     best = scaled.distance(found.designs[-1].astype(float))
     assert best == pytest.approx(found.distance.min(), rel=1e-5)
-    assert best <= scaled.search("random_hypervae").distance.min() + 0.01
+    assert best <= scaled.run("random_hypervae").distance.min() + 0.01
     assert scaled.by_gradients(5)["hypervae_joint"] <= best + NEAR
-    plain = hunt(families, tmp_path / "plain").search("hypervae_joint")
+    plain = target_search(families, tmp_path / "plain").run("hypervae_joint")
     assert not np.array_equal(plain.designs[-1], found.designs[-1])
 
 
@@ -155,25 +155,25 @@ def test_what_a_search_begins_with(families):
 
 
 def test_random_designs_are_drawn_from_the_box_and_resumed(families, tmp_path, capsys):
-    whole = hunt(families, tmp_path).search("random_vae")
+    whole = target_search(families, tmp_path).run("random_vae")
     z = np.random.default_rng(0).uniform(*families["vae"].z_box.T, (21, 2))
     images = families["vae"].decode(np.zeros((21, 0)), z)
     np.testing.assert_allclose(whole.distance, cosine_distance(images, TARGET), rtol=1e-6)
     assert not capsys.readouterr().err
     realised = []
-    seen = hunt(families, tmp_path / "real", realise=lambda design: realised.append(1) or design**2)
-    np.testing.assert_allclose(seen.search("random_vae").distance, cosine_distance(images**2, TARGET), rtol=1e-6)
+    seen = target_search(families, tmp_path / "real", realise=lambda design: realised.append(1) or design**2)
+    np.testing.assert_allclose(seen.run("random_vae").distance, cosine_distance(images**2, TARGET), rtol=1e-6)
     assert len(realised) >= 21
     assert "random_vae-0:" in capsys.readouterr().err  # a bar of what costs a second each
 
 
 def test_every_method_spends_the_same_evaluations(families, tmp_path):
-    found = {method: hunt(families, tmp_path).search(method) for method in discovery.METHODS}
-    for search in found.values():
-        assert len(search.distance) == len(search.step) == len(search.seconds) == 21
-        assert len(search.designs) == search.step[-1] + 1
+    found = {method: target_search(families, tmp_path).run(method) for method in discovery.METHODS}
+    for result in found.values():
+        assert len(result.distance) == len(result.step) == len(result.seconds) == 21
+        assert len(result.designs) == result.step[-1] + 1
         # The design kept after the last step is the best of all that were evaluated.
-        np.testing.assert_allclose(cosine_distance(search.designs[-1], TARGET), search.distance.min(), rtol=1e-5)
+        np.testing.assert_allclose(cosine_distance(result.designs[-1], TARGET), result.distance.min(), rtol=1e-5)
     assert list(np.bincount(found["hypervae_iterated"].step)) == [7, 7, 7]
     assert found["vae"].distance.min() <= found["random_vae"].distance.min() + 0.01
     # A third of the evaluations as VAE + BO has them; then twice anew, each time from the best codes so far.
@@ -183,15 +183,15 @@ def test_every_method_spends_the_same_evaluations(families, tmp_path):
     for start in (7, 14):
         best = np.sort(restarts.distance[:start])[:5]
         np.testing.assert_allclose(restarts.distance[start + 1 : start + 6], best, rtol=1e-6)
-    least = hunt(families, tmp_path).by_gradients(5)
+    least = target_search(families, tmp_path).by_gradients(5)
     assert least["vae"] <= found["vae"].distance.min() + NEAR
     assert least["hypervae_joint"] <= min(found[m].distance.min() for m in found if m.startswith("hypervae")) + NEAR
-    per_step = hunt(families, tmp_path / "per_step", 6, budget="per-step").search("hypervae_iterated")
+    per_step = target_search(families, tmp_path / "per_step", 6, budget="per-step").run("hypervae_iterated")
     assert list(np.bincount(per_step.step)) == [6, 6, 6]
 
 
 def test_a_step_begins_with_the_best_design_under_its_own_theta(families, tmp_path):
-    found = hunt(families, tmp_path).search("hypervae_iterated_vae_init")
+    found = target_search(families, tmp_path).run("hypervae_iterated_vae_init")
     family = families["hypervae"]
     u = family.infer_u(found.designs[0])
     history = json.loads((tmp_path / "hypervae_iterated_vae_init-1.json").read_text())
@@ -209,7 +209,7 @@ def test_a_step_begins_with_the_best_design_under_its_own_theta(families, tmp_pa
     [("hypervae_iterated", None), ("hypervae_joint", None), ("vae_restarts", None), ("vae_restarts", np.square)],
 )
 def test_a_search_that_was_cut_off_ends_as_a_whole_one(families, tmp_path, monkeypatch, method, realise):
-    whole = hunt(families, tmp_path / "whole", realise=realise).search(method)
+    whole = target_search(families, tmp_path / "whole", realise=realise).run(method)
     tell, told = BayesianOptimizer.tell, []
 
     def cut(self, x, y):
@@ -221,7 +221,7 @@ def test_a_search_that_was_cut_off_ends_as_a_whole_one(families, tmp_path, monke
     monkeypatch.setattr(BayesianOptimizer, "tell", cut)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            hunt(families, tmp_path / "cut", realise=realise).search(method)
-    resumed = hunt(families, tmp_path / "cut", realise=realise).search(method)
+            target_search(families, tmp_path / "cut", realise=realise).run(method)
+    resumed = target_search(families, tmp_path / "cut", realise=realise).run(method)
     np.testing.assert_array_equal(resumed.distance, whole.distance)
     np.testing.assert_array_equal(resumed.designs[-1], whole.designs[-1])

@@ -12,7 +12,7 @@ from test_records import Training, discovery
 
 from common.discovery import digits, runs
 from common.discovery.records import SearchSettings
-from common.discovery.search import METHODS, Hunt
+from common.discovery.search import METHODS, TargetSearch
 from common.runs import storage
 
 IMAGE = (np.arange(16).reshape(4, 4, 1) % 3 > 0).astype(float)
@@ -52,15 +52,15 @@ def train(folder, settings, data):
     return SimpleNamespace(trained_at=f"{settings.model}1")
 
 
-def hunt(job):
-    """As runs.hunt, with families of this file."""
+def target_search(job):
+    """As runs.target_search, with families of this file."""
     found = [job.train(settings, job.load()) for settings in (job.record.vae, job.record.hypervae)]
     families = {"vae": Line(), "hypervae": Line()}
-    return Hunt(families, job.image, job.record.search, job.folder), "+".join(run.trained_at for run in found)
+    return TargetSearch(families, job.image, job.record.search, job.folder), "+".join(run.trained_at for run in found)
 
 
 def discover(job):
-    return job, runs.explore(job, functools.partial(hunt, job))
+    return job, runs.explore(job, functools.partial(target_search, job))
 
 
 def jobs(folder, seeds=(0, 1)):
@@ -107,6 +107,19 @@ def test_what_was_found_is_not_searched_for_again(tmp_path):
     assert longer.folder != job.folder and len(discover(longer)[1]["rows"]) == len(first["rows"]) + len(METHODS)
 
 
+def test_finished_searches_train_nothing(tmp_path, monkeypatch):
+    one, other = jobs(tmp_path)
+    found = discover(one)
+    for path in tmp_path.glob("trained-*"):
+        path.unlink()
+    assert one.is_finished() and not other.is_finished()
+    assert {settings.seed for _, settings, _ in runs.trainings([one, other])} == {1}
+    assert measures(runs.search_all(discover, [one], 1)) == measures([found])
+    assert not list(tmp_path.glob("trained-*"))
+    monkeypatch.setitem(runs.SEARCH_NAMES, "came_later", "one more search")
+    assert not one.is_finished()
+
+
 def test_a_search_that_came_later_is_made_beside_the_others(tmp_path, monkeypatch):
     (job,) = jobs(tmp_path, (0,))
     with monkeypatch.context() as patch:
@@ -125,7 +138,7 @@ def test_a_search_that_came_later_is_made_beside_the_others(tmp_path, monkeypatc
         for row in runs.table_rows(found["rows"], {}, {"trained_at": "", "evaluated_at": "then"})
     }
     assert of_method.pop("vae_restarts") == storage.commit() and set(of_method.values()) == {"then"}
-    monkeypatch.setattr(Hunt, "explore", None)  # not even by a process that began before the late one was made
+    monkeypatch.setattr(TargetSearch, "explore", None)  # not even by a process that began before the late one was made
     assert discover(job)[1] == found
 
 

@@ -15,7 +15,7 @@ from common.discovery import alloy_options, alloy_search, alloying, alloys, calp
 from common.discovery.alloy_files import write_classes
 from common.discovery.distances import cosine_distance
 from common.discovery.options import add_search_options
-from common.discovery.search import Hunt
+from common.discovery.search import TargetSearch
 from common.hypervae import density, options
 from common.runs import results
 
@@ -23,7 +23,8 @@ from common.runs import results
 @pytest.fixture
 def call(monkeypatch, capsys, uncompiled_searches, untraced_trainings, rough_figures):
     """Calls a script in this process, with trainings of two steps; returns what it printed."""
-    monkeypatch.setattr(Hunt, "by_gradients", functools.partialmethod(Hunt.by_gradients, num_starts=3))
+    few_starts = functools.partialmethod(TargetSearch.by_gradients, num_starts=3)
+    monkeypatch.setattr(TargetSearch, "by_gradients", few_starts)
 
     def run_here(script, *options):
         small = ["--latent-dim", 3, "--hyper-latent-dim", 2]
@@ -141,8 +142,14 @@ def test_an_unseen_alloy_is_searched_for_and_a_second_call_repeats_nothing(few_a
     assert sorted(found) == ["2024", "figure3b.png"]
     assert "Table 5" in (results_dir / "README.md").read_text()
     before = {path: path.read_bytes() for path in folder.rglob("*.csv")}
+    models = [path for path in (results_dir / "checkpoints").iterdir() if not path.name.startswith("discovery-")]
+    for path in models:
+        path.rename(path.with_name(f"away-{path.name}"))
     call("05_discover_alloys.py", *options)
     assert {path: path.read_bytes() for path in folder.rglob("*.csv")} == before
+    assert len(models) == 2 and not any(path.exists() for path in models)  # what was found needs no model
+    for path in models:
+        path.with_name(f"away-{path.name}").rename(path)
 
 
 class MadeUpDiagrams:
@@ -173,9 +180,9 @@ def test_searches_begin_with_the_class_that_was_named(few_alloys, monkeypatch, s
     data = alloys.load(few_alloys)
     image = alloy_search.target_of(data, "2024", "mean", 0)[0]
     record = SimpleNamespace(target=SimpleNamespace(held_out="2024"), objective="cosine", start=start, realised="")
-    monkeypatch.setattr(runs, "hunt", lambda job, known, start, **options: (known[start], None))
+    monkeypatch.setattr(runs, "target_search", lambda job, known, start, **options: (known[start], None))
     job = SimpleNamespace(record=record, source=few_alloys, image=image)
-    found = alloy_search._Bench(job).hunt_and_commits[0][..., 0]
+    found = alloy_search._Bench(job).search[..., 0]
     if begins is None:
         means = {name: data.matrices[data.y == label].mean(0) for label, name in enumerate(data.names)}
         begins = min(("1100", "6061"), key=lambda name: float(cosine_distance(means[name][..., None], image)))

@@ -1,4 +1,4 @@
-"""Which of some points is the best where limits must be kept."""
+"""Constraint handling: which of some points is the best where limits must be kept."""
 
 import numpy as np
 
