@@ -103,7 +103,7 @@ def test_seeds_of_the_bars_test_side_by_side(tmp_path, call):
         (["--warm-stride", 9], "lower --stride"),
         (["--min-learning-rate", 0.1], "lower --min-learning-rate"),
         (["--states", 64, "--latent-dim", 4], "change --states"),
-        (["--inpaint", 1], "lower --inpaint"),
+        (["--inpaint", 1], "no pixel is left"),
         (["--mask", "pixel.png"], "different sizes"),
         (["--minutes", 1, "--states", 9], "--minutes chooses --states"),
         (["--output", "out.png", "--seeds", 0, 1], "give one --seed"),
