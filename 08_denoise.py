@@ -85,7 +85,7 @@ def denoise(args, folder, checkpoints):
     sigma = None if as_it_is else SIGMA if args.sigma is None else args.sigma
     cut = dict(patch=args.patch, stride=args.stride or denoising.half(args.patch), sigma=sigma, inpaint=args.inpaint)
     cut |= {"warm_stride": args.warm_stride, "warm_epochs": args.warm_epochs, "recipe": options.chosen(args, Recipe())}
-    shared = dict(image=name, fingerprint=patches.fingerprint(image), mask=denoising.mask_print(missing), **cut)
+    shared = dict(image=name, fingerprint=patches.fingerprint(image), mask=denoising.mask_fingerprint(missing), **cut)
     runs = [denoising.DenoisingRun(**shared, seed=seed) for seed in seeds]
     for run in runs:
         denoising.check(run, image, missing)

@@ -102,10 +102,10 @@ class AmortisedVAE(keras.Model):
         self.ones.assign(tf.zeros_like(self.ones))
         self.squares.assign(0.0)
 
-    def reconstruct(self, data, samples=SAMPLES):
+    def reconstruct(self, data):
         """E_q[mu(z)] (N, D) of patches, by samples of the posterior; binary latents are binary here."""
-        total = sum(self.decoder(self.posterior(tf.constant(data), hard=True)[0]).numpy() for _ in range(samples))
-        return total / samples * self.scale + self.mean
+        total = sum(self.decoder(self.posterior(tf.constant(data), hard=True)[0]).numpy() for _ in range(SAMPLES))
+        return total / SAMPLES * self.scale + self.mean
 
     @property
     def sigma(self):

@@ -70,7 +70,7 @@ def half(patch):
     return max(1, patch // 2)
 
 
-def mask_print(missing):
+def mask_fingerprint(missing):
     """The fingerprint of a mask, for a run's record; of none it is empty."""
     return "" if missing is None else patches.fingerprint(missing)
 
@@ -198,7 +198,7 @@ def denoise(job):
     like, _ = inputs.load(path, value_range)
     image = like.pixels
     missing = None if mask is None else inputs.load_mask(mask, image.shape)
-    read = patches.fingerprint(image), mask_print(missing)
+    read = patches.fingerprint(image), mask_fingerprint(missing)
     check_unchanged(f"{path} or its mask", read, (run.fingerprint, run.mask))
     model, progress, patched = fit(run, image, checkpoints, missing)
     setting = run.in_short(image.shape[2] if image.ndim == 3 else 1)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-SELECTIONS = ("best", "fitness", "uniform")
-MUTATIONS = ("floyd_flip", "flip", "sparse_flips", "crossover")
+from common.tvae.training import MUTATIONS, SELECTIONS
+
 DUPLICATE = -1e20  # log-joint of a state that is in the set already: never kept
 WORD = 32  # bits
 

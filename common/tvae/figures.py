@@ -5,12 +5,14 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 from skimage.util import view_as_windows
 
+from common.data.pictures import WHITE
 from common.runs.figures import save
 from common.tvae import rivals
 from common.tvae.bars import FOUND, match
-from common.tvae.patches import PEAK
 
 NAMES = {**rivals.NAMES, "given": "given, missing in white", "tvae": "TVAE"}
+PARTS = 4  # of a picture's shorter side, one of which the side of the enlarged detail is
+FIELDS_A_ROW = 16
 
 
 def busiest(image, size):
@@ -22,22 +24,19 @@ def busiest(image, size):
     return row * step, column * step
 
 
-def before_after(pictures, scores, title, path, detail=None):
-    """Pictures {method or "clean": (H, W[, 3]) in 0..255} side by side, and a detail of each below, enlarged.
+def before_after(pictures, scores, title, path):
+    """Pictures {method or "clean": (H, W[, 3]) in 0..255} side by side, and below the busiest part, enlarged.
 
     Args:
         scores: {method: PSNR in dB}, written above.
-        detail: (row, column, size) of the detail; the busiest quarter of the first picture.
     """
     first = next(iter(pictures.values()))
-    if detail is None:
-        side = max(1, min(first.shape[:2]) // 4)
-        detail = (*busiest(first, side), side)
-    row, column, side = detail
+    side = max(1, min(first.shape[:2]) // PARTS)
+    row, column = busiest(first, side)
     size = (2.6 * len(pictures), 5.6)
     figure, axes = plt.subplots(2, len(pictures), figsize=size, squeeze=False, layout="constrained")
     for (whole, zoom), (method, image) in zip(axes.T, pictures.items()):
-        shown = np.clip(image, 0, PEAK) / PEAK
+        shown = np.clip(image, 0, WHITE) / WHITE
         score = f", {scores[method]:.2f} dB" if method in scores else ""
         whole.imshow(shown, cmap="gray", vmin=0, vmax=1)
         whole.add_patch(Rectangle((column - 0.5, row - 0.5), side, side, fill=False, color="C1", lw=1.2))
@@ -79,10 +78,10 @@ def curves(rows, scores, sigma, title, path):
     save(figure, path)
 
 
-def patch_fields(units, shape, title, path, columns=16):
+def patch_fields(units, shape, title, path):
     """mu of single units (H, D) as patches of `shape` (size, size, channels); grey ones with a colour bar."""
     images = units.reshape(-1, *shape)
-    columns = min(columns, len(images))
+    columns = min(FIELDS_A_ROW, len(images))
     rows = -(-len(images) // columns)
     size = (0.62 * columns + 1.2, 0.66 * rows + 0.6)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
@@ -93,7 +92,7 @@ def patch_fields(units, shape, title, path, columns=16):
         if grey:
             drawn = axis.imshow(image[..., 0], cmap="gray", vmin=units.min(), vmax=units.max())
         else:
-            axis.imshow(np.clip(image, 0, PEAK) / PEAK)
+            axis.imshow(np.clip(image, 0, WHITE) / WHITE)
     if grey:
         figure.colorbar(drawn, ax=axes, label="grey level, of 255")
     figure.suptitle(title, fontsize=9)

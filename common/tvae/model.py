@@ -19,6 +19,7 @@ from common.tvae.evolution import Evolution, pack, unpack
 
 EVOLUTION = Evolution()
 LEAST_VARIANCE = 1e-6  # a constant image would have none
+POINTS_AT_ONCE = 256  # of a bound that is not a training step's: bounds the memory
 
 
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
@@ -247,17 +248,22 @@ class BinaryVAE(keras.Model):
         states = unpack(tf.gather(self.words.value, index), self.latent_dim, self.dtype)
         return states, tf.nn.softmax(self.log_joint(tf.constant(x, self.dtype), states, mask=mask))
 
-    def free_energy(self, x, mask=None, batch_size=256):
+    def free_energy(self, x, mask=None):
         """The bound F in nats, (N,), of the training data under the present parameters and states."""
         parts = []
-        for start in range(0, self.num_data, batch_size):
-            own = slice(start, start + batch_size)
+        for start in range(0, self.num_data, POINTS_AT_ONCE):
+            own = slice(start, start + POINTS_AT_ONCE)
             states = unpack(self.words.value[own], self.latent_dim, self.dtype)
             observed = None if mask is None else tf.constant(mask[own], self.dtype)
             parts.append(
                 tf.reduce_logsumexp(self.log_joint(tf.constant(x[own], self.dtype), states, mask=observed), -1)
             )
         return np.concatenate(parts)
+
+    @property
+    def sigma(self):
+        """The learned standard deviation of the noise."""
+        return float(self.variance.numpy()) ** 0.5
 
     def reconstruct(self):
         """E_q[mu(z)] (N, D) of the training data, as collected during the last epoch."""

@@ -4,7 +4,7 @@ import dataclasses
 
 from common import cli
 from common.tvae import bars
-from common.tvae.training import Recipe
+from common.tvae.training import MUTATIONS, SELECTIONS, Recipe
 
 
 def add_recipe_options(model):
@@ -21,16 +21,15 @@ def add_recipe_options(model):
     model.add_argument("--leaky", action="store_true", default=None, help="LeakyReLU in place of ReLU")
     add("--states", "states S kept for each patch")
     add("--gradient-states", "how many of them, the best, the gradient takes; as many: all")
-    add("--parents", "of an evolutionary step")
-    add("--children", "of each parent")
-    add("--generations", "of an evolutionary step")
-    add("--selection", "of parents", str, choices=("best", "fitness", "uniform"))
-    mutations = ("floyd_flip", "flip", "sparse_flips", "crossover")
-    add("--mutation", "floyd_flip: one bit; flip: the same by sorting", str, choices=mutations)
-    add("--epochs", "over all patches")
+    add("--parents", "states chosen as parents in an evolutionary step")
+    add("--children", "states made of each parent")
+    add("--generations", "of children in an evolutionary step")
+    add("--selection", "how parents are chosen", str, choices=SELECTIONS)
+    add("--mutation", "floyd_flip: one bit; flip: the same by sorting", str, choices=MUTATIONS)
+    add("--epochs", "passes over all patches")
     add("--batch-size", "patches a step")
-    add("--min-learning-rate", "of the triangular schedule", cli.positive_float)
-    add("--max-learning-rate", "of the triangular schedule", cli.positive_float)
+    add("--min-learning-rate", "least learning rate of the triangular schedule", cli.positive_float)
+    add("--max-learning-rate", "largest learning rate of the triangular schedule", cli.positive_float)
     add("--half-cycle", "epochs in which the learning rate rises")
 
 

@@ -5,9 +5,8 @@ import hashlib
 import numpy as np
 import skimage
 
+from common.data.pictures import WHITE
 from common.errors import InputError
-
-PEAK = 255.0
 
 
 def fingerprint(image):
@@ -81,7 +80,7 @@ def psnr(image, clean):
     from skimage.metrics import peak_signal_noise_ratio
 
     with np.errstate(divide="ignore"):  # equal images
-        return float(peak_signal_noise_ratio(np.float64(clean), np.float64(image), data_range=PEAK))
+        return float(peak_signal_noise_ratio(np.float64(clean), np.float64(image), data_range=WHITE))
 
 
 def ssim(image, clean):
@@ -91,4 +90,4 @@ def ssim(image, clean):
     if min(clean.shape[:2]) < 7:
         return float("nan")
     axis = -1 if clean.ndim == 3 else None
-    return float(structural_similarity(np.float64(image), np.float64(clean), data_range=PEAK, channel_axis=axis))
+    return float(structural_similarity(np.float64(image), np.float64(clean), data_range=WHITE, channel_axis=axis))

@@ -125,9 +125,8 @@ def headline(results_dir):
     if (folder / "bars.csv").exists():
         for _, own in _bars_rows(folder).groupby("experiment", sort=False):
             best = own.loc[own["free_energy"].idxmax()]
-            name = f"bars test, best bound of {len(own)} seed{'s' * (len(own) > 1)}" + (
-                f", {best.settings}" if best.settings else ""
-            )
+            name = f"bars test, best bound of {count(len(own), 'seed')}"
+            name += f", {best.settings}" if best.settings else ""
             cells = [f"{best.free_energy:.2f} ({best.bars_found} of 8 bars)", f"{best.generating_log_likelihood:.2f}"]
             found.append([name, "F, nats an image", cells[0], f"{cells[1]} (the generating parameters)", ""])
     return found

@@ -6,6 +6,7 @@ There is no estimator class: the model belongs to the patches of one image, and 
 import numpy as np
 from skimage.util import img_as_float32
 
+from common.data.pictures import WHITE
 from common.errors import InputError
 from common.tvae import budget, denoising, patches
 from common.tvae.training import Recipe, still_rising
@@ -72,30 +73,30 @@ def denoise_binary_vae(
     if pixels.ndim != (2 if channel_axis is None else 3):
         raise ValueError(f"image has shape {np.shape(image)}: (H, W), or (H, W, channels) with channel_axis, is needed")
     missing = None if mask is None else np.asarray(mask).astype(bool)
-    pixels = _checked(pixels, missing, data_range) * np.float32(patches.PEAK / data_range)
+    pixels = _checked(pixels, missing, data_range) * np.float32(WHITE / data_range)
     if minutes is not None:
         taken = sorted({"states", "epochs", "batch_size"} & set(recipe)) + ["stride"] * (stride is not None)
         if taken:
             raise ValueError(f"minutes chooses {', '.join(taken)}: leave one or the other out")
-    recipe, print_of = Recipe(**recipe), patches.fingerprint(pixels)
+    recipe, fingerprint = Recipe(**recipe), patches.fingerprint(pixels)
     stride = stride or denoising.half(patch_size)
     if minutes is not None:
-        asked = budget.Budget(print_of, minutes, patch_size, missing is not None, recipe)
+        asked = budget.Budget(fingerprint, minutes, patch_size, missing is not None, recipe)
         found = budget.choose(asked, pixels)
         stride, recipe = found["stride"], budget.apply(found, recipe)
     run = denoising.DenoisingRun(
-        *("array", print_of, None, 0.0, patch_size, stride, 0, 0, recipe, seed),
-        mask=denoising.mask_print(missing),
+        *("array", fingerprint, None, 0.0, patch_size, stride, 0, 0, recipe, seed),
+        mask=denoising.mask_fingerprint(missing),
     )
     denoising.check(run, pixels, missing)
     model, progress, patched = denoising.fit(run, pixels, missing=missing)
     rising = still_rising(progress["rows"], recipe)
     if rising:
         warnings.warn(rising, ConvergenceWarning, stacklevel=2)
-    scale = data_range / patches.PEAK
+    scale = data_range / WHITE
     restored = (patched.assemble(model.reconstruct()) * scale).astype(exact)
     restored = restored if channel_axis is None else np.moveaxis(restored, -1, channel_axis)
-    return (restored, float(model.variance.numpy()) ** 0.5 * scale) if return_sigma else restored
+    return (restored, model.sigma * scale) if return_sigma else restored
 
 
 def _checked(pixels, missing, data_range):

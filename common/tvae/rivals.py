@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.data.pictures import WHITE
 from common.runs.identity import Record, added, label
-from common.tvae.patches import PEAK, psnr
+from common.tvae.patches import psnr
 
 # Lengths in pixels; weights and h in standard deviations of the noise.
 PARAMETERS = {
@@ -69,7 +70,7 @@ def total_variation(noisy, sigma, clean, weights):
     from skimage.restoration import denoise_tv_chambolle
 
     found = [denoise_tv_chambolle(noisy, weight=weight * sigma, channel_axis=_channels(noisy)) for weight in weights]
-    return max(found, key=lambda image: psnr(PEAK * image, PEAK * clean))
+    return max(found, key=lambda image: psnr(WHITE * image, WHITE * clean))
 
 
 def wavelet_shrinkage(noisy, sigma, clean, wavelet, method):
@@ -112,18 +113,18 @@ METHODS = {
 
 def restore(run, noisy, clean, observed=None):
     """What a RivalRun makes of its image; images (H, W[, 3]) in 0..255, `observed` of that shape where pixels miss."""
-    scaled, options = np.float64(noisy) / PEAK, dict(run.parameters)
+    scaled, options = np.float64(noisy) / WHITE, dict(run.parameters)
     if run.method == "biharmonic":
-        return PEAK * biharmonic(scaled, observed)
-    sigma = run.sigma / PEAK
+        return WHITE * biharmonic(scaled, observed)
+    sigma = run.sigma / WHITE
     if run.estimated:
         from skimage.restoration import estimate_sigma
 
         sigma = estimate_sigma(scaled, average_sigmas=True, channel_axis=_channels(scaled))
     if run.method == "zs_n2n":
         options["seed"] = run.seed
-    found = METHODS[run.method](scaled, sigma, clean / PEAK, **options)
-    return np.reshape(PEAK * found, noisy.shape)  # axes of one pixel are kept
+    found = METHODS[run.method](scaled, sigma, clean / WHITE, **options)
+    return np.reshape(WHITE * found, noisy.shape)  # axes of one pixel are kept
 
 
 def biharmonic(image, observed):

@@ -7,7 +7,10 @@ from common.errors import InputError
 from common.runs.identity import Record, added
 from common.runs.storage import commit, exclusive
 
+SELECTIONS = ("best", "fitness", "uniform")  # see evolution.Evolution, which loads TensorFlow
+MUTATIONS = ("floyd_flip", "flip", "sparse_flips", "crossover")
 SETTLED = 0.02  # of the bound's whole rise, in one cycle
+REMEDY = "lower --max-learning-rate"  # where a training diverges
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,7 @@ def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=
     Raises:
         InputError: impossible settings, a damaged checkpoint, a folder that cannot be written, diverged training.
     """
-    from keras.callbacks import LambdaCallback
-
-    from common.runs.checkpoints import Checkpoint, check_loss, resume
+    from common.runs.checkpoints import Checkpoint, resume
 
     recipe = run.recipe
     model = build(recipe, data.shape, run.seed if seed is None else seed, variance)
@@ -147,7 +148,7 @@ def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=
             model.average_in()  # in the second half, where estimates are best
         if epoch % recipe.half_cycle and epoch != recipe.epochs:
             return None
-        learned = {"free_energy": float(logs["free_energy"]), "learned_sigma": float(model.variance.numpy()) ** 0.5}
+        learned = {"free_energy": float(logs["free_energy"]), "learned_sigma": model.sigma}
         return learned | {"evaluated_at": commit()} | measure(model)
 
     def begun(progress):
@@ -157,23 +158,33 @@ def train(run, data, variance, checkpoints=None, measure=lambda model: {}, mask=
             progress |= {"seconds": before["seconds"], "trained_at": "+".join(dict.fromkeys(commits))}
         return progress
 
-    remedy = "lower --max-learning-rate"
     if checkpoints is None:
         progress = begun({"epoch": 0, "seconds": 0.0, "rows": [], "trained_at": commit()})
-
-        def keep(epoch, logs):
-            check_loss(logs["free_energy"], epoch + 1, remedy)
-            found = row(model, epoch + 1, logs)
-            progress["rows"] += [] if found is None else [{"epoch": epoch + 1, **found}]
-
-        model.fit(data, recipe.epochs, callbacks=[LambdaCallback(on_epoch_end=keep)], **options)
+        progress["rows"] += _train_in_memory(model, data, recipe.epochs, row, options)
         return model, progress
     folder = run.folder(checkpoints)
     with exclusive(folder):
         progress = begun(resume(folder, run, model))
         if progress["epoch"] < recipe.epochs:
             shown = ("learned_sigma", "psnr")
-            callback = Checkpoint(folder, progress, recipe.epochs, recipe.half_cycle, row, "free_energy", remedy, shown)
+            callback = Checkpoint(folder, progress, recipe.epochs, recipe.half_cycle, row, "free_energy", REMEDY, shown)
             estimate = time_estimate(progress["epoch"], recipe.epochs)
             model.fit(data, recipe.epochs, initial_epoch=progress["epoch"], callbacks=[callback, estimate], **options)
     return model, progress
+
+
+def _train_in_memory(model, data, epochs, row, options):
+    """Train without a checkpoint; returns the rows of progress: row(model, epochs done, logs) where it gives one."""
+    from keras.callbacks import LambdaCallback
+
+    from common.runs.checkpoints import check_loss
+
+    rows = []
+
+    def keep(epoch, logs):
+        check_loss(logs["free_energy"], epoch + 1, REMEDY)
+        found = row(model, epoch + 1, logs)
+        rows.extend([] if found is None else [{"epoch": epoch + 1, **found}])
+
+    model.fit(data, epochs, callbacks=[LambdaCallback(on_epoch_end=keep)], **options)
+    return rows

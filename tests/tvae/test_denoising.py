@@ -149,7 +149,7 @@ def test_a_mask_is_white_where_pixels_are_missing(tmp_path):
         missing = inputs.load_mask(path, (6, 7, 3))
         assert missing.dtype == bool and np.argwhere(missing).tolist() == [[2, 3], [2, 4]]
     image = np.zeros((6, 7, 3), np.float32)
-    run = dataclasses.replace(RUN, sigma=None, mask=denoising.mask_print(missing))
+    run = dataclasses.replace(RUN, sigma=None, mask=denoising.mask_fingerprint(missing))
     _, observed = denoising.observe(run, image, missing)
     np.testing.assert_array_equal(observed, ~np.stack([missing] * 3, -1))
     half = denoising.observe(dataclasses.replace(run, inpaint=0.5), image, missing)[1]
