@@ -33,7 +33,8 @@ def parse():
     add_data_options(parser.add_argument_group("data"))
     runs = parser.add_argument_group("runs")
     cli.add_run_options(runs)
-    runs.add_argument("--method", choices=(*METHODS, "all"), default="all", help="(all)")
+    methods = "sgd: plain weights; hypernet: drawn weights (all)"
+    runs.add_argument("--method", choices=(*METHODS, "all"), default="all", help=methods)
     samples = "weights drawn for a prediction, Eq. 4 (100)"
     runs.add_argument("--num-samples", type=cli.positive_int, default=100, help=samples)
     new = "rows to predict, a .csv with the table's columns or an .npz with x; nothing is measured then"
@@ -52,7 +53,7 @@ def add_data_options(data):
     text = "of words in a .csv: refuse them (default), or make a column for each word"
     data.add_argument("--text", choices=("refuse", "one-hot"), default="refuse", help=text)
     cli.add_data_dir(data)
-    splits = "train/test splits, the first so many (named sets 20, others 5)"
+    splits = "how many train/test splits, from the first on (named sets 20, others 5)"
     data.add_argument("--splits", type=cli.positive_int, help=splits)
 
 
@@ -66,7 +67,8 @@ def add_training_options(train):
     batch = "rows a step, one draw of the weights each (paper 1, above 5,000 rows 512; ours 16 and 128)"
     add("--batch-size", cli.positive_int, batch)
     add("--learning-rate", cli.positive_float, "Adam's (paper 0.001; ours 0.003 and 0.03)")
-    train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
+    schedule = "of the learning rate (paper constant; ours cosine)"
+    train.add_argument("--schedule", choices=("constant", "cosine"), help=schedule)
     add("--hidden-units", cli.positive_int, "of the main network (50; protein 100)")
     add("--hyper-units", cli.positive_int, "of the hypernetwork (100 50)", nargs="+", default=[100, 50])
     add("--noise-dim", cli.positive_int, "dimensions of eps (50)", default=50)

@@ -46,7 +46,8 @@ def parse():
     shapes = ["2x400", "2x800", "3x150"]
     text = f"hidden layers x units ({' '.join(shapes)})"
     runs.add_argument("--architecture", type=classification.architecture, nargs="+", default=shapes, help=text)
-    runs.add_argument("--method", choices=(*METHODS, "all"), default="all", help="(all)")
+    text = "sgd: plain weights; hypernet: drawn weights (all)"
+    runs.add_argument("--method", choices=(*METHODS, "all"), default="all", help=text)
     text = "of the weights (matrix)"
     runs.add_argument("--generator", choices=("dense", "matrix"), nargs="+", default=["matrix"], help=text)
     text = "weights drawn for a prediction, Eq. 4 (10)"
@@ -81,7 +82,7 @@ def add_training_options(train):
     def add(name, kind, text, **options):
         train.add_argument(name, type=kind, help=text, **options)
 
-    add("--epochs", cli.positive_int, "(40, below 10,000 images 300; the paper trains 2000)")
+    add("--epochs", cli.positive_int, "passes over the images (40, below 10,000 images 300; the paper trains 2000)")
     add("--batch-size", cli.positive_int, "images a step (256, or all where there are fewer)")
     add("--learning-rate", cli.positive_float, "Adam's (0.003, matrix 0.001)")
     schedule = "of the learning rate (cosine)"

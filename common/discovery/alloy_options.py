@@ -121,7 +121,7 @@ def add_alloy_options(p, search):
     )
     compute = p.add_argument_group("computing alloys")
     compute.add_argument("--make-data", action="store_true", help="compute phase diagrams instead")
-    compute.add_argument("--alloys-per-class", type=positive_int, default=100, help="(100)")
+    compute.add_argument("--alloys-per-class", type=positive_int, default=100, help="alloys drawn in each class (100)")
     compute.add_argument("--limits", type=Path, help="composition limits (DATA_DIR/alloys/alloy_limits.csv)")
     compute.add_argument("--pack", type=Path, metavar="FILE", help="also write all classes into one .npz")
 

@@ -15,13 +15,14 @@ MASSES = {  # g/mol
 }  # fmt: skip
 ELEMENTS = tuple(element for element in MASSES if element != "AL")  # aluminium is the remainder
 NOT_CALCULATED = ("V", "ZR")  # V is not in the database; 2219 alone has them
+WANTED_SET = "main30"  # of a table of limits
 TRACE = 1e-5  # mole fraction below which an element that is present makes the solver fail
 
 
-def read_limits(path, which="main30"):
+def read_limits(path):
     """{designation: {element: (least, most wt%)}} from a CSV with columns designation, element, min_wt, max_wt, set.
 
-    Without a column `set` all rows count.
+    Rows of WANTED_SET count; without a column `set` all do.
 
     Raises:
         InputError: no such file, no such set, a designation that is no file's name, an element that is not calculated,
@@ -30,7 +31,7 @@ def read_limits(path, which="main30"):
     path = Path(path)
     try:
         table = pd.read_csv(path, dtype={"designation": str, "element": str, "set": str}, keep_default_na=False)
-        table = table[table["set"] == which] if "set" in table else table
+        table = table[table["set"] == WANTED_SET] if "set" in table else table
         table = table.astype({"min_wt": float, "max_wt": float})
     except FileNotFoundError:
         raise InputError(f"{path} is missing: put the composition limits there, or name their file") from None
@@ -39,7 +40,7 @@ def read_limits(path, which="main30"):
             f"{path} is no table of limits ({error}): columns designation, element, min_wt, max_wt, set"
         ) from error
     if table.empty:
-        raise InputError(f"{path} has no alloys of set '{which}': check its column 'set'")
+        raise InputError(f"{path} has no alloys of set '{WANTED_SET}': check its column 'set'")
     limits = {}
     for row in table.itertuples():
         if not re.fullmatch(r"\w[\w.+-]{0,40}", str(row.designation)):

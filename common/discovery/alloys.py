@@ -19,6 +19,7 @@ from common.names import name_of_file
 SHIPPED = Path(__file__).resolve().parents[2] / "alloys" / "main30_100.npz"
 TEST_FRACTION = 0.2  # of each class
 MAIN_WT = 0.3  # wt% from which an element counts as one of an alloy's main ones
+NUM_HARDEST = 10  # classes that are held out where none is named
 LEAST_SHARE = 1e-3  # mole fraction below which a phase is none
 PAPER = "paper"  # stands for these:
 PAPER_TABLE_5 = {  # percent: (element error, phase error) of the alloys that the paper's HyperVAE found
@@ -137,12 +138,12 @@ def class_means(data):
     return tuple(np.stack([array[own].mean(0) for own in members]) for array in (data.matrices, data.compositions))
 
 
-def hardest_classes(data, number=10):
-    """The classes whose mean diagram lies farthest from its nearest other one."""
+def hardest_classes(data):
+    """The NUM_HARDEST classes whose mean diagram lies farthest from its nearest other one."""
     means = class_means(data)[0][..., None].astype(float)
     apart = np.stack([cosine_distance(means, mean) for mean in means])
     np.fill_diagonal(apart, np.inf)
-    return [data.names[label] for label in np.argsort(apart.min(1), kind="stable")[::-1][:number]]
+    return [data.names[label] for label in np.argsort(apart.min(1), kind="stable")[::-1][:NUM_HARDEST]]
 
 
 def in_full(designations):

@@ -62,11 +62,11 @@ def ranked(found, data):
     return table
 
 
-def finalists(table, number=FINALISTS):
-    """Rows of `ranked`, the first ones that are not nearly the same alloy."""
+def finalists(table):
+    """Rows of `ranked`, the first FINALISTS that are not nearly the same alloy."""
     wt, chosen = compositions_of(table), []
     for row, own in enumerate(wt):
-        if len(chosen) < number and all(np.abs(own - wt[other]).max() >= APART for other in chosen):
+        if len(chosen) < FINALISTS and all(np.abs(own - wt[other]).max() >= APART for other in chosen):
             chosen.append(row)
     return table.iloc[chosen]
 
@@ -226,5 +226,5 @@ def answer(found, data, tdb, folder):
 
 
 def headline(results_dir):
-    """None: no paper has figures to compare with."""
+    """No rows: no paper has figures to compare with."""
     return []

@@ -93,13 +93,13 @@ def _search(job):
     return {name: values.tolist() for name, values in found.items()} | made
 
 
-def nearest_known(wanted, data, number=NUM_KNOWN):
-    """Rows of the known alloys that come nearest to a specification by their diagrams, at most one of a class."""
+def nearest_known(wanted, data):
+    """Rows of the NUM_KNOWN alloys that come nearest to a specification by their diagrams, at most one of a class."""
     order = np.argsort(wanted.estimated_excess(data), kind="stable")
     best_of_class = {}
     for row in order:
         best_of_class.setdefault(int(data.y[row]), int(row))
-    return list(best_of_class.values())[:number]
+    return list(best_of_class.values())[:NUM_KNOWN]
 
 
 def _space(job, data):

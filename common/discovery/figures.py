@@ -12,6 +12,7 @@ from common.runs.figures import grey, save
 COLOURS = {method: f"C{number}" for number, method in enumerate(METHOD_NAMES)}
 # Of what was found, the diagrams that a figure has room for.
 DIAGRAMS = ("target", "nearest_known", "vae", "hypervae_iterated", "hypervae_joint", "vae_calphad", "hypervae_calphad")
+LEAST_FRACTION = 0.01  # of a phase that is drawn in its own colour
 BAND = 3  # searches of a class from which quartiles say something
 # One colour a phase in every figure: those that an aluminium alloy's diagram shows first, the rest in grey.
 PHASE_COLOURS = dict(
@@ -168,16 +169,19 @@ def panels_of(diagrams):
     return panels
 
 
-def phase_diagrams(panels, phases, temperatures, title, path, least=0.01):
+def phase_diagrams(panels, phases, temperatures, title, path):
     """Stacked areas of phase fractions over temperature: above the whole diagram, below it the same from 0.8 up.
+
+    Phases that hold LEAST_FRACTION nowhere are drawn together with those that have no colour of their own.
 
     Args:
         panels: {title: diagram (phases, temperatures)}.
-        least: phases that hold as much nowhere are drawn together with those that have no colour of their own.
     """
     largest = dict(zip(phases, np.max([array.max(1) for array in panels.values()], 0)))
     # Liquid on top of the solids, so that their boundary lines are not lifted by it.
-    order = [phase for phase in PHASE_COLOURS if phase != "LIQUID" and largest.get(phase, 0) >= least] + ["LIQUID"]
+    order = [phase for phase in PHASE_COLOURS if phase != "LIQUID" and largest.get(phase, 0) >= LEAST_FRACTION] + [
+        "LIQUID"
+    ]
     shown = [phases.index(phase) for phase in order if phase in phases]
     names = [phases[i] for i in shown]
     colours = [PHASE_COLOURS[name] for name in names]

@@ -104,28 +104,37 @@ def of_images(args, pair, pile, names):
         folder=str(args.results_dir / "checkpoints"), random_state=args.seeds[0],
     ).fit(classification.flat(x), y)  # fmt: skip
     held, found = (fitted.predict_proba(classification.flat(images)) for images in (x_test, pile))
-    likeliest = found.argmax(1)
-    limit = calibration.entropy_limit(held, np.searchsorted(fitted.classes_, y_test), args.max_error)
+    limit, known, wrong = _known(held, np.searchsorted(fitted.classes_, y_test), args.max_error)
     entropy = calibration.entropy(found)
     classes = [data.class_names[c] if data.class_names else str(c) for c in fitted.classes_]
     table = pd.DataFrame(
         {
             "image": names,
-            "class": np.array(classes)[likeliest],
+            "class": np.array(classes)[found.argmax(1)],
             "probability": found.max(1),
             "entropy (nats)": entropy,
             f"known (at most {args.max_error:.2%} wrong)": entropy <= limit,
         }
     )
-    kept = calibration.entropy(held) <= limit
-    wrong = 100 * np.mean(held.argmax(1)[kept] != np.searchsorted(fitted.classes_, y_test)[kept]) if kept.any() else 0
     words = (
-        f"{data.name}: {len(y):,} images to learn from; of {len(y_test):,} held-out ones {100 * kept.mean():.0f} % are "
+        f"{data.name}: {len(y):,} images to learn from; of {len(y_test):,} held-out ones {known:.0f} % are "
         f"known at an entropy of at most {limit:.3g} nats, {wrong:.2f} % of these wrongly; "
         f"of {len(pile):,} new ones {100 * np.mean(entropy <= limit):.0f} % are known"
     )
     held_out = fingerprint(x_test, y_test)  # they set the threshold
     return Answer(table, (), words, _digest(fitted, pile, rate=args.max_error, held_out=held_out))
+
+
+def _known(held, y_test, max_error):
+    """(largest entropy in nats of a known image, percent of held-out images that are known, percent of these wrong).
+
+    Args:
+        held: class probabilities of the held-out images (N, classes); y_test: their columns (N,).
+    """
+    limit = calibration.entropy_limit(held, y_test, max_error)
+    kept = calibration.entropy(held) <= limit
+    wrong = 100 * np.mean(held.argmax(1)[kept] != y_test[kept]) if kept.any() else 0
+    return limit, 100 * kept.mean(), wrong
 
 
 def _digest(fitted, asked, **more):

@@ -8,6 +8,7 @@ import numpy as np
 from common.cli import positive_int
 from common.data import datasets
 from common.data.fingerprints import check_unchanged
+from common.data.readers import check_size
 from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.settings import METHODS, ImplicitRun, check_step
@@ -131,8 +132,7 @@ def with_outliers(names, asked, data_dir, size=None):
                 other = grey(other_name, data_dir, size)
             except InputError as error:
                 raise InputError(f"{error}; or --ood NAME or none in place of {other_name}") from error
-            if other.image_shape != data.image_shape:
-                raise InputError(f"images of {other_name} have another size than those of {name}: resize them")
+            check_size(f"images of {name} and {other_name}", data.image_shape, other.image_shape)
         found.append(Pair(name, data, other_name, other))
     return found
 
@@ -220,8 +220,6 @@ def measured(job):
 
 def _train_and_measure(run, data, other, folder):
     """What is stored of an evaluation: the values of its rows in each table."""
-    from sklearn.metrics import roc_auc_score
-
     from common.implicit import model as implicit
 
     x, y, x_test, y_test = parts(data, run.evaluate_on)
@@ -242,28 +240,42 @@ def _train_and_measure(run, data, other, folder):
 
     progress = implicit.train(model, x, y, [np.arange(len(x))], run, folder, measure)
     found = probabilities(x_test)
-    auc = None
-    if other is not None:
-        entropies = [calibration.entropy(found), calibration.entropy(probabilities(flat(other.x_test)))]
-        is_other = np.repeat([0, 1], [len(part) for part in entropies])
-        auc = 100 * float(roc_auc_score(is_other, np.concatenate(entropies)))
-    kept = calibration.accuracy_rejection(found, y_test)
-    likelihood = np.maximum(found[np.arange(len(y_test)), y_test], np.finfo(np.float32).tiny)
-    table2 = {
-        "error_percent": float(np.mean([p["error_percent"] for p in progress["rows"] if p["epoch"] > settled])),
-        "nll": float(-np.log(likelihood).mean()),
-        "ece": float(calibration.expected_calibration_error(found, y_test)),
-        "ood_auc": auc,
-        "seconds": progress["seconds"],
-        "num_parameters": model.num_parameters,
-        "num_train": len(x),
-    }
-    bins = [part.tolist() for part in calibration.reliability(found, y_test)]
+    found_other = None if other is None else probabilities(flat(other.x_test))
+    quality, reliability, rejection = _measures(found, y_test, found_other)
+    facts = {"seconds": progress["seconds"], "num_parameters": model.num_parameters, "num_train": len(x)}
+    error = float(np.mean([p["error_percent"] for p in progress["rows"] if p["epoch"] > settled]))
     return {
-        "table2": table2,
+        "table2": {"error_percent": error} | quality | facts,
         "curves": [{name: p[name] for name in ("epoch", "error_percent", "spread")} for p in progress["rows"]],
-        "reliability": [dict(zip(("bin", "confidence", "accuracy", "number"), values)) for values in zip(*bins)],
-        "rejection": [{"rejected_percent": int(p), "accuracy": float(kept[len(kept) * p // 100])} for p in REJECTED],
+        "reliability": reliability,
+        "rejection": rejection,
         "trained_at": progress["trained_at"],
         "evaluated_at": commit(),
     }
+
+
+def _measures(found, y_test, other):
+    """What predicted probabilities are worth: their measures in Table 2, rows of reliability and rows of rejection.
+
+    Args:
+        found: class probabilities of the test images (N, classes); y_test: their classes (N,).
+        other: those of images of another kind (M, classes), or None.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    auc = None
+    if other is not None:
+        entropies = [calibration.entropy(found), calibration.entropy(other)]
+        is_other = np.repeat([0, 1], [len(part) for part in entropies])
+        auc = 100 * float(roc_auc_score(is_other, np.concatenate(entropies)))
+    likelihood = np.maximum(found[np.arange(len(y_test)), y_test], np.finfo(np.float32).tiny)
+    quality = {
+        "nll": float(-np.log(likelihood).mean()),
+        "ece": float(calibration.expected_calibration_error(found, y_test)),
+        "ood_auc": auc,
+    }
+    bins = [part.tolist() for part in calibration.reliability(found, y_test)]
+    kept = calibration.accuracy_rejection(found, y_test)
+    reliability = [dict(zip(("bin", "confidence", "accuracy", "number"), values)) for values in zip(*bins)]
+    rejection = [{"rejected_percent": int(p), "accuracy": float(kept[len(kept) * p // 100])} for p in REJECTED]
+    return quality, reliability, rejection

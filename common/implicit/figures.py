@@ -6,7 +6,9 @@ import numpy as np
 from common.data.blocks import spread
 from common.runs.figures import grey, save
 from common.runs.identity import digest
+from common.runs.summaries import count
 
+MOST_SPLITS = 3  # of a table, in Figure 2
 BAND = 3  # standard deviations, as in the paper's Figure 2
 LEAST_IMAGES = 20  # in a bin of confidence, over all seeds: below, its accuracy says little
 LONGEST_NAME = 80  # of a data set, in the name of a file
@@ -46,10 +48,10 @@ def of_data_set(fingerprint, records, bins, rejection, curves, folder):
         certainty(*parts, folder / f"calibration_{name}-{fingerprint}.png", name)
 
 
-def weight_spread(hypernet, sgd, folder, name, repetitions=3):
+def weight_spread(hypernet, sgd, folder, name):
     """Figure 2 of Sheikh et al.: spread of the generated weights, and test RMSE of both methods, over epochs.
 
-    A panel for each of some splits, of the first seed. The blue curve is the mean over weights of their standard
+    A panel for each of the first splits, of the first seed. The blue curve is the mean over weights of their standard
     deviation over 10 draws, the grey area three of these around a weight's mean.
 
     Args:
@@ -60,7 +62,7 @@ def weight_spread(hypernet, sgd, folder, name, repetitions=3):
     """
     drawn = [sorted(set(rows["experiment"])) for rows in (hypernet, sgd)]
     path = folder / f"figure2_{name}-{digest({'experiments': drawn})}.png"
-    splits = sorted(hypernet["split"].unique())[:repetitions]
+    splits = sorted(hypernet["split"].unique())[:MOST_SPLITS]
     size = (4.2 * len(splits) + 0.8, 5.2)
     figure, axes = plt.subplots(2, len(splits), figsize=size, squeeze=False, sharex=True, sharey="row")
     for column, split in enumerate(splits):
@@ -146,7 +148,7 @@ def _names(rows):
     first = rows.drop_duplicates("experiment")
     short = {}
     for row in first.itertuples():
-        draws = f"{row.weights_per_step} draw{'s' if row.weights_per_step > 1 else ''} of w a step"
+        draws = f"{count(row.weights_per_step, 'draw')} of w a step"
         short[row.experiment] = "SGD" if row.method == "sgd" else f"hypernetwork, {row.generator}, {draws}"
     repeated = {name for name in short.values() if list(short.values()).count(name) > 1}
     settings = dict(zip(first["experiment"], first["setting"]))
@@ -160,7 +162,7 @@ def _band(axis, rows, by, x, y, label, **style):
     means = rows[[x, y]].mul(weights, axis=0).groupby(rows[by]).sum()
     line = means.div(groups["number"].sum() if "number" in rows else groups.size(), axis=0)
     seeds = rows["seed"].nunique()
-    axis.plot(line[x], line[y], lw=1.2, label=f"{label}, {seeds} seed{'s' if seeds > 1 else ''}", **style)
+    axis.plot(line[x], line[y], lw=1.2, label=f"{label}, {count(seeds, 'seed')}", **style)
     if seeds > 1:
         axis.fill_between(line[x], groups[y].min(), groups[y].max(), color=style["color"], alpha=0.2, lw=0)
 

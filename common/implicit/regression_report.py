@@ -20,6 +20,7 @@ PAPER_REGRESSION = {
     "yacht": ("6.89 +- 0.67", "1.02 +- 0.05", "1.11 +- 0.38", "0.71 +- 0.05", "0.77 +- 0.25", "0.57 +- 0.21"),
 }
 PAPER_METHODS = ("VI", "PBP", "Dropout", "VMG", "SGD", "hypernet")
+LEVEL = 0.95  # of the intervals of differences
 REGRESSION_MEASURES = ["rmse", "rmse_held_out", "rmse_early_stopped", "log_likelihood", "coverage_90", "sigma"]
 PROTOCOL = ["fingerprint", "recipe", "num_splits"]  # whose SGD and hypernetworks are compared
 CHOICE = [*PROTOCOL, "method", "num_samples"]  # of all else, held-out rows choose
@@ -173,8 +174,8 @@ def beside_paper(summary):
     return markdown_table(header, body)
 
 
-def corrected_interval(differences, num_train, num_test, level=0.95):
-    """Interval (low, high) of the mean of paired differences over train/test splits that overlap.
+def corrected_interval(differences, num_train, num_test):
+    """Interval of LEVEL (low, high) of the mean of paired differences over train/test splits that overlap.
 
     The variance of the mean of n differences with variance s^2 is taken as (1/n + num_test / num_train) s^2, under a t
     distribution with n - 1 degrees of freedom (Nadeau & Bengio 2003).
@@ -185,7 +186,7 @@ def corrected_interval(differences, num_train, num_test, level=0.95):
     """
     n = len(differences)
     scale = np.std(differences, ddof=1) * np.sqrt(1 / n + num_test / num_train)
-    return scipy.stats.t.interval(level, n - 1, loc=np.mean(differences), scale=max(scale, np.finfo(float).tiny))
+    return scipy.stats.t.interval(LEVEL, n - 1, loc=np.mean(differences), scale=max(scale, np.finfo(float).tiny))
 
 
 def chosen_in_each_split(rows, summary):

@@ -108,7 +108,7 @@ def test_bad_tables_are_refused_before_any_training(measurements, monkeypatch, c
     "options, message",
     [
         (["--dataset", "imagenet"], "unknown data set"),
-        (["--ood", "small.npz"], "another size"),
+        (["--ood", "small.npz"], "bring them to one size"),
         (["--weights-per-step", "7", "--method", "hypernet", "--architecture", "1x5"], "must divide"),
     ],
 )
