@@ -9,7 +9,6 @@ from common.discovery.calphad import phase_diagrams
 from common.discovery.designs import METHODS
 from common.discovery.records import STARTS
 from common.errors import InputError
-from common.hypervae.options import OF_SOME_MODELS
 
 # The keys of inverse_map's, without scikit-learn.
 REGRESSORS = ("ridge", "kernel_ridge", "ridge_features", "lasso", "gaussian_process", "extra_trees", "mlp")
@@ -160,8 +159,7 @@ def check_use(args):
         if "--evaluations" not in args.given:
             args.evaluations = SPEC_EVALUATIONS
         if not {"vae", "hypervae"} & set(args.search_by):
-            of_some = {"--" + name.replace("_", "-") for name in OF_SOME_MODELS}  # which refuse_unfollowed refuses
-            of_models = set(args.given) - USED_BY.keys() - of_some | {"--likelihood", "--regressor"}
+            of_models = set(args.given) - USED_BY.keys() | {"--likelihood", "--regressor"}
             refuse_unused(args, of_models, "in searches without a model")
     else:
         refuse_unused(args, _of_alone(SPEC), "without --spec")
