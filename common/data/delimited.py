@@ -58,6 +58,9 @@ def read(path, target, missing="refuse", text="refuse"):
     if not inputs:
         raise InputError(f"{path} has no column beside {target}: inputs are needed")
     x = np.concatenate([part for part, _, _ in inputs], 1)
+    constant = [name for name in table.columns.drop(target) if len(table) > 1 and table[name].nunique() == 1]
+    if constant:
+        notes.append(f"{path}: the same in every row, and so without a say: {', '.join(constant)}")
     encoders = tuple(zip(table.columns.drop(target), (encode for *_, encode in inputs)))
     return Columns(x, y, tuple(name for _, own, _ in inputs for name in own), tuple(notes), encoders)
 

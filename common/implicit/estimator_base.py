@@ -14,6 +14,11 @@ from common.runs.estimators import KerasEstimator, whole_numbers
 from common.runs.random_state import own_random_state
 
 SCHEDULES, GENERATORS = (None, "constant", "cosine"), ("matrix", "dense")
+REAL_NUMBERS = (  # parameters, and what they may be
+    ("learning_rate", lambda value: 0 < value < np.inf, "a positive number"),
+    ("kernel_rate", lambda value: 0 < value < np.inf, "a positive number"),
+    ("spread", lambda value: 0 <= value <= 1, "a number from 0 to 1"),
+)
 ROWS_AT_ONCE = 16_384  # of a prediction: bounds the memory
 
 
@@ -37,7 +42,7 @@ class ImplicitHypernetEstimator(KerasEstimator):
     _lists = ("hidden_units", "hyper_units")  # parameters of several whole numbers
 
     def _numbers(self):
-        """Whole numbers among the parameters that are not None, NumPy's as Python's.
+        """Numbers among the parameters that are not None, NumPy's as Python's.
 
         Raises:
             InputError: a parameter is of another kind; it is named before a training.
@@ -55,6 +60,12 @@ class ImplicitHypernetEstimator(KerasEstimator):
                 if not own or not all(isinstance(n, numbers.Integral) and n >= (name != "epochs") for n in own):
                     raise InputError(f"{name} is {value!r}: give whole numbers from 1 up, such as (50,)")
                 found[name] = tuple(map(int, own))
+        for name, is_right, wanted in REAL_NUMBERS:
+            value = getattr(self, name)
+            if value is not None:
+                if not isinstance(value, numbers.Real) or isinstance(value, bool) or not is_right(value):
+                    raise InputError(f"{name} is {value!r}: give {wanted}")
+                found[name] = float(value)
         return found
 
     def _settings(self, given, x, y, task_defaults, **more):

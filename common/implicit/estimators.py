@@ -85,8 +85,9 @@ class ImplicitHypernetRegressor(RegressorMixin, ImplicitHypernetEstimator):
         run, model, samples, self.held_out_rmse_ = min(tried, key=lambda found: found[-1])
         self.sigma_ = calibration.best_sigma(samples, y[held_rows])
         self.coverage_ = _coverage_by_halves(samples, y[held_rows])
-        # The final model has the statistics of all rows, of which the mean is 0.
-        self._keep(run, model, measures[1][0], measures[3][0])
+        # The final model has the statistics of all rows, of which the mean is 0. The weights of a constant column are
+        # as they were drawn: whatever stands there in new rows is divided away.
+        self._keep(run, model, np.where(constant[0], np.inf, measures[1][0]), measures[3][0])
         return self
 
     @property
