@@ -90,11 +90,11 @@ def adapt(args):
 
 def main():
     parser = options.parser(__doc__, EXAMPLES)
-    options.add_tasks(parser)
-    options.add_likelihood(parser)
-    options.add_body(parser)
+    options.add_tasks(parser.training)
+    options.add_likelihood(parser.training)
+    options.add_body(parser.training)
     pack = "also write the weights of the first seed and recipe there, as float16, with a model card each"
-    parser.add_argument("--pack", type=Path, metavar="FOLDER", help=pack)
+    parser.runs.add_argument("--pack", type=Path, metavar="FOLDER", help=pack)
     new = parser.add_argument_group("a new task")
     pile = "images of one new task, a folder of pictures or an .npz; nothing else is drawn or written then"
     new.add_argument("--adapt", type=Path, metavar="PATH", help=pile)

@@ -120,17 +120,18 @@ def write_tables_2_and_3(args, sets, tables):
 
 def main():
     parser = options.parser(__doc__, EXAMPLES)
-    options.add_likelihood(parser)
-    options.add_body(parser)
-    options.add_fit_u(parser)
+    options.add_likelihood(parser.training)
+    options.add_body(parser.training)
+    measures = parser.add_argument_group("measures")
+    options.add_fit_u(measures)
     samples = "draws of z for the likelihood; 0 leaves it out (1024)"
-    parser.add_argument("--num-importance-samples", type=cli.whole_number, default=1024, help=samples)
+    measures.add_argument("--num-importance-samples", type=cli.whole_number, default=1024, help=samples)
     images = "test images whose likelihood is importance-sampled, spread over all tasks; 0 takes all (2000)"
-    parser.add_argument("--num-nll-images", type=cli.whole_number, default=2000, help=images)
+    measures.add_argument("--num-nll-images", type=cli.whole_number, default=2000, help=images)
     part = "validation: the tenth of the training set that no model trains on, for choosing settings (test)"
-    parser.add_argument("--evaluate-on", choices=("test", "validation"), default="test", help=part)
+    measures.add_argument("--evaluate-on", choices=("test", "validation"), default="test", help=part)
     tables = "which tables: 1 density, 2 parameters, 3 time (all three; with --evaluate-on validation, 1)"
-    parser.add_argument("--tables", type=int, choices=(1, 2, 3), nargs="+", help=tables)
+    measures.add_argument("--tables", type=int, choices=(1, 2, 3), nargs="+", help=tables)
     args = parser.parse_args()
     tables = args.tables or ([1, 2, 3] if args.evaluate_on == "test" else [1])
     if 1 not in tables:

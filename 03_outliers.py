@@ -102,8 +102,8 @@ def main():
         "--scores", nargs="+", choices=tuple(outlier_records.OF_MODELS), default=[outlier_records.USUAL], help=kinds
     )
     options.add_fit_u(group)
-    options.add_likelihood(group)
-    options.add_tasks(group)
+    options.add_likelihood(parser.training)
+    options.add_tasks(parser.training)
     args = parser.parse_args()
     if args.score:
         of_mixtures = ["--outlier-fraction", "--num-bootstrap", "--scores", "--fit-u", "--jobs", "--scheduler"]

@@ -120,8 +120,8 @@ WRITE = {"told": write_told, "generate": write_generate, "unseen": write_unseen,
 
 
 def main():
-    parser = options.parser(__doc__, EXAMPLES)
-    options.add_body(parser)
+    parser = options.parser(__doc__, EXAMPLES, hidden=peers.OF_PEERS)
+    options.add_body(parser.training)
     group = parser.add_argument_group("new tasks")
     group.add_argument(
         "--table", choices=tuple(WRITE), nargs="+", help="which tables (all on --dataset that have the models)"

@@ -62,9 +62,9 @@ def folder_of(args, defaults, data, settings):
 
 
 def main():
-    parser = options.parser(__doc__, EXAMPLES)
+    parser = options.parser(__doc__, EXAMPLES, hidden=("--model",))
     picture = "also write a picture of the page; needs chromium"
-    parser.add_argument("--screenshot", action="store_true", help=picture)
+    parser.runs.add_argument("--screenshot", action="store_true", help=picture)
     args, defaults = parser.parse_args(), parser.parse_args([])
     if args.model != ["all"]:
         raise InputError("the page holds a HyperVAE, and a VAE to compare it with: leave --model out")

@@ -51,11 +51,13 @@ def parser(
     data_help=DATA_HELP,
     models="which models (all: the paper's three)",
     iterations="10000",
+    hidden=(),
 ):
     """An argument parser with the shared options; `epilog` holds examples.
 
     `data_option` is the name under which this script's users give the data sets to train on (args.dataset);
-    `data_help`, `models` and `iterations` (the default) are what its --help says.
+    `data_help`, `models` and `iterations` (the default) are what its --help says. `hidden`: options ("--model") that
+    its --help leaves out, since the script refuses them. Its groups `runs` and `training` take further options.
     """
     p = cli.Parser(description, epilog)
     data = p.add_argument_group("data")
@@ -75,11 +77,11 @@ def parser(
         help="draw each pixel once with its grey level as probability (default), or cut at one half",
     )
     cli.add_image_size(data)
-    run = p.add_argument_group("runs")
+    p.runs = run = p.add_argument_group("runs")
     run.add_argument("--model", choices=(*MODELS, "all"), nargs="+", default=["all"], help=models)
     add_run_options(run)
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs beside the checkpoints")
-    train = p.add_argument_group("training (defaults come from the recipe)")
+    p.training = train = p.add_argument_group("training (defaults come from the recipe)")
     train.add_argument("--recipe", choices=tuple(RECIPES), nargs="+", default=["ours"], help="paper or ours (default)")
     train.add_argument("--iterations", type=positive_int, default=10_000, help=f"gradient steps ({iterations})")
     train.add_argument("--batch-size", type=positive_int, default=100, help="images a step, over all its tasks (100)")
@@ -114,6 +116,9 @@ def parser(
     train.add_argument("--targets", choices=("all", "others"), default="all", help=words)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
     p.set_defaults(likelihood="bernoulli", body="conv", tasks=None, fit_u=0)  # where a script has no such options
+    for action in p._actions:
+        if not set(hidden).isdisjoint(action.option_strings):
+            action.help = argparse.SUPPRESS
     return p
 
 

@@ -41,6 +41,7 @@ TABLES = {  # of new tasks, and their peers
     "characters": ("vae", "vae_wide", *WITH_U),
 }
 ADAPTATIONS = ("none", "fitted", "finetuned", "mixture")  # what `unseen` does with a context
+OF_PEERS = ("--model", "--hidden", "--generator", "--generate")  # options that each peer sets for itself
 # Options that one table alone has a use for.
 OF_TABLES = {
     "told": ("--clusters", "--num-nll-images"),

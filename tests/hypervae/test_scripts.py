@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, assert_refused
 
 from common.errors import InputError
-from common.hypervae import options, outlier_jobs, outlier_sets
+from common.hypervae import options, outlier_jobs, outlier_sets, peers
 from common.hypervae.outlier_records import HEADLINE
 from common.hypervae.told import WAYS
 from common.runs import results, storage
@@ -312,6 +312,12 @@ def test_help_has_examples_and_the_same_options(call, script):
     done = call(script, "--help")
     assert done.returncode == 0 and "examples:" in done.stdout
     assert all(option in done.stdout for option in ("--summary", "--jobs", "--scheduler", "--seed"))
+
+
+@pytest.mark.parametrize("script, options", [("09_new_tasks.py", peers.OF_PEERS), ("11_explore.py", ["--model"])])
+def test_help_leaves_out_what_is_always_refused(call, script, options):
+    named = call(script, "--help").stdout.replace("[", " ").split()
+    assert "--rank" in named and not set(options) & set(named)
 
 
 def test_jobs_are_light(write_npz):
