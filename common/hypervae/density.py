@@ -219,19 +219,6 @@ def nll_subset(y, num_nll_images, seed, task_size=100):
     return np.concatenate([index[:first][mask[:first]] for _, index, mask in tasks])
 
 
-def evaluate(
-    model,
-    x,
-    y,
-    seed=0,
-    task_size=100,
-    num_samples=4,
-    num_importance_samples=1024,
-    num_nll_images=0,
-    progress=iter,
-    draw_u=False,
-    fit_u=0,
-):
-    """Table 1's measures of a model, once; arguments and result as in `Evaluator`."""
-    evaluator = Evaluator(model, task_size, num_samples, num_importance_samples, draw_u=draw_u, fit_u=fit_u)
-    return evaluator(x, y, seed, num_nll_images, progress)
+def evaluate(model, x, y, seed=0, num_nll_images=0, progress=iter, **options):
+    """Table 1's measures of a model, once; arguments and result as in `Evaluator`, `options` those of its making."""
+    return Evaluator(model, **options)(x, y, seed, num_nll_images, progress)

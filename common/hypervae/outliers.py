@@ -174,14 +174,15 @@ def dearest_pixel(model, normal, rate, fit_u=0):
     return float(np.quantile(pixel_nats(model, normal, fit_u).max((1, 2)), 1 - rate))
 
 
-def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter, fit_u=0):
+def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter, fit_u=0, alike=False):
     """A function from a part's name, one of STREAMS, and images to all that the usual scores are made of, a table.
 
     Args:
         x_validation: normal images that the model was not trained on: their average VAE is what regret is measured by.
+        fit_u, alike: as `image_statistics`.
     """
     average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
-    statistics = image_statistics(model, num_samples, average, fit_u=fit_u)
+    statistics = image_statistics(model, num_samples, average, alike=alike, fit_u=fit_u)
     binary = model.body.binary
     return lambda part, x: statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x, binary))
 

@@ -87,6 +87,12 @@ class DensityOfStates:
         return scores
 
 
+def tail_share(normal, scores):
+    """Share of normal images that score at least so high, (1 + how many) / (1 + n), (N,); normal: sorted, (n,)."""
+    at_least = len(normal) - np.searchsorted(normal, scores, side="left")
+    return (1 + at_least) / (1 + len(normal))
+
+
 def surprise(normal, scores):
     """-log of the share of normal images that score at least so high, nats, (N,).
 
@@ -94,13 +100,12 @@ def surprise(normal, scores):
     goes on where there are none.
     """
     normal, scores = np.sort(np.round(normal, DECIMALS)), np.round(scores, DECIMALS)
-    at_least = len(normal) - np.searchsorted(normal, scores, side="left")
     start = np.quantile(normal, TAIL)
     excess = (
         (normal[normal > start] - start).mean() if normal[-1] > start else 1.0
     )  # scores that are all alike have none
     beyond = (scores - start) / excess - np.log(1 - TAIL)
-    return np.where(scores > start, beyond, -np.log((1 + at_least) / (1 + len(normal))))
+    return np.where(scores > start, beyond, -np.log(tail_share(normal, scores)))
 
 
 class Combined:

@@ -13,12 +13,10 @@ from common.data.blocks import spread
 from common.data.fingerprints import fingerprint
 from common.data.readers import in_channels_of
 from common.hypervae import outliers
-from common.hypervae.baselines import compressed_lengths
-from common.hypervae.hypervae import HyperVAE
 from common.hypervae.options import has_levels, trained
 from common.hypervae.outlier_records import MOST_CALIBRATING, OWN_RULE
 from common.hypervae.outlier_sets import EVALUATION_SEED
-from common.hypervae.rules import own_rule
+from common.hypervae.rules import own_rule, tail_share
 from common.runs import identity, storage
 from common.runs.identity import Record
 
@@ -44,9 +42,8 @@ def statistics(model, x_validation, seed, num_samples, progress=iter):
         x_validation: normal images that it was not trained on: their average VAE is what regret is measured by.
         seed: of the draws of z; num_samples: of them for each image.
     """
-    average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
-    of_images = outliers.image_statistics(model, num_samples, average, alike=True)
-    return lambda x: of_images(x, (seed, 0), progress).join(compressed_lengths(x, model.body.binary)).astype(float)
+    table = outliers.statistics_table(model, x_validation, seed, num_samples, progress, alike=True)
+    return lambda x: table("validation", x).astype(float)  # all images by the noise of one part, whichever they are of
 
 
 class Scorer:
@@ -70,12 +67,10 @@ class Scorer:
     def __call__(self, x):
         """A table with one row an image of x (N, H, W, channels): score (nats, larger is odder) and p_value.
 
-        p_value is the share of normal images whose score is at least as large, (1 + how many) / (1 + n): of normal
-        images no more than a share a have a p_value of at most a.
+        p_value is the `tail_share` of normal images: of these no more than a share a have a p_value of at most a.
         """
         scores = np.asarray(self._score(self._table(x)), np.float64)
-        at_least = len(self.normal) - np.searchsorted(self.normal, scores, side="left")
-        return pd.DataFrame({"score": scores, "p_value": (1 + at_least) / (1 + len(self.normal))})
+        return pd.DataFrame({"score": scores, "p_value": tail_share(self.normal, scores)})
 
 
 def calibrated(record, model, data, folder, progress=iter):
