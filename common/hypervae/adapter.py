@@ -20,21 +20,18 @@ class Adapter:
     Args:
         model: a VAE, a class-told one, or a HyperVAE.
         seen: the Dataset that it was trained on.
-        known_images: so many of each of its tasks, at most, u of a known task comes from.
     """
 
-    def __init__(self, model, seen, fit_steps=FIT_STEPS, known_images=KNOWN_IMAGES, compiled=True):
-        self.model, self.has_u, self.fit_steps = model, hasattr(model, "infer_u"), fit_steps
+    def __init__(self, model, seen, fit_steps=FIT_STEPS, compiled=True):
+        self.model, self.fit_steps = model, fit_steps
         self.coder, self.tuner = Coder(model.body, compiled), tuner_of(model, compiled)
-        self._seen, self._known_images = seen, known_images
+        self._seen = seen
 
     @functools.cached_property
     def known(self):
         """The TaskMixture of the tasks of training; a VAE's only one is itself."""
-        if self.has_u or hasattr(self.model, "num_tasks"):
-            mixture = of_dataset(self.model, self._seen, self._known_images)
-            mixture.coder = self.coder  # its programs may be compiled already
-            return mixture
+        if self.model.knows_tasks:
+            return of_dataset(self.model, self._seen, KNOWN_IMAGES, self.coder)
         return TaskMixture({name: weight[None] for name, weight in self.model.theta.items()}, [1.0], self.coder)
 
     def start(self, contexts, fitted, seed):
@@ -43,7 +40,7 @@ class Adapter:
         Of a model without u those of the known task that codes the context shortest.
         """
         repeats, number = contexts.shape[:2]
-        if not self.has_u:
+        if not self.model.has_u:
             one = len(self.known.log_shares) == 1
             nearest = [0 if one else self.known.code_lengths(x, seed, FEW).sum(1).argmin() for x in contexts]
             found = [stacked_theta(self.known.theta_of(task), self.model.body.shapes(), 1) for task in nearest]

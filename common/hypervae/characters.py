@@ -130,7 +130,7 @@ def measure(record, model, data, coder=None, compiled=True):
     """Nats an image: {neg_elbo, nll_is, num_images} of a Context, Table 1's terms of a SetBound."""
     x, y = data.part(record.part)
     if isinstance(record, SetBound):
-        evaluator = Evaluator(model, record.set_size, record.num_samples, 0, compiled, draw_u=hasattr(model, "infer_u"))
+        evaluator = Evaluator(model, record.set_size, record.num_samples, 0, compiled, draw_u=model.has_u)
         found = evaluator(x, y, record.evaluation_seed)
         return {name: found[name] for name in ("neg_elbo", "reconstruction", "kl_z", "kl_u")} | {"num_images": len(x)}
     contexts, targets = split(x, y, record)
@@ -147,12 +147,11 @@ def measure(record, model, data, coder=None, compiled=True):
 
 def _of_prior(record, model, compiled):
     """p(x) where nothing is known: the mixture of VAEs of u drawn from the prior; a VAE is itself."""
-    if hasattr(model, "infer_u"):
+    if model.has_u:
         draws = (record.prior_draws, model.hyper_latent_dim)
         theta = model.generate(tf.random.stateless_normal(draws, (record.evaluation_seed, 0)))
         return TaskMixture(theta, np.ones(record.prior_draws), Coder(model.body, compiled))
-    theta, _ = model.weights_for(tf.zeros((1, 1, *model.body.image_shape)), None)
-    return TaskMixture(theta, np.ones(1), Coder(model.body, compiled))
+    return TaskMixture(model.own_theta(), np.ones(1), Coder(model.body, compiled))
 
 
 @functools.lru_cache(maxsize=1)

@@ -183,7 +183,7 @@ def computed_nats(model, header, x, num_samples=8, seed=1):
             theta = dense_theta(model.generate(q_u.sample(seed=tf.constant([seed, number]))))
             kl_u = float(density.kl_to_prior(q_u)[0])
         else:
-            theta, _ = model.weights_for(tf.zeros((1, 1, *model.body.image_shape)), None)
+            theta = model.own_theta()
         nats = coder.code_lengths(theta, 1, own, noise[:, block]).sum() + kl_u
         found.append(float(nats - (order_nats(own) if header.is_set else 0)))
     return found

@@ -257,7 +257,7 @@ def exact(model):
         InputError: networks that this module does not know.
     """
     settings = {"body": (model.body_name, "conv")}
-    if hasattr(model, "infer_u"):
+    if model.has_u:
         settings |= {"generator": (model.generator_name, "layerwise"), "summary": (model.summary, "mean")}
         settings |= {"generate": (model.generate_name not in ("all_scaled", "scale_bias"), True)}
     unknown = [name for name, (own, known) in settings.items() if own != known]
@@ -267,7 +267,7 @@ def exact(model):
     def arrays(variables, prefix):
         return {f"{prefix}/{name}": np.asarray(variable, np.float64) for name, variable in variables.items()}
 
-    if not hasattr(model, "infer_u"):
+    if not model.has_u:
         return ExactModel(arrays(model.theta, "theta"), model.body.image_shape)
     weights = arrays(model.theta, "hyper_encoder")
     for name, layer in zip(("dense1", "dense2"), model.hyper_decoder.layers):

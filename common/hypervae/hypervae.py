@@ -37,6 +37,7 @@ class HyperVAE(VAE):
     """
 
     mixed_batches = False
+    has_u = knows_tasks = True
 
     def __init__(
         self,
@@ -154,7 +155,7 @@ class HyperVAE(VAE):
         """The plain VAE of one task: `images` (N, H, W, C), 0 to body.white is the set, u its posterior mean.
 
         Raises:
-            InputError: no images, images of another size, or values that are no numbers in [0, 1].
+            InputError: no images, images of another size, or values that are no numbers in [0, body.white].
         """
         return self.plain_vae(self.weights_for(self._as_task(images)[None])[0])
 
@@ -182,23 +183,24 @@ class HyperVAE(VAE):
             self._fitter = UFitter(self)
         return self._fitter(images, seed, steps) if steps else self.infer_u(tf.cast(images, tf.float32)).mean()
 
-    def task_mixture(self, tasks, shares=None, compiled=True):
+    def task_mixture(self, tasks, shares=None, coder=None):
         """The TaskMixture of the VAEs of known tasks, for images whose task nobody tells.
 
         Args:
             tasks: images of each task, a list of (N, H, W, C), 0 to body.white; u_k is the posterior mean of all.
             shares: p_k, (tasks,); the tasks' numbers of images where not given.
+            coder: a Coder of this model's body; a new one where not given.
         """
         shares = [len(images) for images in tasks] if shares is None else shares
-        return self.mixture_of_codes(self.task_codes(tasks), shares, compiled)
+        return self.mixture_of_codes(self.task_codes(tasks), shares, coder)
 
     def task_codes(self, tasks):
         """u_k (tasks, hyper_latent_dim), the posterior mean of each task's images, a list as of `task_mixture`."""
         return tf.concat([self.infer_u(self._as_task(images)[None]).mean() for images in tasks], 0)
 
-    def mixture_of_codes(self, codes, shares, compiled=True):
-        """The TaskMixture of the VAEs of codes u_k (K, hyper_latent_dim) with shares p_k (K,)."""
-        return TaskMixture(self.generate(codes), shares, Coder(self.body, compiled))
+    def mixture_of_codes(self, codes, shares, coder=None):
+        """The TaskMixture of the VAEs of codes u_k (K, hyper_latent_dim) with shares p_k (K,), see `task_mixture`."""
+        return TaskMixture(self.generate(codes), shares, coder or Coder(self.body))
 
     def _as_task(self, images):
         """Images (N, H, W, 1) as the model was trained on them, float32."""

@@ -18,6 +18,7 @@ class MetaVAE(VAE):
     """
 
     mixed_batches = False
+    knows_tasks = True
 
     def __init__(self, num_tasks=10, **kwargs):
         self.num_tasks = num_tasks
@@ -32,10 +33,8 @@ class MetaVAE(VAE):
         theta |= {name: tf.gather(w.value, labels) for name, w in self.decoders.items()}
         return theta, tf.zeros(x.shape[0])
 
-    def _own(self, theta):
-        if theta is None:
-            raise InputError("this model is told the class: give theta = model.weights_for(x, labels)[0]")
-        return theta
+    def own_theta(self):
+        raise InputError("this model is told the class: give theta = model.weights_for(x, labels)[0]")
 
     def get_config(self):
         return {**super().get_config(), "num_tasks": self.num_tasks}

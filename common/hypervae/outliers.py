@@ -15,7 +15,6 @@ from common.data.blocks import blocks
 from common.hypervae import density, task_mixture
 from common.hypervae.baselines import compressed_lengths, local_outlier_factor
 from common.hypervae.fitting import adam
-from common.hypervae.hypervae import HyperVAE
 from common.hypervae.outlier_records import TASK_MIXTURE, USUAL
 from common.hypervae.rules import OF_NEIGHBOURS, Formula, combined_rules, mixture_rules, rules
 
@@ -49,7 +48,6 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
         shared), norm_u, code_u0, ... and, given `average_vae`, regret: the description length under the average theta
         minus that under theta(x).
     """
-    hyper = isinstance(model, HyperVAE)
 
     @tf.function(jit_compile=True, autograph=False)
     def of_batch(images, batch_seed):
@@ -58,7 +56,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
         length = density.code_length(model.body, theta, tasks, batch_seed, kl_u[:, None], num_samples, alike)
         columns = {"reconstruction": length.reconstruction[:, 0], "kl_z": length.kl_z[:, 0]}
         codes = {"z": model.encode(tasks, theta).mean()[:, 0]}
-        if hyper:
+        if model.has_u:
             columns["kl_u"] = kl_u
             codes["u"] = q_u.mean()
         for name, code in codes.items():
@@ -67,7 +65,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
         return columns
 
     own = _in_batches(of_batch, batch_size, alike)
-    if not hyper or average_vae is None:
+    if not model.has_u or average_vae is None:
         return own
     under_average = image_statistics(average_vae, num_samples, batch_size=batch_size, alike=alike)
 
@@ -81,7 +79,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
 
 def _of_images(model, tasks, fit_u, seed):
     """theta, KL(u) and q(u|x) of images (N, 1, H, W, channels), each a task of its own; a VAE has no q(u|x)."""
-    if not isinstance(model, HyperVAE):
+    if not model.has_u:
         return *model.weights_for(tasks, None), None
     q_u = model.fit_q_u(tasks, fit_u, tf.random.fold_in(seed, 1))
     return model.generate(q_u.mean()), density.kl_to_prior(q_u), q_u
@@ -181,7 +179,7 @@ def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter,
         x_validation: normal images that the model was not trained on: their average VAE is what regret is measured by.
         fit_u, alike: as `image_statistics`.
     """
-    average = model.average_vae(x_validation) if isinstance(model, HyperVAE) else None
+    average = model.average_vae(x_validation) if model.has_u else None
     statistics = image_statistics(model, num_samples, average, alike=alike, fit_u=fit_u)
     binary = model.body.binary
     return lambda part, x: statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x, binary))

@@ -158,21 +158,25 @@ def _indices(matters):
     return [(task, np.flatnonzero(own)) for task, own in enumerate(matters) if own.any()]
 
 
-def of_classes(model, y, compiled=True):
-    """The TaskMixture of a model that is told the class (MetaVAE, CVAE); shares are those of the labels y (N,)."""
+def of_classes(model, y, coder=None):
+    """The TaskMixture of a model that is told the class (MetaVAE, CVAE); shares are those of the labels y (N,).
+
+    `coder`: as of `of_dataset`.
+    """
     counts = np.bincount(y)
     labels = tf.range(len(counts))
     theta, _ = model.weights_for(tf.zeros((len(counts), 1, *model.body.image_shape)), labels)
-    return TaskMixture(theta, counts, Coder(model.body, compiled))
+    return TaskMixture(theta, counts, coder or Coder(model.body))
 
 
-def of_dataset(model, data, images=MIXTURE_IMAGES, compiled=True):
+def of_dataset(model, data, images=MIXTURE_IMAGES, coder=None):
     """The TaskMixture of a model that knows tasks, from the training part of a Dataset alone.
 
     Args:
         images: so many of each task, at most, HyperVAE's u comes from.
+        coder: a Coder of the model's body, whose programs may be compiled already; a new one where not given.
     """
-    if not hasattr(model, "task_mixture"):
-        return of_classes(model, data.y, compiled)
+    if not model.has_u:
+        return of_classes(model, data.y, coder)
     tasks = [data.x[data.y == label][:images] for label in range(data.num_classes)]
-    return model.task_mixture(tasks, np.bincount(data.y), compiled)
+    return model.task_mixture(tasks, np.bincount(data.y), coder)

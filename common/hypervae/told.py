@@ -13,7 +13,7 @@ from common.hypervae import found_tasks, task_mixture
 from common.hypervae.density import Evaluator, Likelihood, nll_subset
 from common.hypervae.grouping import ROUNDS, Heap
 from common.hypervae.options import load_data, trained
-from common.hypervae.task_mixture import MIXTURE_IMAGES, MIXTURE_SAMPLES
+from common.hypervae.task_mixture import MIXTURE_IMAGES, MIXTURE_SAMPLES, Coder
 from common.hypervae.training import measured_once
 from common.runs.identity import Record, added
 
@@ -108,7 +108,7 @@ def measure(told, model, data, tasks=None, compiled=True):
 
 
 def _mixture(told, model, tasks, x, y, compiled):
-    mixture = task_mixture.of_dataset(model, tasks, told.mixture_images, compiled)
+    mixture = task_mixture.of_dataset(model, tasks, told.mixture_images, Coder(model.body, compiled))
     lengths = mixture.mixed(mixture.code_lengths(x, told.evaluation_seed, told.num_samples))
     nll, num_importance_samples = (), told.likelihood.num_importance_samples
     if num_importance_samples:
@@ -119,7 +119,7 @@ def _mixture(told, model, tasks, x, y, compiled):
 
 def _by_class(told, model, data, x, y, compiled):
     """Each image under the VAE of its class, whose u comes from training images: nothing of the test set is seen."""
-    known = task_mixture.of_dataset(model, data, told.mixture_images, compiled)
+    known = task_mixture.of_dataset(model, data, told.mixture_images, Coder(model.body, compiled))
     matters = y == np.arange(data.num_classes)[:, None]
     lengths = known.code_lengths_where(x, matters, told.evaluation_seed, told.num_samples)[y, np.arange(len(y))]
     nll, num_importance_samples = (), told.likelihood.num_importance_samples

@@ -26,6 +26,8 @@ class VAE(keras.Model):
     """
 
     mixed_batches = True  # trained on the whole set; its subclasses on one class a task
+    has_u = False  # whether theta comes from a code u of a task
+    knows_tasks = False  # whether it has several VAEs, of the tasks of its training
 
     def __init__(self, image_shape=(28, 28, 1), latent_dim=10, seed=0, kl_warmup=0, body="conv", hidden=None, **kwargs):
         super().__init__(**kwargs)
@@ -64,18 +66,24 @@ class VAE(keras.Model):
 
     def encode(self, x, theta=None):
         """q(z|x, theta), a TFP distribution, for images (..., H, W, 1); theta defaults to the model's own."""
-        return density.posterior(*self.body.encode(self._own(theta), tf.cast(x, tf.float32)))
+        theta = self.own_theta() if theta is None else theta
+        return density.posterior(*self.body.encode(theta, tf.cast(x, tf.float32)))
 
     def decode(self, z, theta=None):
         """p(x|z, theta), a TFP distribution over (..., H, W, 1)."""
-        return self.body.likelihood(self.body.decode(self._own(theta), z))
+        return self.body.likelihood(self.body.decode(self.own_theta() if theta is None else theta, z))
 
     def pictures(self, z, theta=None):
         """Means of p(x|z, theta) as grey levels in [0, 1], (..., H, W, channels), for codes z (..., latent_dim)."""
         return self.decode(z, theta).mean() / self.body.white
 
-    def _own(self, theta):
-        return self.weights_for(tf.zeros((1, 1) + self.body.image_shape), None)[0] if theta is None else theta
+    def own_theta(self):
+        """The weights theta, {name: tensor}, of a model that needs no task to have them; HyperVAE's: a black image's.
+
+        Raises:
+            InputError: the model is told the class.
+        """
+        return self.weights_for(tf.zeros((1, 1) + self.body.image_shape), None)[0]
 
     def plain_vae(self, theta):
         """A plain VAE of the same networks with weights theta of one task, {name: (1, ...) or (...)}."""

@@ -148,5 +148,5 @@ def test_few_images_are_repeated_a_whole_number_of_times(number, total):
 
 
 def code_of(vae, images):
-    lengths = density.code_length(vae.body, vae._own(None), tf.constant(images[None]), tf.constant([1, 2]), 0.0, 16)
+    lengths = density.code_length(vae.body, vae.own_theta(), tf.constant(images[None]), tf.constant([1, 2]), 0.0, 16)
     return lengths.reconstruction + lengths.kl_z

@@ -123,7 +123,7 @@ def lengths_under(model, theta, x, noise):
 def keras_computes(model, plain, data, request):
     x, u, z = request["images"], request["u"], request["z"]
     q_u, vae = model.infer_u(x[None]), model.plain_vae(model.generate(u[None]))
-    theta, mean = vae._own(None), model.average_vae(data.x_validation[: page.MEAN_IMAGES])._own(None)
+    theta, mean = vae.own_theta(), model.average_vae(data.x_validation[: page.MEAN_IMAGES]).own_theta()
     return {
         "u_mean": q_u.mean().numpy(),
         "u_deviation": q_u.stddev().numpy(),
@@ -131,7 +131,7 @@ def keras_computes(model, plain, data, request):
         "reconstructions": vae(x).numpy(),
         "decoded": vae.decode(z).mean().numpy(),
         "lengths": lengths_under(model, theta, x, request["noise"]),
-        "plain_lengths": lengths_under(model, plain._own(None), x, request["noise"]),
+        "plain_lengths": lengths_under(model, plain.own_theta(), x, request["noise"]),
         "mean_lengths": lengths_under(model, mean, x, request["noise"]),
         "theta": np.concatenate([np.ravel(theta[name]) for name in model.body.shapes()]),
     }
