@@ -32,18 +32,19 @@ def compressed_lengths(x, binary=True):
     for image in x.astype(bool if binary else np.uint8):
         picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
         pixels = np.packbits(image).tobytes() if binary else image.tobytes()
-        row = {"png": _bytes(picture, "PNG", optimize=True), "zlib": len(zlib.compress(pixels, 9))}
+        row = {"png": len(encoded(picture, "PNG", optimize=True)), "zlib": len(zlib.compress(pixels, 9))}
         if not binary:
-            row["webp"] = _bytes(picture, "WEBP", lossless=True, quality=100)
+            row["webp"] = len(encoded(picture, "WEBP", lossless=True, quality=100))
         rows.append(row)
     table = pd.DataFrame(rows) * 8 * math.log(2)
     return table.assign(context=context_lengths(x)) if binary else table
 
 
-def _bytes(picture, kind, **options):
+def encoded(picture, kind, **options):
+    """The bytes of a Pillow picture as a file of some kind, "PNG" or "WEBP"; `options` are the encoder's."""
     stream = io.BytesIO()
     picture.save(stream, kind, **options)
-    return len(stream.getvalue())
+    return stream.getvalue()
 
 
 def context_lengths(x):

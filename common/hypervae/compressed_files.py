@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from common.data.readers import check_size
 from common.errors import InputError
 from common.hypervae import compression, listed_tasks
 from common.hypervae.compressed_header import (
@@ -54,7 +55,7 @@ def plan(model, name, x, labels=None, grouping="order", binarization="none", see
     Raises:
         InputError: images of another size than the model's.
     """
-    check_size(model, x)
+    check_size("images to pack and the model's", x.shape[1:], model.image_shape)
     codes = shares = None
     hyper = model.theta is None
     if hyper and (grouping == "order" or labels is None):
@@ -118,17 +119,6 @@ def pack(model, x, header, order, progress=iter):
     parts = [_block_head(number, *block) + block[0] for number, block in enumerate(blocks)]
     initial = 32 * sum(initial for _, initial in blocks)
     return Packed(b"".join([header.packed(), *parts]), header, order, tuple(map(len, parts)), initial)
-
-
-def check_size(model, x):
-    """Refuse images that the model was not made for.
-
-    Raises:
-        InputError: their size is another.
-    """
-    if x.shape[1:] != model.image_shape:
-        sizes = ["x".join(map(str, shape[:2])) for shape in (x.shape[1:], model.image_shape)]
-        raise InputError(f"the images are {sizes[0]}, the model's {sizes[1]}: choose a model of their size")
 
 
 def _block_head(number, payload, initial):

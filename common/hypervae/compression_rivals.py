@@ -13,7 +13,7 @@ from PIL import Image
 
 from common.data.fingerprints import fingerprint
 from common.errors import InputError
-from common.hypervae.baselines import context_length
+from common.hypervae.baselines import context_length, encoded
 from common.hypervae.options import load_data
 from common.runs import storage
 from common.runs.identity import Record
@@ -38,12 +38,6 @@ def _picture(x):
     return padded.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
 
 
-def _as_picture(picture, kind, **options):
-    stream = io.BytesIO()
-    picture.save(stream, kind, **options)
-    return stream.getvalue()
-
-
 def _picture_pixels(raw):
     return np.asarray(Image.open(io.BytesIO(raw)).convert("L")) > 127
 
@@ -54,12 +48,12 @@ LARGEST_XZ = 9 | lzma.PRESET_EXTREME
 RIVALS = {
     "png": (
         _picture,
-        lambda picture: _as_picture(Image.fromarray(picture), "PNG", optimize=True),
+        lambda picture: encoded(Image.fromarray(picture), "PNG", optimize=True),
         _picture_pixels,
     ),
     "webp": (
         _picture,
-        lambda picture: _as_picture(Image.fromarray(picture).convert("RGB"), "WEBP", **LARGEST_WEBP),
+        lambda picture: encoded(Image.fromarray(picture).convert("RGB"), "WEBP", **LARGEST_WEBP),
         _picture_pixels,
     ),
     "zlib": (lambda x: np.packbits(x), lambda bits: zlib.compress(bits.tobytes(), 9), zlib.decompress),

@@ -13,6 +13,7 @@ import tensorflow as tf
 from sklearn.cluster import KMeans
 
 from common.hypervae import density
+from common.hypervae.found_tasks import RESTARTS
 from common.hypervae.task_mixture import MIXTURE_SAMPLES, Coder, TaskMixture
 
 ROUNDS = 4
@@ -42,7 +43,7 @@ class Heap:
         """Sort the images into at most `number` groups; empty ones are left out. Returns self."""
         codes = single_codes(self.model, self.x)
         number = min(number, len(np.unique(codes, axis=0)))
-        self.assigned = KMeans(number, n_init=4, random_state=self.seed).fit_predict(codes)
+        self.assigned = KMeans(number, n_init=RESTARTS, random_state=self.seed).fit_predict(codes)
         for _ in range(rounds):
             self._code(self.seed)
             self.assigned = (self.lengths - np.log(self.shares)[:, None]).argmin(0)

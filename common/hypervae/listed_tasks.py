@@ -12,6 +12,7 @@ CANDIDATES = 3  # tasks that an image may be coded by: those whose u is nearest 
 LISTED_BITS = 4  # steps of u
 # The search for tasks: how many, by k-means on so many images at most, of which so many are coded.
 NUMBERS_OF_TASKS, MOST_GROUPED, MOST_MEASURED = (1, 5, 10, 20, 40), 2_000, 400
+RESTARTS = 4  # of k-means, as in found_tasks.py, which loads TensorFlow
 
 
 def listed_tasks(model, codes, shares):
@@ -39,7 +40,7 @@ def find_tasks(model, x, seed=0):
         codes = model.single_u(model.features(sample))
         distinct, best = len(np.unique(codes, axis=0)), (np.inf, None)
         for number in [number for number in NUMBERS_OF_TASKS if number <= distinct]:
-            means = KMeans(number, n_init=4, random_state=seed).fit(codes)
+            means = KMeans(number, n_init=RESTARTS, random_state=seed).fit(codes)
             found = listed_codes(means.cluster_centers_), shares_of(np.bincount(means.labels_))
             nats = listed_tasks(model, *found).posterior(sample[:MOST_MEASURED], measured=True).nats
             total = nats.mean() * len(x) + number * (8 * codes.shape[1] + SHARE_BITS) * math.log(2)

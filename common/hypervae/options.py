@@ -15,7 +15,10 @@ from common.errors import InputError
 ALL_MODELS = ("vae", "metavae", "hypervae")  # the paper's
 MODELS = (*ALL_MODELS, "cvae")
 NAMES = {"vae": "VAE", "cvae": "class-told VAE", "metavae": "MetaVAE", "hypervae": "HyperVAE"}
-# The keys of layers.generators.GENERATORS, and GENERATED there, without loading TensorFlow.
+# SUMMARIES and TARGETS of hypervae.py, the keys of layers.generators.GENERATORS, and GENERATED there, without loading
+# TensorFlow.
+SUMMARIES = ("draw", "mean", "set")
+TARGETS = ("all", "others")
 GENERATORS = ("layerwise", "block", "concatenation")
 GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 
@@ -97,7 +100,7 @@ def parser(
     train.add_argument("--hyper-latent-dim", type=positive_int, default=10, help="dimensions of u (10)")
     train.add_argument(
         "--summary",
-        choices=("draw", "mean", "set"),
+        choices=SUMMARIES,
         help="HyperVAE's s(D): one random image (paper), mean of the encoder's outputs, or a set encoder",
     )
     train.add_argument(
@@ -113,7 +116,7 @@ def parser(
     scale = "the same of biases and factors of outputs (as --change-scale)"
     train.add_argument("--vector-scale", type=positive_float, help=scale)
     words = "images of a task that a step codes: all (paper), or the others, from which u is not made"
-    train.add_argument("--targets", choices=("all", "others"), default="all", help=words)
+    train.add_argument("--targets", choices=TARGETS, default="all", help=words)
     train.add_argument("--hidden", type=whole_number, default=0, help="units of dense layers; 0: the paper's 100 (0)")
     p.set_defaults(likelihood="bernoulli", body="conv", tasks=None, fit_u=0)  # where a script has no such options
     for action in p._actions:

@@ -2,7 +2,7 @@
 
 from common.hypervae.options import NAMES
 from common.hypervae.outlier_records import COMBINED, HEADLINE, OWN_RULE, RULES
-from common.hypervae.outlier_rows import MEASURES, outlier_rows, pair_names, summary_of
+from common.hypervae.outlier_rows import MEASURES, baseline_name, outlier_rows, pair_names, summary_of
 from common.hypervae.outlier_sets import IMAGE_SETS
 from common.runs.summaries import count, markdown_table, settings_column
 
@@ -82,17 +82,12 @@ def rivals(summary):
             continue
         rivals = part[(part["recipe"] == "none") & (part["auc_mean"] > length["auc_mean"].max())]
         rivals = rivals.sort_values("auc_mean", ascending=False)
-        named = [f"{_baseline_name(row)} {row.auc_mean:.1f}" for row in rivals.itertuples()]
+        named = [f"{baseline_name(row.model, row.score)} {row.auc_mean:.1f}" for row in rivals.itertuples()]
         both = ", ".join(f"{NAMES[row.model]} {row.auc_mean:.1f}" for row in length.sort_values("model").itertuples())
         lines.append(f"- {name} ({both}): {', '.join(named) or 'none'}")
     if not lines:
         return ""
     return "**Baselines that beat the description lengths of both VAE and HyperVAE** (AUC):\n\n" + "\n".join(lines)
-
-
-def _baseline_name(row):
-    name = row.score if row.model == "compressor" else row.model
-    return name.replace("_", " ")
 
 
 def beside_paper(summary, of_method):
@@ -161,4 +156,4 @@ def headline(rows, records):
 def _rival(row):
     if row["model"] in NAMES:
         return f"{NAMES[row['model']]}, {row['score'].replace('_', ' ')},"
-    return (row["score"] if row["model"] == "compressor" else row["model"]).replace("_", " ")
+    return baseline_name(row["model"], row["score"])

@@ -12,6 +12,7 @@ from common.hypervae import options
 from common.hypervae.figures import COLOURS
 from common.hypervae.options import NAMES
 from common.hypervae.outlier_records import HEADLINE, HELD_OUT_RATE, MOST_CALIBRATING
+from common.hypervae.outlier_rows import baseline_name
 from common.hypervae.outlier_sets import mixture_parts
 from common.runs import identity
 from common.runs.figures import grey, save, show
@@ -24,7 +25,7 @@ SCORES = {"description_length": "description length (the paper's)", HEADLINE: HE
 def _best_baseline(by_model):
     """(name, {"normal", "outlier"}) of the baseline with the largest AUC; None where there is none."""
     found = [
-        (score if model == "compressor" else model, by_part)
+        (baseline_name(model, score), by_part)
         for model, by_score in by_model.items()
         if model not in NAMES
         for score, by_part in by_score.items()
@@ -51,7 +52,7 @@ def roc_curves(by_model, title, path):
     ]
     best = _best_baseline(by_model)
     if best:
-        curves.append((f"best baseline: {best[0].replace('_', ' ')}", best[1], "black", ":"))
+        curves.append((f"best baseline: {best[0]}", best[1], "black", ":"))
     figure, axis = plt.subplots(figsize=(8.6, 4.6), layout="constrained")
     for name, by_part, colour, style in curves:
         fpr, tpr, _ = _roc(by_part)

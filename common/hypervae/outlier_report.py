@@ -7,7 +7,7 @@ import pandas as pd
 from common.hypervae import outlier_claims
 from common.hypervae.options import NAMES
 from common.hypervae.outlier_records import HELD_OUT_RATE
-from common.hypervae.outlier_rows import outlier_rows, pair_names, scored, summary_of
+from common.hypervae.outlier_rows import outlier_rows, pair_names, summary_of
 from common.runs.summaries import markdown_table, mean_interval, plus_minus, settings_column
 
 LEVEL = 0.95
@@ -119,7 +119,7 @@ def _thresholds(summary, of_method):
     keys = ["likelihood", "tasks", "own", "model", "score", "method"]
     for (likelihood, tasks, own_images, model, score, method), own in known.groupby(keys, sort=False):
         cells = [NAMES.get(model, model), score.replace("_", " "), likelihood.replace("_", " "), tasks]
-        steps = scored(of_method[method]).get("iterations", 0)
+        steps = of_method[method]["scored"].get("iterations", 0)
         cells += [_where(own_images), own["recipe"].iloc[0], f"{steps:,}"]
         of_pairs = own.groupby(own["pair"].map(names))[[f"{name}_mean" for name in columns]].mean()
         body.append([*cells, len(of_pairs), *(f"{mean:.1f}" for mean in of_pairs.mean())])

@@ -11,7 +11,7 @@ MEASURES = ["auc", "fpr", "fnr", "average_precision", "fpr_at_95_tpr", "fpr_held
 def method_of(stored):
     """The settings of a row of Table 4 but for its data: what was done alike on every pair of sets."""
     found = identity.without(stored, {"fingerprint", "outlier_fingerprint"})
-    return found | {"binarize": scored(stored)["labels"]["binarize"]}
+    return found | {"binarize": stored["scored"]["labels"]["binarize"]}
 
 
 def protocol_of(stored):
@@ -29,7 +29,7 @@ def outlier_rows(rows, records):
     table = rows.assign(
         method=rows["run"].map(methods),
         protocol=rows["run"].map({run: protocol_of(stored) for run, stored in records.items()}),
-        normal_fingerprint=[scored(records[run])["fingerprint"] for run in rows["run"]],
+        normal_fingerprint=[records[run]["scored"]["fingerprint"] for run in rows["run"]],
         outlier_fingerprint=[records[run]["outlier_fingerprint"] for run in rows["run"]],
     )
     return table.assign(
@@ -50,8 +50,9 @@ def _tasks(normal):
     return next((tasks for tasks, ending in NAMES_OF_TASKS.items() if normal.endswith(ending)), "labels")
 
 
-def scored(stored):
-    return stored["scored"]
+def baseline_name(model, score):
+    """What a baseline is called, in words: compressors are one model, whose scores have their names."""
+    return (score if model == "compressor" else model).replace("_", " ")
 
 
 def pair_names(summary):

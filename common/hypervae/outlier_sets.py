@@ -8,8 +8,7 @@ import numpy as np
 
 from common.data import datasets
 from common.data.fingerprints import fingerprint
-from common.data.folders import size_in_words
-from common.data.readers import in_channels_of
+from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
 from common.hypervae.options import load_data, with_tasks
 
@@ -134,10 +133,7 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
         raise InputError(f"{few}, scores need {FEWEST_VALIDATION}: give more images")
     wanted = round(min(args.outlier_fraction * len(data.x_test), 1e9))  # which no set has
     for outlier in found.values():
-        if outlier.x.shape[1:] != data.image_shape:
-            sizes = f"{size_in_words(outlier.x.shape[1:])}, those of {data.name} {size_in_words(data.image_shape)}"
-            remedy = "bring them to one size and kind, e.g. with PIL.Image.resize, and save them as .npz"
-            raise InputError(f"images of {outlier.name} are {sizes}: {remedy}")
+        check_size(f"images of {outlier.name} and {data.name}", outlier.x.shape[1:], data.image_shape)
         enough = outlier.name == HELD_OUT_CLASS or len(outlier.x) >= wanted  # a class gives what it has
         if not enough or wanted < 1:
             raise InputError(

@@ -209,7 +209,7 @@ def test_other_files_versions_and_models_are_named(model, vae):
         files.unpack(model, raw[:4] + b"\x09" + raw[5:], "a file")
     with pytest.raises(InputError, match=f"packed by model {model.digest.hex()[:12]}"):
         files.unpack(vae, raw, "a file")
-    with pytest.raises(InputError, match="the images are 8x9, the model's 8x8"):
+    with pytest.raises(InputError, match="images to pack and the model's are 8x9 and 8x8"):
         packed(model, np.zeros((2, 8, 9, 1), np.uint8))
 
 

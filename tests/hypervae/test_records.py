@@ -7,7 +7,7 @@ import pytest
 from hypervae.toy import bars, settings
 
 from common.errors import InputError
-from common.hypervae import options, timing
+from common.hypervae import hypervae, options, timing
 from common.hypervae.characters import Context, SetBound
 from common.hypervae.compression_rivals import Rival
 from common.hypervae.compression_runs import Compression
@@ -162,3 +162,4 @@ def test_only_what_a_model_uses_makes_its_recipe_custom():
 
 def test_options_name_the_generators_without_loading_them():
     assert options.GENERATORS == tuple(generators.GENERATORS) and options.GENERATED == generators.GENERATED
+    assert options.SUMMARIES == hypervae.SUMMARIES and options.TARGETS == hypervae.TARGETS
