@@ -45,7 +45,7 @@ def measure(job):
     args, settings, name = job
     likelihood = None
     if args.num_importance_samples:
-        likelihood = density.Likelihood(args.num_importance_samples, args.num_nll_images)
+        likelihood = density.ImportanceSampling(args.num_importance_samples, args.num_nll_images)
     evaluation = density.Evaluation(settings, args.evaluate_on, likelihood, fit_u=options.fit_u(args, settings.model))
 
     def measured():

@@ -27,7 +27,7 @@ def ready(args, settings, data):
     """A trained model: one that comes with the repository, or else a run of the results folder, trained if missing."""
     from common.hypervae import pretrained
 
-    return pretrained.packed_run(settings) or options.trained(args, settings, data)
+    return pretrained.packed_model(settings) or options.trained(args, settings, data)
 
 
 def train(job):

@@ -69,23 +69,25 @@ def context_lengths(x):
 JBIG = ((0, -1), (0, -2), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2), (2, -1), (2, 0), (2, 1))
 
 
-def context_length(x, template=JBIG):
+def context_length(x):
     """Nats of all binary images (N, H, W, 1) in one stream under one adaptive context code.
 
     As `context_lengths`, but by what all images so far have taught. The product of Krichevsky-Trofimov estimates
     depends on the final counts alone.
     """
     height, width = x.shape[1:3]
-    up, side = max(above for above, _ in template), max(abs(right) for _, right in template)
+    up, side = max(above for above, _ in JBIG), max(abs(right) for _, right in JBIG)
     padded = np.pad(x[..., 0].astype(np.int32), ((0, 0), (up, 0), (side, side)))
     context = np.zeros(x.shape[:3], np.int32)
-    for place, (above, right) in enumerate(template):
+    for place, (above, right) in enumerate(JBIG):
         own = padded[:, up - above : up - above + height, side + right : side + right + width]
         context += own << place
-    counts = np.bincount((2 * context + x[..., 0]).ravel(), minlength=2 << len(template)).reshape(-1, 2)
+    counts = np.bincount((2 * context + x[..., 0]).ravel(), minlength=2 << len(JBIG)).reshape(-1, 2)
     beginning = 2 * gammaln(0.5)
     return float((gammaln(counts.sum(1) + 1) - gammaln(counts + 0.5).sum(1) + beginning).sum())
 
+
+MOST_OF_SVM = 10_000  # training images
 
 # Baselines: each takes training images and a seed, and returns a function from images to scores.
 
@@ -102,9 +104,9 @@ def local_outlier_factor(x, seed):
     return lambda images: -model.score_samples(_flat(images))
 
 
-def one_class_svm(x, seed, max_images=10_000):
-    """OneClassSVM (RBF, nu 0.1) on 50 principal components of at most 10,000 images: its cost is quadratic."""
-    chosen = np.random.default_rng(seed).permutation(len(x))[:max_images]
+def one_class_svm(x, seed):
+    """OneClassSVM (RBF, nu 0.1) on 50 principal components of at most MOST_OF_SVM images: its cost is quadratic."""
+    chosen = np.random.default_rng(seed).permutation(len(x))[:MOST_OF_SVM]
     model = make_pipeline(_pca(x, seed), StandardScaler(), OneClassSVM(nu=0.1, gamma="scale")).fit(_flat(x[chosen]))
     return lambda images: -model.score_samples(_flat(images))
 

@@ -57,7 +57,7 @@ class Compression(Record):
 
 
 def model_of(args, name, kind, seed=0, data=None):
-    """The run of the VAE or HyperVAE that packs: a PackedRun of the repository's, or one trained as the options say.
+    """The VAE or HyperVAE that packs: a PackedModel of the repository's, or one trained as the options say.
 
     Args:
         args: the script's options; name: of the data set; kind: "vae" or "hypervae".
@@ -71,7 +71,7 @@ def model_of(args, name, kind, seed=0, data=None):
     kinds = {kind, *chosen_models(args, MODES)}
     runs = {own: settings_for(args, known, own, args.recipe[0], seed) for own in kinds}
     refuse_unfollowed(args, runs.values())
-    packed = pretrained.packed_run(runs[kind])
+    packed = pretrained.packed_model(runs[kind])
     if packed:
         return packed
     data = known if isinstance(known, Dataset) else load_data(args, name)

@@ -13,6 +13,7 @@ from common.layers.kernels import single_theta
 from common.runs.identity import Record, added
 
 tfd = tfp.distributions
+TASK_SIZE = 100  # images of one class that share theta in Table 1, at most
 
 
 class CodeLength(NamedTuple):
@@ -42,19 +43,19 @@ def kl_to_prior(q):
     return tfd.kl_divergence(q, standard_normal(q.distribution.loc))
 
 
-def draws(q, seeds, alike=False):
+def draws(q, seeds, shared_noise=False):
     """Draws of each code's Gaussian q, one a seed (n, 2), on an axis before the last.
 
-    `alike`: all codes by the same noise, so that none depends on those beside it.
+    `shared_noise`: all codes by the same noise, so that none depends on those beside it.
     """
     # As q.sample of each seed, whose many steps take most of the time in which a program is traced.
     mean = q.mean()
-    shape = q.event_shape if alike else tf.shape(mean)
+    shape = q.event_shape if shared_noise else tf.shape(mean)
     noise = tf.stack([tf.random.stateless_normal(shape, seed) for seed in tf.unstack(seeds)], -2)
     return mean[..., None, :] + q.stddev()[..., None, :] * noise
 
 
-def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
+def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1, shared_noise=False):
     """Description length of each image (Eq. 8, and Eq. 9's share of KL(u)).
 
     Args:
@@ -63,15 +64,15 @@ def code_length(body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
         seed: stateless seed, shape (2,), of the draws of z.
         kl_u: nats an image pays for its task's weights, broadcastable to x's leading axes.
         num_samples: draws of z to average the reconstruction term over.
-        alike: see `draws`.
+        shared_noise: see `draws`.
     """
-    return code_length_under(posterior(*body.encode(theta, x)), body, theta, x, seed, kl_u, num_samples, alike)
+    return code_length_under(posterior(*body.encode(theta, x)), body, theta, x, seed, kl_u, num_samples, shared_noise)
 
 
-def code_length_under(q_z, body, theta, x, seed, kl_u=0.0, num_samples=1, alike=False):
+def code_length_under(q_z, body, theta, x, seed, kl_u=0.0, num_samples=1, shared_noise=False):
     """As `code_length`, with any Gaussian q_z of the codes in place of q(z|x, theta)."""
     # The draws stand behind the images' axes, so that theta may still differ by the first one.
-    z = draws(q_z, tf.random.split(seed, num_samples), alike)
+    z = draws(q_z, tf.random.split(seed, num_samples), shared_noise)
     log_likelihood = body.likelihood(body.decode(theta, z)).log_prob(x[..., None, :, :, :])
     return CodeLength(-tf.reduce_mean(log_likelihood, -1), kl_to_prior(q_z), kl_u)
 
@@ -102,7 +103,7 @@ def bits_per_dim(nats, image_shape):
 
 
 @dataclass(frozen=True)
-class Likelihood(Record):
+class ImportanceSampling(Record):
     """How a likelihood is importance-sampled."""
 
     num_importance_samples: int  # draws of z for an image
@@ -115,9 +116,9 @@ class Evaluation(Record):
 
     training: Record
     evaluate_on: str  # "test" or "validation"
-    likelihood: Likelihood | None = None  # None leaves it out
+    likelihood: ImportanceSampling | None = None  # None leaves it out
     num_samples: int = 4
-    task_size: int = 100
+    task_size: int = TASK_SIZE
     evaluation_seed: int = 1
     fit_u: int = added(0)  # steps on the mean of q(u|D); HyperVAE's alone
 
@@ -146,7 +147,14 @@ class Evaluator:
     """
 
     def __init__(
-        self, model, task_size=100, num_samples=4, num_importance_samples=1024, compiled=True, draw_u=False, fit_u=0
+        self,
+        model,
+        task_size=TASK_SIZE,
+        num_samples=4,
+        num_importance_samples=1024,
+        compiled=True,
+        draw_u=False,
+        fit_u=0,
     ):
         self.task_size, self.num_importance_samples = task_size, num_importance_samples
 
@@ -212,10 +220,10 @@ def _nll_images_a_task(tasks, task_size, num_nll_images):
     return min(task_size, -(-num_nll_images // len(tasks))) if num_nll_images else task_size
 
 
-def nll_subset(y, num_nll_images, seed, task_size=100):
-    """Which images (M,) of a test part with labels y an `Evaluator` estimates the likelihood on."""
-    tasks = evaluation_tasks(y, task_size, seed)
-    first = _nll_images_a_task(tasks, task_size, num_nll_images)
+def nll_subset(y, num_nll_images, seed):
+    """Which images (M,) of a test part with labels y an `Evaluator` of TASK_SIZE estimates the likelihood on."""
+    tasks = evaluation_tasks(y, TASK_SIZE, seed)
+    first = _nll_images_a_task(tasks, TASK_SIZE, num_nll_images)
     return np.concatenate([index[:first][mask[:first]] for _, index, mask in tasks])
 
 

@@ -172,7 +172,7 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
         """A lower bound of log p(x), (N,), nats an image, of its pixels as the likelihood has them."""
         x = self._seen(X)
         mixture = self._tasks()
-        return -mixture.mixed(mixture.code_lengths(x, EVALUATION_SEED, self.num_samples, alike=True))
+        return -mixture.mixed(mixture.code_lengths(x, EVALUATION_SEED, self.num_samples, shared_noise=True))
 
     def score(self, X, y=None):
         """Mean of score_samples, nats an image."""
@@ -205,7 +205,7 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
     def transform(self, X):
         """Codes of each image as a task of its own, (N, hyper_latent_dim + latent_dim): means of u, then of z."""
         x = self._seen(X)
-        table = outliers.image_statistics(self.model_, 1, alike=True)(x, (EVALUATION_SEED, 0))
+        table = outliers.image_statistics(self.model_, 1, shared_noise=True)(x, (EVALUATION_SEED, 0))
         codes = [f"code_u{i}" for i in range(self.hyper_latent_dim)] + [f"code_z{i}" for i in range(self.latent_dim)]
         return table[codes].to_numpy(np.float64)
 

@@ -28,6 +28,7 @@ ROUNDS = 3  # of sorting anew, at most
 SHORT, FEWEST_STEPS = 5, 1_000
 RESTARTS = 4  # of k-means
 CODED_ALIKE = 5  # clusters nearest to an image's code: only these are asked what the image costs
+BLOCK = 1_000  # images that are encoded together
 TASK_SEED = 0  # of what finds tasks: they belong to the data, and models of all seeds have the same
 
 
@@ -197,9 +198,9 @@ def agreement(data, tasks):
     return float(adjusted_rand_score(data.y, tasks.y))
 
 
-def codes(vae, x, block=1_000):
+def codes(vae, x):
     """Means of q(z|x), (N, latent_dim), of images (N, H, W, 1)."""
-    parts = [vae.encode(tf.cast(x[i : i + block], tf.float32)).mean().numpy() for i in range(0, len(x), block)]
+    parts = [vae.encode(tf.cast(x[i : i + BLOCK], tf.float32)).mean().numpy() for i in range(0, len(x), BLOCK)]
     return np.concatenate(parts)
 
 

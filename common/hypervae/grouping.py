@@ -16,12 +16,13 @@ from common.hypervae import density
 from common.hypervae.found_tasks import RESTARTS
 from common.hypervae.task_mixture import MIXTURE_SAMPLES, Coder, TaskMixture
 
-ROUNDS = 4
+ROUNDS = 4  # of sorting anew
+BLOCK = 500  # images that are encoded together
 
 
-def single_codes(model, x, block=500):
+def single_codes(model, x):
     """Mean of q(u|{x}) of each image x (N, H, W, 1), each as a task of its own: (N, hyper_latent_dim)."""
-    parts = [tf.cast(x[i : i + block, None], tf.float32) for i in range(0, len(x), block)]
+    parts = [tf.cast(x[i : i + BLOCK, None], tf.float32) for i in range(0, len(x), BLOCK)]
     return np.concatenate([model.infer_u(part).mean().numpy() for part in parts])
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from common.data.datasets import without
 from common.errors import InputError
 from common.hypervae import characters, found_tasks, told, unseen
-from common.hypervae.density import Likelihood
+from common.hypervae.density import ImportanceSampling
 from common.hypervae.options import refuse_unfollowed
 from common.hypervae.peers import ON_FOUND_TASKS, PEERS, TABLES, WIDE, peer_settings, sizes_of_hypervae
 from common.runs.jobs import run_jobs
@@ -107,13 +107,13 @@ def found_tasks_jobs(args, loaded):
 
 
 def _likelihood(args):
-    return Likelihood(args.num_importance_samples, args.num_nll_images)
+    return ImportanceSampling(args.num_importance_samples, args.num_nll_images)
 
 
 def generate_jobs(args, loaded):
     """Jobs of told.measured by the protocol of Table 1, for what u may change and for ranks."""
     return [
-        (args, settings, name, told.plan(settings, args.evaluate_on, Likelihood(0, 0), ["by_label"]))
+        (args, settings, name, told.plan(settings, args.evaluate_on, ImportanceSampling(0, 0), ["by_label"]))
         for name, data in loaded.items()
         for settings in trainings(args, data, "generate")
     ]
@@ -128,7 +128,7 @@ def unseen_jobs(args, loaded):
         of_fold = [list(trainings(args, without(data, *held_out), "unseen")) for held_out in folds]
         for fold in args.folds or range(len(folds)):
             for settings, chooser in zip(of_fold[fold], of_fold[(fold + 1) % len(folds)]):
-                likelihood = Likelihood(args.num_importance_samples, 0)
+                likelihood = ImportanceSampling(args.num_importance_samples, 0)
                 records = unseen.plan(settings, chooser, data.fingerprint(), likelihood, args.adaptation)
                 if records:
                     jobs.append((args, settings, name, fold, records))

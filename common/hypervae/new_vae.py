@@ -76,5 +76,5 @@ def adapted(args, pile):
 
 def _nats(vae, x):
     """-ELBO of images (N, H, W, 1), nats an image, KL(u) left out."""
-    lengths = outliers.image_statistics(vae, alike=True)(x, (SAMPLING_SEED, 1))
+    lengths = outliers.image_statistics(vae, shared_noise=True)(x, (SAMPLING_SEED, 1))
     return float(np.mean(lengths["reconstruction"] + lengths["kl_z"]))

@@ -269,7 +269,7 @@ def load_data(args, name):
 
 
 def trained(args, settings, data):
-    """The Run of one model, trained if it is missing.
+    """The TrainedModel of one run, trained if it is missing.
 
     Raises:
         InputError: the data, which jobs read anew, are not those that were planned with; as `fit_or_load`.

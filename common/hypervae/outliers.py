@@ -27,7 +27,7 @@ MIXED_AT_ONCE = 500  # images whose lengths under all tasks are found together
 PIXELS_AT_ONCE = 200  # images whose pixels are coded together: bounds the memory
 
 
-def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, alike=False, fit_u=0):
+def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, shared_noise=False, fit_u=0):
     """What a model says of each image taken alone.
 
     HyperVAE treats each image x as a task of its own: theta(x) is decoded from the mean of q(u|x), and
@@ -38,7 +38,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
         num_samples: draws of z for the reconstruction term.
         average_vae: HyperVAE only: the plain VAE of `HyperVAE.average_vae`, to measure the regret by.
         batch_size: images in one program; bounds the memory.
-        alike: all images by the same noise (density.draws): then a row depends on its image alone.
+        shared_noise: all images by the same noise (density.draws): then a row depends on its image alone.
         fit_u: HyperVAE only: steps that move the mean of q(u|x) first, see HyperVAE.fit_q_u.
 
     Returns:
@@ -53,7 +53,7 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
     def of_batch(images, batch_seed):
         tasks = images[:, None]
         theta, kl_u, q_u = _of_images(model, tasks, fit_u, batch_seed)
-        length = density.code_length(model.body, theta, tasks, batch_seed, kl_u[:, None], num_samples, alike)
+        length = density.code_length(model.body, theta, tasks, batch_seed, kl_u[:, None], num_samples, shared_noise)
         columns = {"reconstruction": length.reconstruction[:, 0], "kl_z": length.kl_z[:, 0]}
         codes = {"z": model.encode(tasks, theta).mean()[:, 0]}
         if model.has_u:
@@ -64,10 +64,10 @@ def image_statistics(model, num_samples=16, average_vae=None, batch_size=50, ali
             columns |= {f"code_{name}{i}": value for i, value in enumerate(tf.unstack(code, axis=-1))}
         return columns
 
-    own = _in_batches(of_batch, batch_size, alike)
+    own = _in_batches(of_batch, batch_size, shared_noise)
     if not model.has_u or average_vae is None:
         return own
-    under_average = image_statistics(average_vae, num_samples, batch_size=batch_size, alike=alike)
+    under_average = image_statistics(average_vae, num_samples, batch_size=batch_size, shared_noise=shared_noise)
 
     def with_regret(images, seed, progress=iter):
         table, average = own(images, seed, progress), under_average(images, seed, progress)
@@ -139,11 +139,11 @@ def metavae_statistics(model, num_samples=16, batch_size=50):
     return _in_batches(of_batch, max(1, batch_size * num_samples // (decoders * each)))
 
 
-def _in_batches(of_batch, batch_size, alike=False):
+def _in_batches(of_batch, batch_size, shared_noise=False):
     def of_images(images, seed, progress=iter):
         parts = []
         for number, own in enumerate(progress(blocks(len(images), batch_size))):
-            own_seed = tf.random.fold_in(tf.constant(seed), 0 if alike else number)
+            own_seed = tf.random.fold_in(tf.constant(seed), 0 if shared_noise else number)
             columns = of_batch(tf.cast(images[own], tf.float32), own_seed)
             parts.append(pd.DataFrame({name: values.numpy() for name, values in columns.items()}))
         return pd.concat(parts, ignore_index=True)[: len(images)]
@@ -172,15 +172,15 @@ def dearest_pixel(model, normal, rate, fit_u=0):
     return float(np.quantile(pixel_nats(model, normal, fit_u).max((1, 2)), 1 - rate))
 
 
-def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter, fit_u=0, alike=False):
+def statistics_table(model, x_validation, seed=0, num_samples=16, progress=iter, fit_u=0, shared_noise=False):
     """A function from a part's name, one of STREAMS, and images to all that the usual scores are made of, a table.
 
     Args:
         x_validation: normal images that the model was not trained on: their average VAE is what regret is measured by.
-        fit_u, alike: as `image_statistics`.
+        fit_u, shared_noise: as `image_statistics`.
     """
     average = model.average_vae(x_validation) if model.has_u else None
-    statistics = image_statistics(model, num_samples, average, alike=alike, fit_u=fit_u)
+    statistics = image_statistics(model, num_samples, average, shared_noise=shared_noise, fit_u=fit_u)
     binary = model.body.binary
     return lambda part, x: statistics(x, (seed, STREAMS[part]), progress).join(compressed_lengths(x, binary))
 

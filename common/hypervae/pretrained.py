@@ -23,10 +23,13 @@ PART = "test"
 
 
 def pack(run, data, folder=FOLDER):
-    """Write a Run's weights as <folder>/<data set>-<model>.npz, float16, and its card as .json. Returns the card.
+    """Write a model's weights as <folder>/<data set>-<model>.npz, float16, and its card as .json. Returns the card.
 
     The card has the Settings of the training, -ELBO on the test part before and after rounding (nats an image, by the
     protocol of Table 1), commits, and the checksum of the weights.
+
+    Args:
+        run: a training.TrainedModel; data: its Dataset.
 
     Raises:
         InputError: rounding costs more than LARGEST_DIFFERENCE, or another training stands there under that name;
@@ -102,32 +105,33 @@ def load_pretrained(name, model="hypervae", folder=FOLDER):
     return built
 
 
-class PackedRun(NamedTuple):
-    """What a packed model is as a Run: its weights are rounded to float16, its log did not come with it."""
+class PackedModel(NamedTuple):
+    """What a packed model is as a TrainedModel: its weights are rounded to float16, its log did not come with it."""
 
     model: keras.Model
     settings: training.Settings
     trained_at: str  # commit
 
 
-def packed_run(settings, folder=FOLDER):
-    """The PackedRun of a training with exactly these Settings, on the same pixels; None where there is none."""
-    if not _path(folder, settings.dataset, settings.model).exists():
+def packed_model(settings):
+    """The PackedModel of a training with exactly these Settings, on the same pixels; None where there is none."""
+    which = settings.dataset, settings.model
+    if not _path(FOLDER, *which).exists():
         return None
-    card = model_card(settings.dataset, settings.model, folder)
+    card = model_card(*which)
     if identity.digest(card["settings"]) != settings.digest:
         return None
-    return PackedRun(load_pretrained(settings.dataset, settings.model, folder), settings, card["trained_at"])
+    return PackedModel(load_pretrained(*which), settings, card["trained_at"])
 
 
-def stand_in(name, model, folder=FOLDER):
+def stand_in(name, model):
     """What options.settings_for asks of a Dataset, of the one that a model was trained on; None where there is none.
 
     Its pixels are not needed to know whether options ask for this model.
     """
-    if not _path(folder, name, model).exists():
+    if not _path(FOLDER, name, model).exists():
         return None
-    settings = settings_of(model_card(name, model, folder))
+    settings = settings_of(model_card(name, model))
     enough = np.zeros(settings.batch_size, int)  # labels: of each class, images for a step
     return SimpleNamespace(name=name, body=settings.body, fingerprint=lambda: settings.fingerprint, y=enough)
 

@@ -19,6 +19,7 @@ from common.hypervae.outlier_records import COMBINED, HEADLINE, TASK_MIXTURE
 
 FEWEST_TO_CHOOSE = 10  # images by which a number of Gaussians is chosen
 FOLDS = 5
+NUMBERS_OF_GAUSSIANS = (1, 2, 4, 8)  # that are tried
 DECIMALS = 6  # of nats: finer, an image and itself among others may differ by rounding, and so in rank
 TAIL = 0.95  # quantile of normal scores from which on their tail is taken to be exponential
 OF_NEIGHBOURS = "local_outlier_factor"
@@ -52,12 +53,11 @@ class DensityOfStates:
 
     Args:
         normal: table of numbers of held-out normal images.
-        seed: of the mixture's start.
-        max_components: the number of Gaussians is chosen by the likelihood of held-out normal images; of very few
-            images it is one.
+        seed: of the mixture's start. The number of Gaussians is chosen by the likelihood of held-out normal images; of
+            very few images it is one.
     """
 
-    def __init__(self, normal, seed=0, max_components=8):
+    def __init__(self, normal, seed=0):
         self._columns, self._normal = list(normal.columns), normal.to_numpy()
         self._folds = KFold(FOLDS, shuffle=True, random_state=seed)  # images may come class by class
         mixture = make_pipeline(StandardScaler(), GaussianMixture(reg_covar=1e-4, n_init=2, random_state=seed))
@@ -65,8 +65,8 @@ class DensityOfStates:
             if len(normal) < FEWEST_TO_CHOOSE:
                 self._fitted = mixture.fit(self._normal)
                 return
-            sizes = [size for size in (1, 2, 4, 8, 16) if size <= max_components]
-            search = GridSearchCV(mixture, {"gaussianmixture__n_components": sizes}, cv=self._folds)
+            numbers = {"gaussianmixture__n_components": NUMBERS_OF_GAUSSIANS}
+            search = GridSearchCV(mixture, numbers, cv=self._folds)
             self._fitted = search.fit(self._normal).best_estimator_
 
     def __call__(self, table):

@@ -20,6 +20,8 @@ from common.hypervae.rules import own_rule, tail_share
 from common.runs import identity, storage
 from common.runs.identity import Record
 
+SHOWN = 24  # of the oddest images, those that an Answer holds
+
 
 @dataclass(frozen=True)
 class Calibration(Record):
@@ -32,7 +34,7 @@ class Calibration(Record):
     noise: str = "alike"  # of all images: a score depends on its image alone
 
 
-def statistics(model, x_validation, seed, num_samples, progress=iter):
+def statistics(model, x_validation, seed, num_samples):
     """A function from images (N, H, W, channels), as the model takes them, to a table of all that scores are made of.
 
     It has a row an image, which depends on that image alone.
@@ -42,7 +44,7 @@ def statistics(model, x_validation, seed, num_samples, progress=iter):
         x_validation: normal images that it was not trained on: their average VAE is what regret is measured by.
         seed: of the draws of z; num_samples: of them for each image.
     """
-    table = outliers.statistics_table(model, x_validation, seed, num_samples, progress, alike=True)
+    table = outliers.statistics_table(model, x_validation, seed, num_samples, shared_noise=True)
     return lambda x: table("validation", x).astype(float)  # all images by the noise of one part, whichever they are of
 
 
@@ -73,10 +75,10 @@ class Scorer:
         return pd.DataFrame({"score": scores, "p_value": tail_share(self.normal, scores)})
 
 
-def calibrated(record, model, data, folder, progress=iter):
+def calibrated(record, model, data, folder):
     """The Scorer of a Calibration: its training's model and the normal Dataset; its tables are kept in `folder`."""
     parts = {"validation": spread(data.x_validation, record.most), "normal": spread(data.x_test, record.most)}
-    table_of = statistics(model, parts["validation"], record.evaluation_seed, record.num_samples, progress)
+    table_of = statistics(model, parts["validation"], record.evaluation_seed, record.num_samples)
 
     def made():
         tables = {part: table_of(x) for part, x in parts.items()}
@@ -113,23 +115,22 @@ class Answer:
     digest: str
 
 
-def answer(args, settings, data, pile, names, shown=24, progress=iter):
+def answer(args, settings, data, pile, names):
     """Score a pile of images by one model, trained if it is missing.
 
     Args:
         args: options of 03, with max_false_positive_rate; settings: of the training; data: its Dataset, normal images.
         pile: images (N, H, W, 1) uint8, 0 to 255; names: of each.
-        shown: how many of the oddest images the Answer holds.
     """
     rate = args.max_false_positive_rate
     x = in_channels_of(data.image_shape, pile) if has_levels(args) else binarized(pile, args.binarize)
     record = Calibration(settings, args.num_samples)
     run = trained(args, settings, data)
-    scorer = calibrated(record, run.model, data, args.results_dir / "checkpoints", progress)
+    scorer = calibrated(record, run.model, data, args.results_dir / "checkpoints")
     table = scorer(x).assign(image=names)
     table = table.assign(outlier=table["p_value"] <= rate)
     order = np.argsort(-table["score"].to_numpy(), kind="stable")
-    most = order[:shown]
+    most = order[:SHOWN]
     normal = spread(data.x_test, record.most)
     called = f"{data.name}, {len(data.x):,} images to learn from, {len(scorer.normal):,} held out to calibrate"
     words = (

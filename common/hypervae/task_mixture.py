@@ -50,13 +50,13 @@ class Coder:
 
         self._lengths_of, self._nll_of = lengths_of, nll_of
 
-    def noise(self, number, seed=0, num_samples=MIXTURE_SAMPLES, alike=False):
+    def noise(self, number, seed=0, num_samples=MIXTURE_SAMPLES, shared_noise=False):
         """Noise of all draws of z for so many images, (num_samples, number, latent_dim); the first draws of more.
 
-        `alike`: all images get the first one's, so that no length depends on the images beside it.
+        `shared_noise`: all images get the first one's, so that no length depends on the images beside it.
         """
         seeds = tf.unstack(tf.random.split((seed, 0), num_samples))
-        if alike:
+        if shared_noise:
             return np.repeat(self.noise(1, seed, num_samples), number, 1)
         return np.stack([tf.random.stateless_normal((number, self.body.latent_dim), own) for own in seeds])
 
@@ -100,12 +100,12 @@ class TaskMixture:
         self.theta, self.coder = dense_theta(theta), coder
         self.log_shares = np.log(np.asarray(shares, np.float64) / np.sum(shares))
 
-    def code_lengths(self, x, seed=0, num_samples=MIXTURE_SAMPLES, alike=False):
+    def code_lengths(self, x, seed=0, num_samples=MIXTURE_SAMPLES, shared_noise=False):
         """-ELBO of each image (N, H, W, 1) under each task's VAE, nats, (K, N).
 
-        By all draws where the task matters to the image, else by FEW. `alike`: see Coder.noise.
+        By all draws where the task matters to the image, else by FEW. `shared_noise`: see Coder.noise.
         """
-        noise = self.coder.noise(len(x), seed, num_samples, alike)
+        noise = self.coder.noise(len(x), seed, num_samples, shared_noise)
         found = self.coder.code_lengths(self.theta, len(self.log_shares), x, noise[:FEW])
         if num_samples > FEW:
             self._code(x, self._near(found), noise, found)

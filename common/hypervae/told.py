@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.hypervae import found_tasks, task_mixture
-from common.hypervae.density import Evaluator, Likelihood, nll_subset
+from common.hypervae.density import Evaluator, ImportanceSampling, nll_subset
 from common.hypervae.grouping import ROUNDS, Heap
 from common.hypervae.options import load_data, trained
 from common.hypervae.task_mixture import MIXTURE_IMAGES, MIXTURE_SAMPLES, Coder
@@ -59,7 +59,7 @@ class Told(Record):
     training: Record
     way: str  # one of TOLD
     part: str  # "test" or "validation"
-    likelihood: Likelihood
+    likelihood: ImportanceSampling
     num_samples: int  # draws of z for -ELBO
     evaluation_seed: int = 1
     mixture_images: int = MIXTURE_IMAGES  # training images of a task that its u in a mixture comes from

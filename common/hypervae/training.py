@@ -80,7 +80,7 @@ class Settings(Record):
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainedModel:
     """A trained model with the settings and the record of its training."""
 
     model: keras.Model
@@ -237,7 +237,7 @@ def fit_or_load(settings, data, checkpoints, tensorboard=False):
     # Logs of before call KL(u) otherwise; a training that was begun then may have gone on since.
     rows = [{FORMER_MEASURES.get(name, name): value for name, value in row.items()} for row in progress["rows"]]
     log = pd.DataFrame(rows).reindex(columns=["iteration", "seconds", *MEASURES, HELD_OUT])
-    return Run(model, settings, log, progress["trained_at"], folder)
+    return TrainedModel(model, settings, log, progress["trained_at"], folder)
 
 
 def measured_once(args, record, run, measure):
@@ -245,7 +245,7 @@ def measured_once(args, record, run, measure):
 
     Args:
         record: of the measurement; its `training` is the Settings.
-        run: gives the Run, measure(record) what is found; both are called where it has not been measured yet.
+        run: gives the TrainedModel, measure(record) what is found; both are called where it has not been measured yet.
     """
 
     def made():

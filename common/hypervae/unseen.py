@@ -16,7 +16,7 @@ from common.data.datasets import without
 from common.errors import InputError
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
 from common.hypervae.adapter import KNOWN_IMAGES, Adapter, beside_known
-from common.hypervae.density import Likelihood
+from common.hypervae.density import ImportanceSampling
 from common.hypervae.options import load_data, trained
 from common.hypervae.peers import ADAPTATIONS
 from common.hypervae.task_mixture import FEW, MIXTURE_SAMPLES
@@ -52,7 +52,7 @@ class Unseen(Record):
     # VAEs of the tasks of training.
     adaptation: str
     num_context: int
-    likelihood: Likelihood
+    likelihood: ImportanceSampling
     tuning_steps: tuple
     tuning_rates: tuple
     num_samples: int = 4
@@ -224,7 +224,9 @@ def measured(job):
         return tuning_nats(chooser(), own[0], whole, following, shares)
 
     def measures(record):
-        choose = lambda: choose_tuning(nats(record.num_context), record)  # noqa: E731
+        def choose():
+            return choose_tuning(nats(record.num_context), record)
+
         return {"rows": measure(record, adapter(), whole, held_out, choose)}
 
     rows = []

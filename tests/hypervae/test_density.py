@@ -103,7 +103,7 @@ def test_draws_are_those_of_the_distribution(compiled):
     drawn, expected = both()  # XLA draws by other streams
     assert drawn.shape == (3, 4, 2, 5)
     np.testing.assert_allclose(drawn, np.stack(expected, -2), rtol=1e-6, atol=1e-6)
-    alike = density.draws(q, seeds, alike=True)
+    alike = density.draws(q, seeds, shared_noise=True)
     noise = (alike - q.mean()[..., None, :]) / q.stddev()[..., None, :]
     np.testing.assert_allclose(noise, np.broadcast_to(noise[:1, :1], noise.shape), atol=1e-5)
 
@@ -171,7 +171,7 @@ def test_an_evaluator_is_built_once(uncompiled):
 def test_an_evaluations_options_are_those_of_evaluate(uncompiled):
     model = tiny_vae(2)
     x, y = X.numpy().astype(np.uint8), np.repeat([0, 1], 10)
-    likelihood = density.Likelihood(num_importance_samples=8, num_images=6)
+    likelihood = density.ImportanceSampling(num_importance_samples=8, num_images=6)
     for record in (density.Evaluation(likelihood, "test", likelihood), density.Evaluation(likelihood, "test")):
         found = density.evaluate(model, x, y, **record.options())
         assert found["nll_num_images"] == (6 if record.likelihood else 0)

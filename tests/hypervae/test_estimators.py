@@ -184,7 +184,7 @@ def test_the_density_is_the_mixture_of_its_tasks(images):
     fitted = clone(DENSITY).set_params(num_samples=4).fit(images, bars().y)
     assert fitted.task_codes_.shape == (3, 2) and fitted.task_shares_.sum() == pytest.approx(1)
     mixture = fitted.model_.mixture_of_codes(tf.constant(fitted.task_codes_), fitted.task_shares_)
-    lengths = mixture.code_lengths(images[:4, ..., None], 1, 4, alike=True)
+    lengths = mixture.code_lengths(images[:4, ..., None], 1, 4, shared_noise=True)
     expected = np.log((fitted.task_shares_[:, None] * np.exp(-lengths)).sum(0))
     np.testing.assert_allclose(fitted.score_samples(images[:4]), expected, rtol=1e-6)
     assert fitted.score(images[:4]) == pytest.approx(expected.mean())

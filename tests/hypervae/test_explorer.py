@@ -21,7 +21,7 @@ from common.hypervae import density
 from common.hypervae.explorer import browser, page
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.options import defaults, settings_for
-from common.hypervae.pretrained import load_pretrained, model_card, packed_run, stand_in
+from common.hypervae.pretrained import load_pretrained, model_card, packed_model, stand_in
 from common.hypervae.training import Settings
 from common.hypervae.vae import VAE
 
@@ -433,18 +433,18 @@ def stored(name, model):
 
 def test_trained_weights_are_taken_for_the_same_run_alone():
     own = stored("mnist", "vae")
-    run = packed_run(own)
+    run = packed_model(own)
     assert run.settings is own and run.trained_at == model_card("mnist", "vae")["trained_at"]
-    assert packed_run(dataclasses.replace(own, seed=1)) is None
-    assert packed_run(dataclasses.replace(own, fingerprint="other")) is None
-    assert packed_run(dataclasses.replace(own, dataset="photos.npz")) is None
+    assert packed_model(dataclasses.replace(own, seed=1)) is None
+    assert packed_model(dataclasses.replace(own, fingerprint="other")) is None
+    assert packed_model(dataclasses.replace(own, dataset="photos.npz")) is None
 
 
 @pytest.mark.parametrize("options, packed", [({}, True), ({"learning_rate": 0.002}, True), ({"rank": 3}, False)])
 def test_options_ask_for_trained_weights_by_what_they_mean(options, packed):
     """A recipe's own value, given once more, is the same run."""
     args, known = defaults(iterations=stored("mnist", "hypervae").iterations, **options), stand_in("mnist", "hypervae")
-    assert bool(packed_run(settings_for(args, known, "hypervae", "ours", 0))) == packed
+    assert bool(packed_model(settings_for(args, known, "hypervae", "ours", 0))) == packed
     assert stand_in("photos.npz", "hypervae") is None
 
 

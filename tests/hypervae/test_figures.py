@@ -18,7 +18,7 @@ def is_png(path):
 
 
 def untrained(model):
-    """A Run with a log of its own, but without the training."""
+    """A TrainedModel with a log of its own, but without the training."""
     own = settings(model=model)
     log = pd.DataFrame({"iteration": [10, 20, 30], **{name: [9.0, 8.0, 7.0] for name in training.MEASURES}})
     log[training.HELD_OUT] = [np.nan, 8.5, 7.5]

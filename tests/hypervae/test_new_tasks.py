@@ -15,14 +15,14 @@ from common.errors import InputError
 from common.hypervae import density, found_tasks, new_tasks_report, options, peers, told, unseen, unseen_report
 from common.hypervae.adapter import Adapter
 from common.hypervae.bodies import BODIES, ConvBody
-from common.hypervae.density import Likelihood, nll_subset
+from common.hypervae.density import ImportanceSampling, nll_subset
 from common.hypervae.grouping import Heap
 from common.hypervae.hypervae import HyperVAE
 from common.hypervae.training import build_model, fit_or_load
 from common.runs import results
 
 pytestmark = pytest.mark.usefixtures("small_networks", "uncompiled")
-FEW = Likelihood(4, 0)
+FEW = ImportanceSampling(4, 0)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_every_way_is_measured(model, trained_bars):
         names.append(told.method(own, record.way))
         assert np.isfinite(found["neg_elbo"]) and found["num_images"] == 30
         assert record.way == "heap" or found["nll_is"] < found["neg_elbo"] + 0.5
-    without = dataclasses.replace(told.plan(own, "test", FEW)[0], likelihood=Likelihood(0, 0))
+    without = dataclasses.replace(told.plan(own, "test", FEW)[0], likelihood=ImportanceSampling(0, 0))
     assert np.isnan(told.measure(without, network, bars(), compiled=False)["nll_is"])
     of_classes = set(told.WAYS[model]) - set(found_tasks.WAYS)
     assert len(set(names)) == len(of_classes)
@@ -185,7 +185,7 @@ def test_contexts_are_nested_and_are_no_targets():
             return np.zeros((len(contexts), len(targets)))
 
     own = settings(summary="mean", generator="layerwise")
-    (record,) = [r for r in unseen.plan(own, own, "whole", Likelihood(0, 0), ["none"]) if r.num_context == 5]
+    (record,) = [r for r in unseen.plan(own, own, "whole", ImportanceSampling(0, 0), ["none"]) if r.num_context == 5]
     (row,) = unseen.measure(record, Spy(), marked, (1,), None)
     ((contexts, targets),) = seen
     assert row["class"] == 1 and set(contexts.ravel()) <= set(ids[""][data.y == 1])

@@ -11,7 +11,7 @@ from common.hypervae import hypervae, options, timing
 from common.hypervae.characters import Context, SetBound
 from common.hypervae.compression_rivals import Rival
 from common.hypervae.compression_runs import Compression
-from common.hypervae.density import Evaluation, Likelihood
+from common.hypervae.density import Evaluation, ImportanceSampling
 from common.hypervae.found_tasks import AutoTasks, FoundTasks, RandomTasks
 from common.hypervae.outlier_records import Baseline, Scoring
 from common.hypervae.scoring import Calibration
@@ -25,12 +25,14 @@ SHARES = {"adapted_shares": (0.5,), "known_images": 3}
 NETWORKS = timing.Networks("metavae", "none", "conv", (8, 8, 1), 2, 2, 3)
 RECORDS = {
     "Settings": settings(),
-    "Evaluation": Evaluation(settings(), "test", Likelihood(16, 100)),
+    "Evaluation": Evaluation(settings(), "test", ImportanceSampling(16, 100)),
     "Scoring": Scoring("other", settings(), "fingerprint", 0.2, 16, 500),
     "Baseline": Baseline("bars", "threshold", "fingerprint", "pca", 0),
     "Networks": NETWORKS,
-    "Told": Told(settings(), "mixture", "test", Likelihood(16, 100), 4),
-    "Unseen": Unseen(settings(), settings(seed=5), "whole", "mixture", 5, Likelihood(16, 9), (5,), (0.1,), 7, **SHARES),
+    "Told": Told(settings(), "mixture", "test", ImportanceSampling(16, 100), 4),
+    "Unseen": Unseen(
+        settings(), settings(seed=5), "whole", "mixture", 5, ImportanceSampling(16, 9), (5,), (0.1,), 7, **SHARES
+    ),
     "Context": Context(settings(), "test", 2, False, 16, 9),
     "SetBound": SetBound(settings(), "test", 2),
     "Compression": Compression(settings(), "alone"),
@@ -87,7 +89,7 @@ def test_each_setting_is_another_run_and_another_row_and_labels_are_not(tmp_path
 
 
 def test_no_record_is_forgotten():
-    known, left = {type(record) for record in RECORDS.values()} | {Likelihood}, [identity.Record]
+    known, left = {type(record) for record in RECORDS.values()} | {ImportanceSampling}, [identity.Record]
     while left:
         left += (subclasses := left.pop().__subclasses__())
         own = {cls for cls in subclasses if cls.__module__.startswith("common.hypervae") and not cls.__subclasses__()}

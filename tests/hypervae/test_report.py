@@ -8,7 +8,7 @@ import scipy.stats
 from hypervae.toy import settings
 
 from common.hypervae import report, timing
-from common.hypervae.density import Evaluation, Likelihood
+from common.hypervae.density import Evaluation, ImportanceSampling
 from common.hypervae.options import LIKELIHOODS, body_of
 from common.hypervae.outlier_records import HEADLINE, RULES, Baseline, Scoring
 from common.runs import results
@@ -33,7 +33,7 @@ def density_rows(folder, evaluations):
 
 
 def evaluation(likelihood=(16, 100), **changes):
-    return Evaluation(settings(**(OURS | changes)), "test", Likelihood(*likelihood))
+    return Evaluation(settings(**(OURS | changes)), "test", ImportanceSampling(*likelihood))
 
 
 def test_levels_stand_apart_and_have_bits_a_pixel(tmp_path):

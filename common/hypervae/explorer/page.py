@@ -28,7 +28,7 @@ def html(hyper, plain, data, precision=np.float16):
     """The page of a trained HyperVAE, as text.
 
     Args:
-        hyper: the Run of the HyperVAE, whose body is "conv", or what else has model, settings and trained_at.
+        hyper: the TrainedModel of the HyperVAE, whose body is "conv", or what else has model, settings and trained_at.
         plain: the same of a VAE of the same body, trained on the same data, to compare code lengths with.
         data: the Dataset, whose classes are the tasks of the map.
         precision: of the weights, float16 or float32.
