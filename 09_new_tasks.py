@@ -130,7 +130,7 @@ def main():
         "--peer",
         choices=(*peers.PEERS, *peers.ON_FOUND_TASKS),
         nargs="+",
-        help="which models (those of the table)",
+        help="models to train, by the names in the tables (all of the table)",
     )
     folds = "which of the five folds of held-out classes (all)"
     group.add_argument("--folds", type=int, choices=range(5), nargs="+", help=folds)

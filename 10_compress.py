@@ -130,7 +130,7 @@ def check_options(args):
     if args.command != "unpack":
         cli.refuse_unused(args, ["--block"], f"with {args.command}")
     if args.command in ("pack", "unpack") and len({path.resolve() for path in args.files}) == 1:
-        raise InputError(f"{args.files[1]} is what there is to {args.command}: name another file to write to")
+        raise InputError(f"{args.files[1]} is both input and output of {args.command}: name another file to write to")
 
 
 COMMANDS = {"pack": pack, "unpack": unpack, "check": check, "info": info, "table": table}
@@ -138,10 +138,9 @@ COMMANDS = {"pack": pack, "unpack": unpack, "check": check, "info": info, "table
 
 def main():
     parser = options.parser(__doc__, EXAMPLES)
-    parser.add_argument("command", choices=tuple(COMMANDS))
-    parser.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="of the command, in order; see the examples"
-    )
+    commands = "pack IMAGES FILE, unpack FILE IMAGES, check FILE IMAGES, info FILE, or table"
+    parser.add_argument("command", choices=tuple(COMMANDS), help=commands)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="of the command, in that order")
     group = parser.add_argument_group("compression")
     how = group.add_mutually_exclusive_group()
     sets = "sort by label, or without labels by what the model finds; the order within a group is not kept"

@@ -149,7 +149,7 @@ def read_blocks(raw, header, start, path):
         start += len(payload)
         found.append((np.frombuffer(payload, "<u4").astype(np.uint32), initial))
     if start != len(raw):
-        raise InputError(f"{path} goes on where it should end: get it again, or pack the images again")
+        raise InputError(f"{path} has bytes after its last block: get it again, or pack the images again")
     return found
 
 

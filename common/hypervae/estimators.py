@@ -143,7 +143,7 @@ class HyperVAEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Density
     """How likely is an image, whichever task it is of? p(x) = sum_k p_k p(x|theta(u_k)) over the fit's tasks.
 
     Args:
-        as of HyperVAEDetector.
+        as of HyperVAEDetector, which has max_false_positive_rate and contamination besides.
 
     Attributes:
         task_codes_: u_k, the posterior mean of each task's images, (K, hyper_latent_dim); task_shares_: p_k, (K,).

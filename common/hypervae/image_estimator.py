@@ -21,7 +21,11 @@ HELD_OUT, MOST_HELD_OUT = 0.1, MOST_CALIBRATING  # for each of the two parts tha
 
 
 class ImageEstimator(KerasEstimator):
-    """Images to and from what the models take, and training; Args: see HyperVAEDetector."""
+    """Images to and from what the models take, and training.
+
+    Args:
+        as of HyperVAEDetector, which has max_false_positive_rate and contamination besides.
+    """
 
     def __init__(
         self, *, image_shape=None, value_range=None, n_tasks="auto", likelihood="bernoulli", binarize="bernoulli",

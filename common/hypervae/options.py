@@ -85,11 +85,13 @@ def parser(
     add_run_options(run)
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs beside the checkpoints")
     p.training = train = p.add_argument_group("training (defaults come from the recipe)")
-    train.add_argument("--recipe", choices=tuple(RECIPES), nargs="+", default=["ours"], help="paper or ours (default)")
+    recipes = "the paper's settings, or ours, chosen on validation images (default)"
+    train.add_argument("--recipe", choices=tuple(RECIPES), nargs="+", default=["ours"], help=recipes)
     train.add_argument("--iterations", type=positive_int, default=10_000, help=f"gradient steps ({iterations})")
     train.add_argument("--batch-size", type=positive_int, default=100, help="images a step, over all its tasks (100)")
     train.add_argument("--learning-rate", type=positive_float, help="Adam's (paper 0.0003, ours 0.002)")
-    train.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
+    schedule = "of the learning rate: constant, or cosine decay to 0 (paper constant, ours cosine)"
+    train.add_argument("--schedule", choices=("constant", "cosine"), help=schedule)
     train.add_argument(
         "--kl-warmup",
         type=fraction,
@@ -109,9 +111,11 @@ def parser(
         default="layerwise",
         help="how theta is generated (layerwise); concatenation: the Neural Statistician's form",
     )
-    train.add_argument("--generate", choices=GENERATED, default="all", help="what of theta is generated (all)")
-    train.add_argument("--rank", type=positive_int, default=20, help="side of the matrix H (20)")
-    scale = "size of what u changes in theta at the start of training (0.1; in 09 of scales and biases 10)"
+    generate = "which weights of the main VAE u generates; the others are shared (all)"
+    train.add_argument("--generate", choices=GENERATED, default="all", help=generate)
+    rank = "rank of what u changes in a weight: side of H in B + U H V (20)"
+    train.add_argument("--rank", type=positive_int, default=20, help=rank)
+    scale = "size of what u changes in theta at the start of training (0.1; 10 in 09's models bias and scale_bias)"
     train.add_argument("--change-scale", type=positive_float, help=scale)
     scale = "the same of biases and factors of outputs (as --change-scale)"
     train.add_argument("--vector-scale", type=positive_float, help=scale)

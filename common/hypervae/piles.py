@@ -43,7 +43,7 @@ def normal_of_pile(args, pile):
     models = chosen_models(args, ["hypervae"])
     refuse_several("--score", normal=args.dataset, model=models, seed=args.seeds, recipe=args.recipe)
     if models[0] not in UNTOLD:
-        raise InputError(f"--score needs a model that no class is told to, not {models[0]}: --model vae or hypervae")
+        raise InputError(f"--score needs a model that is not told the class, not {models[0]}: --model vae or hypervae")
     data = load_normal(args, args.dataset[0])
     check_pile(args, data, pile)
     refuse_unfollowed(args, [settings_for(args, data, models[0], args.recipe[0], args.seeds[0])])

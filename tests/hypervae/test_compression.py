@@ -196,7 +196,7 @@ def test_no_flipped_or_missing_byte_gives_another_image(model, name):
         for damaged in (raw[:i] + bytes([raw[i] ^ 1 << i % 8]) + raw[i + 1 :], raw[:i]):
             with pytest.raises(InputError, match="a file"):
                 files.unpack(model, damaged, "a file")
-    with pytest.raises(InputError, match="goes on where it should end"):
+    with pytest.raises(InputError, match="has bytes after its last block"):
         files.unpack(model, raw + b"\0", "a file")
     np.testing.assert_array_equal(files.unpack(model, raw, "a file")[0], truth)
 
@@ -436,8 +436,8 @@ def test_bad_requests(tmp_path, call, images):
         (["pack", images, file, "--dataset", "mnist", "--model", "metavae"], "choose --model vae or hypervae"),
         (["unpack", none, empty], "cannot be read"),
         (["info", images], "is no .hvz file"),
-        (["pack", images, images, "--dataset", "mnist"], "what there is to pack: name another"),
-        (["unpack", none, none], "what there is to unpack: name another"),
+        (["pack", images, images, "--dataset", "mnist"], "both input and output of pack: name another"),
+        (["unpack", none, none], "both input and output of unpack: name another"),
         (["pack", images, file, "--dataset", "mnist", "fashion_mnist"], "takes one --dataset"),
         (["pack", images, file, "--dataset", "mnist", "--block", "1"], "--block changes nothing with pack"),
         (["unpack", file, empty, "--as-sets"], "--as-sets changes nothing with unpack"),

@@ -115,7 +115,7 @@ def test_a_pile_of_pictures_is_ranked_without_labels(pictures, call, small_netwo
         (["--score", "none.npz"], "none.npz is missing"),
         (["--score", "large"], "16x16 and 8x8.*--image-size"),
         (["--score", "pile", "--max-false-positive-rate", 0.001], "24 and .* can calibrate, 999"),
-        (["--score", "pile", "--model", "metavae"], "no class is told to"),
+        (["--score", "pile", "--model", "metavae"], "not told the class"),
         (["--score", "pile", "--seeds", 0, 1], "takes one --seed, not 2"),
         (["--score", "pile", "--outlier", "mnist"], "leave --outlier out"),
     ],
