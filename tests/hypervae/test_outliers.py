@@ -236,7 +236,7 @@ class Rule:
 class AverageVAE:
     """Stands for a HyperVAE; keeps what its average VAE is made of."""
 
-    body = SimpleNamespace(binary=True)
+    body, has_u = SimpleNamespace(binary=True), True
     averaged = None
 
     def average_vae(self, x):
@@ -253,7 +253,6 @@ def of_one_level(values, level, number):
 def test_fits_and_thresholds_see_the_parts_that_are_theirs(kind, monkeypatch):
     """Rules are fitted to the validation part, neighbours are those of training, the test part is scored alone."""
     neighbours = []
-    monkeypatch.setattr(outliers, "HyperVAE", AverageVAE)
     regrets = []
     statistics = lambda model, number, average=None, **options: regrets.append(average) or level_of  # noqa: E731
     monkeypatch.setattr(outliers, "image_statistics", statistics)
