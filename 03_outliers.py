@@ -78,7 +78,8 @@ def score_pile(args):
     print(f"{found.words}\n{shown[list(header)].head(10).to_string(index=False)}\nscores and picture: {folder}")
 
 
-def main():
+def parsed():
+    """The options; those that change nothing are refused, and of digits alone classes 0 to 4 are normal."""
     parser = options.parser(__doc__, EXAMPLES, data_option="--normal")
     group = parser.add_argument_group("outliers")
     sets = "sets that outliers are drawn from, or 'all' (the other named sets); flip_horizontal, flip_vertical, "
@@ -108,11 +109,29 @@ def main():
     if args.score:
         of_mixtures = ["--outlier-fraction", "--num-bootstrap", "--scores", "--fit-u", "--jobs", "--scheduler"]
         cli.refuse_unused(args, of_mixtures, "with --score")
-        score_pile(args)
-        return
+        return args
     cli.refuse_unused(args, ["--max-false-positive-rate"], "without --score")
     if args.dataset == ["digits"] and not args.outlier and args.normal_classes is None:
         args.normal_classes = [0, 1, 2, 3, 4]
+    return args
+
+
+def draw(every, found):
+    """The figures of all mixtures; `found`: as of outlier_figures.of_mixtures."""
+    from common.hypervae import outlier_figures
+
+    for args in every:
+        held_out_classes = args.outlier == [outlier_sets.HELD_OUT_CLASS]
+        if not held_out_classes and outlier_records.USUAL in args.scores:  # else there is nothing to draw
+            for name in args.dataset:
+                outlier_figures.of_mixtures(args, name, found)
+
+
+def main():
+    args = parsed()
+    if args.score:
+        score_pile(args)
+        return
     every, jobs, baselines = outlier_jobs.planned(args)
     shown = {}  # by figures: the first seed and recipe
     for _, scored, _ in [*jobs, *baselines]:
@@ -122,8 +141,6 @@ def main():
         if record.scored.digest in shown.values() and record.scores == outlier_records.USUAL:
             pair = found.setdefault((record.scored.fingerprint, record.outlier_fingerprint), {})
             pair[record.scored.model] = (record, scores)
-    from common.hypervae import outlier_figures
-
     folder = args.results_dir / "03_outliers"
     table = folder / "table4.csv"
     rows, records = results.read_rows(table), results.read_records(table)
@@ -131,12 +148,7 @@ def main():
         folder / "summary.csv", table, lambda rows, _: summaries.over_seeds(rows, MEASURES, by=["score"])
     )
     print(table4(rows, records))
-    for own in every:
-        if (
-            own.outlier != [outlier_sets.HELD_OUT_CLASS] and outlier_records.USUAL in args.scores
-        ):  # else nothing to draw
-            for name in own.dataset:
-                outlier_figures.of_mixtures(own, name, found)
+    draw(every, found)
     report.write_report(args.results_dir)
     print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
 

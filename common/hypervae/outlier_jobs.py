@@ -106,28 +106,37 @@ def score_model(job):
 
 def score_baseline(job):
     """Fit one detector, or take the compressors alone, on the same mixtures; see `_score` for what comes back."""
-    from common.hypervae.baselines import BASELINES, compressed_lengths
-
     args, baseline, name = job
 
     def scorer(data):
         if baseline.model == "compressor":
-            binary = not has_levels(args)
-            known = {"normal": data.x_test, "held_out": data.x_validation}
-            known = {part: compressed_lengths(x, binary) for part, x in known.items()}
-
-            def score(_, x):
-                tables = known | {"outlier": compressed_lengths(x, binary)}
-                return {
-                    name: {part: table[name].to_numpy() for part, table in tables.items()} for name in tables["normal"]
-                }
-
-            return storage.commit(), score
-        fitted = BASELINES[baseline.model](data.x, baseline.seed)
-        known = {"normal": fitted(data.x_test), "held_out": fitted(data.x_validation)}
-        return storage.commit(), lambda _, x: {"score": known | {"outlier": fitted(x)}}
+            return storage.commit(), _compressor_scorer(data, not has_levels(args))
+        return storage.commit(), _detector_scorer(data, baseline)
 
     return _score(args, baseline, name, scorer, {"recipe": "none", "iterations": 0})
+
+
+def _compressor_scorer(data, binary):
+    """The function from a kind of scores and outliers to scores, as of `_score`, of compressors; binary: the pixels."""
+    from common.hypervae.baselines import compressed_lengths
+
+    known = {"normal": data.x_test, "held_out": data.x_validation}
+    known = {part: compressed_lengths(x, binary) for part, x in known.items()}
+
+    def score(_, x):
+        tables = known | {"outlier": compressed_lengths(x, binary)}
+        return {name: {part: table[name].to_numpy() for part, table in tables.items()} for name in tables["normal"]}
+
+    return score
+
+
+def _detector_scorer(data, baseline):
+    """As `_compressor_scorer`, of the detector of a Baseline, fitted to the training images."""
+    from common.hypervae.baselines import BASELINES
+
+    fitted = BASELINES[baseline.model](data.x, baseline.seed)
+    known = {"normal": fitted(data.x_test), "held_out": fitted(data.x_validation)}
+    return lambda _, x: {"score": known | {"outlier": fitted(x)}}
 
 
 def _score(args, scored, name, scorer, columns):
@@ -144,7 +153,6 @@ def _score(args, scored, name, scorer, columns):
         [(Scoring, rows of Table 4, {score: {"normal": [...], "outlier": [...]}})], one for each outlier set and kind of
         scores.
     """
-    from common.hypervae.measures import measures
     from common.hypervae.task_mixture import MIXTURE_IMAGES
 
     data, outlier_sets, wanted = mixture_parts(args, name)
@@ -160,25 +168,31 @@ def _score(args, scored, name, scorer, columns):
         own = {"scores": kind, "fit_u": fit_u(args, scored.model) if kind != TASK_MIXTURE else 0}
         own["mixture_images"] = MIXTURE_IMAGES if kind == TASK_MIXTURE else 0
         record = Scoring(outlier.name, scored, *options, **own)
-
-        def made(outlier=outlier, record=record):
-            trained_at, score = prepared()
-            by_score = score(record.scores, outlier.drawn(wanted, scored.seed))
-            rows = []
-            for name, values in by_score.items():
-                own = {"score": name, "num_normal": len(values["normal"]), "num_outlier": len(values["outlier"])}
-                own |= {"num_samples": record.num_samples, "trained_at": trained_at, "evaluated_at": storage.commit()}
-                of_parts = [values[part] for part in ("normal", "outlier", "held_out")]
-                found = measures(*of_parts, EVALUATION_SEED, args.num_bootstrap)
-                rows.append(own | found)
-            as_lists = {
-                s: {part: np.asarray(own[part], float).tolist() for part in ("normal", "outlier")}
-                for s, own in by_score.items()
-            }
-            return {"settings": record.stored(), "rows": rows, "scores": as_lists}
-
         path = scored.folder(args.results_dir / "checkpoints") / f"outliers-{record.digest}.json"
-        content = storage.made_once(path, made)
+        content = storage.made_once(path, functools.partial(_scored_rows, record, prepared, outlier, wanted))
         rows = [{"run": record, "outlier": outlier.name, **labels, **row} for row in content["rows"]]
         done.append((record, rows, content["scores"]))
     return done
+
+
+def _scored_rows(record, prepared, outlier, wanted):
+    """What is kept of one Scoring: its settings, rows of Table 4 and scores, as lists.
+
+    Args:
+        prepared: gives what `scorer` of `_score` does; outlier: the OutlierSet, of which `wanted` images are drawn.
+    """
+    from common.hypervae.measures import measures
+
+    trained_at, score = prepared()
+    by_score = score(record.scores, outlier.drawn(wanted, record.scored.seed))
+    rows = []
+    for name, values in by_score.items():
+        own = {"score": name, "num_normal": len(values["normal"]), "num_outlier": len(values["outlier"])}
+        own |= {"num_samples": record.num_samples, "trained_at": trained_at, "evaluated_at": storage.commit()}
+        of_parts = [values[part] for part in ("normal", "outlier", "held_out")]
+        rows.append(own | measures(*of_parts, EVALUATION_SEED, record.num_bootstrap))
+    as_lists = {
+        name: {part: np.asarray(own[part], float).tolist() for part in ("normal", "outlier")}
+        for name, own in by_score.items()
+    }
+    return {"settings": record.stored(), "rows": rows, "scores": as_lists}

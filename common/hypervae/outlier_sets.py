@@ -107,32 +107,41 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
         InputError: nothing to draw from, the normal data again, images of another size, or too few of either.
     """
     whole, data = load_data(args, normal), load(args, normal)
-    found = {}
-    for name in outlier_names(args, normal):
-        if name in CHANGES:
-            changed = changed_images(data, name)
-            found[changed.fingerprint] = changed
-        elif name not in (None, HELD_OUT_CLASS):
-            other = load_data(args, name)
-            if other.fingerprint() == whole.fingerprint():
-                raise InputError(f"{name} holds the same images as {normal}: give another set to --outlier")
-            x = in_channels_of(data.image_shape, other.x_test)
-            found[other.fingerprint()] = OutlierSet(other.name, other.fingerprint(), x)
-        elif args.normal_classes is None:
-            raise InputError(
-                "no outliers: give --outlier another set, or --normal-classes to hold out the other classes"
-            )
-        else:
-            left = sorted(set(range(whole.num_classes)) - set(args.normal_classes))
-            if not left:
-                raise InputError("--normal-classes names every class: leave some out, or give --outlier another set")
-            other = datasets.restrict(whole, left)
-            found[other.fingerprint()] = OutlierSet(name or f"{whole.name}-others", other.fingerprint(), other.x_test)
+    found = [_outlier_set(args, name, normal, whole, data) for name in outlier_names(args, normal)]
+    found = list({outlier.fingerprint: outlier for outlier in found}.values())  # two names of the same images are one
+    wanted = round(min(args.outlier_fraction * len(data.x_test), 1e9))  # which no set has
+    _check_images(data, found, wanted)
+    return data, found, wanted
+
+
+def _outlier_set(args, name, normal, whole, data):
+    """The OutlierSet of one of `outlier_names`.
+
+    Args:
+        normal: name or path of the normal set; whole: its Dataset with all classes; data: that with the normal ones.
+    """
+    if name in CHANGES:
+        return changed_images(data, name)
+    if name not in (None, HELD_OUT_CLASS):
+        other = load_data(args, name)
+        if other.fingerprint() == whole.fingerprint():
+            raise InputError(f"{name} holds the same images as {normal}: give another set to --outlier")
+        return OutlierSet(other.name, other.fingerprint(), in_channels_of(data.image_shape, other.x_test))
+    if args.normal_classes is None:
+        raise InputError("no outliers: give --outlier another set, or --normal-classes to hold out the other classes")
+    left = sorted(set(range(whole.num_classes)) - set(args.normal_classes))
+    if not left:
+        raise InputError("--normal-classes names every class: leave some out, or give --outlier another set")
+    other = datasets.restrict(whole, left)
+    return OutlierSet(name or f"{whole.name}-others", other.fingerprint(), other.x_test)
+
+
+def _check_images(data, outlier_sets, wanted):
+    """Refuse a normal Dataset or OutlierSets of too few images, and outliers of another size."""
     if len(data.x_validation) < FEWEST_VALIDATION:
         few = f"{data.name} has {len(data.x_validation)} validation images (a tenth of its training images)"
         raise InputError(f"{few}, scores need {FEWEST_VALIDATION}: give more images")
-    wanted = round(min(args.outlier_fraction * len(data.x_test), 1e9))  # which no set has
-    for outlier in found.values():
+    for outlier in outlier_sets:
         check_size(f"images of {outlier.name} and {data.name}", outlier.x.shape[1:], data.image_shape)
         enough = outlier.name == HELD_OUT_CLASS or len(outlier.x) >= wanted  # a class gives what it has
         if not enough or wanted < 1:
@@ -140,4 +149,3 @@ def mixture_parts(args, normal, load=load_normal_with_tasks):
                 f"{outlier.name} has {len(outlier.x)} test images, {wanted} outliers are wanted: "
                 "change --outlier-fraction"
             )
-    return data, list(found.values()), wanted
