@@ -18,6 +18,7 @@ from common.hypervae.image_estimator import ImageEstimator
 from common.hypervae.outlier_records import OWN_RULE
 from common.hypervae.outlier_sets import EVALUATION_SEED
 from common.hypervae.piles import fewest_calibrating
+from common.hypervae.rules import own_rule
 
 
 class HyperVAEDetector(OutlierMixin, ImageEstimator):
@@ -103,9 +104,9 @@ class HyperVAEDetector(OutlierMixin, ImageEstimator):
         return scoring.statistics(self.model_, self.x_validation_, EVALUATION_SEED, self.num_samples)
 
     def _make_scorer(self, table_of):
-        parts = {"validation": self.statistics_validation_, "normal": self.statistics_normal_}
-        tables = {part: pd.DataFrame(own, columns=self.statistics_names_) for part, own in parts.items()}
-        return scoring.Scorer(self.model_, table_of, tables, self.random_state)
+        parts = (self.statistics_validation_, self.statistics_normal_)
+        validation, normal = (pd.DataFrame(own, columns=self.statistics_names_) for own in parts)
+        return scoring.Scorer(table_of, own_rule(validation, self.random_state), normal)
 
     def _own_scorer(self):
         check_is_fitted(self)

@@ -52,26 +52,24 @@ class Scorer:
     """Scores of images by one trained model; an image's score depends on nothing beside it.
 
     Args:
-        model: a VAE or HyperVAE; table_of: its `statistics`.
-        tables: {"validation": a table of normal images that fit the rule, "normal": of others, which say how large
-            scores of normal images are}; no model was trained on either.
-        fit_seed: of the rule's fit.
+        table_of: the `statistics` of a model.
+        rule: a function from such a table to scores (N,), fitted to normal images.
+        normal: a table of other ones, which say how large scores of normal images are; no model was trained on either.
 
     Attributes:
         normal: scores of the calibrating normal images, sorted, (n,).
     """
 
-    def __init__(self, model, table_of, tables, fit_seed):
-        self.model, self._table = model, table_of
-        self._score = own_rule(tables["validation"], fit_seed)
-        self.normal = np.sort(np.asarray(self._score(tables["normal"]), np.float64))
+    def __init__(self, table_of, rule, normal):
+        self._table_of, self._rule = table_of, rule
+        self.normal = np.sort(np.asarray(rule(normal), np.float64))
 
     def __call__(self, x):
         """A table with one row an image of x (N, H, W, channels): score (nats, larger is odder) and p_value.
 
         p_value is the `tail_share` of normal images: of these no more than a share a have a p_value of at most a.
         """
-        scores = np.asarray(self._score(self._table(x)), np.float64)
+        scores = np.asarray(self._rule(self._table_of(x)), np.float64)
         return pd.DataFrame({"score": scores, "p_value": tail_share(self.normal, scores)})
 
 
@@ -86,7 +84,7 @@ def calibrated(record, model, data, folder):
 
     path = record.training.folder(folder) / f"calibration-{record.digest}.json"
     tables = {part: pd.DataFrame(columns) for part, columns in storage.made_once(path, made).items()}
-    return Scorer(model, table_of, tables, record.training.seed)
+    return Scorer(table_of, own_rule(tables["validation"], record.training.seed), tables["normal"])
 
 
 def binarized(x, how):

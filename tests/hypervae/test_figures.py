@@ -77,24 +77,41 @@ def test_a_log_without_held_out_values_is_drawn(tmp_path):
     assert is_png(tmp_path / "loss.png")
 
 
-def test_differences_are_from_the_mean_theta():
-    model = untrained("hypervae").model
-    u = np.random.default_rng(0).standard_normal((2, model.hyper_latent_dim)).astype(np.float32)
-    images, differences = figures._beside_mean_theta(model, bars(), u, 3)
-    assert images.shape == differences.shape == (2, 3, 8, 8)
+@pytest.fixture
+def drawn_vaes(monkeypatch):
+    """Draw two generated VAEs of a model with three images each: the images and their differences, as one array each.
+
+    Gaps between images are NaN, or 1 where images have colours.
+    """
+
+    def drawn(model):
+        saved = []
+        monkeypatch.setattr(figures, "save", lambda figure, path: saved.extend(figure.axes))
+        figures.generated_vaes(model, bars(), "unused.png", num_models=2, num_images=3)
+        return [np.ma.filled(axis.images[0].get_array(), np.nan) for axis in saved[:2]]
+
+    return drawn
+
+
+def test_differences_are_from_the_mean_theta(drawn_vaes):
+    images, differences = drawn_vaes(untrained("hypervae").model)
+    assert images.shape == differences.shape == (2 * 10, 3 * 10)
     mean = images - differences
-    np.testing.assert_allclose(mean[0], mean[1], atol=1e-6)  # one mean theta, the same z
-    assert np.abs(differences).max() > 1e-5
+    np.testing.assert_allclose(mean[:10], mean[10:], atol=1e-6)  # one mean theta, the same z
+    assert np.nanmax(np.abs(differences)) > 1e-5
 
 
-@pytest.mark.parametrize("channels", [(), (3,)])
-def test_images_stand_beside_each_other_in_their_colours(channels):
-    images = np.random.default_rng(0).random((2, 3, 4, 5, *channels))
-    whole = figures._montage(images)
-    assert whole.shape == (2 * 6, 3 * 7, *channels)
-    np.testing.assert_array_equal(whole[7:11, 15:20], images[1, 2])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_stand_beside_each_other_in_their_colours(drawn_vaes, channels):
+    images = np.random.default_rng(0).random((2, 3, 4, 5, channels))
+    average = SimpleNamespace(pictures=lambda z: images[0])
+    model = SimpleNamespace(hyper_latent_dim=2, body=SimpleNamespace(latent_dim=2), generate=lambda u: None)
+    model.pictures, model.average_vae = lambda z, theta: images, lambda x: average
+    whole, _ = drawn_vaes(model)
+    assert whole.shape == (2 * 6, 3 * 7, 3)[: whole.ndim] and whole.ndim == (3 if channels == 3 else 2)
+    np.testing.assert_array_equal(whole[7:11, 15:20], images[1, 2] if channels == 3 else images[1, 2, ..., 0])
     gaps = whole[6, :], whole[:, 13]
-    assert all((gap == 1).all() if channels else np.isnan(gap).all() for gap in gaps)
+    assert all((gap == 1).all() if channels == 3 else np.isnan(gap).all() for gap in gaps)
 
 
 def test_farthest_pairs_are_disjoint_and_farthest_first():

@@ -360,8 +360,36 @@ def test_the_likelihoods_images_are_those_of_table_1():
     assert len(nll_subset(y, 0, 1)) == len(y)
 
 
-def test_a_renamed_file_is_the_same_data_and_two_rivals_are_none(tmp_path):
-    """Seeds of one experiment under two names are averaged; of two variants of the rival none is subtracted."""
+def unseen_section(folder, *methods):
+    """The report on unseen classes, of methods (changes of Settings, adaptation, {context: {class: nats}})."""
+    rows = []
+    for changes, adaptation, nats in methods:
+        own = settings(**{"generator": "layerwise"} | changes)
+        for number, of_class in nats.items():
+            record = unseen.Unseen(own, own, "whole", adaptation, number, FEW, (0, 5), (1e-3,))
+            row = {"run": record, "dataset": "mnist", "method": unseen.method(record), "num_context": number}
+            row |= {"seed": own.seed, "fold": 0, "trained_at": "a", "evaluated_at": "b"}
+            rows += [row | {"class": label, "neg_elbo": value} for label, value in of_class.items()]
+    results.put_rows(folder / new_tasks_report.STAGE / "unseen.csv", rows, unseen.COLUMNS, ["class"])
+    ((_, text),) = new_tasks_report.sections(folder)
+    return text
+
+
+def test_of_two_variants_of_the_rival_none_is_subtracted(tmp_path):
+    wide, hypervae = {"model": "vae", "hidden": 190}, ({}, "none", {0: {3: 1.0}, 5: {3: 2.0}})
+    two = [(wide, "none", {0: {3: 5.0}}), (wide | {"hidden": 200}, "none", {0: {3: 15.0}})]
+    assert "| hypervae | 1 | 1.0 | 2.0 |" in unseen_section(tmp_path / "two", *two, hypervae)
+    # Without a context nothing is tuned: the rival is the model as it is.
+    one = [(wide, "none", {0: {3: 15.0}}), (wide, "finetuned", {5: {3: 8.0}})]
+    assert "| hypervae | 1 | 1.0 (-14.0) | 2.0 (-6.0) |" in unseen_section(tmp_path / "one", *one, hypervae)
+    # A mean of fewer classes than the other sizes have would look like a gain.
+    fewer = ({}, "none", {0: {3: 1.0}, 5: {3: 2.0, 4: 4.0}})
+    whole, part = unseen_section(tmp_path / "fewer", *one, fewer).split("**mnist, classes 3, 35 steps**")
+    assert "| hypervae | 1 |  | 3.0 |" in whole and "| hypervae | 1 | 1.0 (-14.0) | 2.0 (-6.0) |" in part
+
+
+def test_a_renamed_file_is_the_same_data(tmp_path):
+    """Seeds of one experiment under two names are averaged."""
     path = tmp_path / new_tasks_report.STAGE / "told.csv"
     rows = []
     for seed, name in ((0, "photos.npz"), (1, "renamed.npz")):
@@ -371,29 +399,20 @@ def test_a_renamed_file_is_the_same_data_and_two_rivals_are_none(tmp_path):
     results.put_rows(path, [row | {"trained_at": "a", "evaluated_at": "b"} for row in rows], told.COLUMNS)
     ((_, text),) = new_tasks_report.sections(tmp_path, own=True)
     assert "| renamed.npz | test | 40 | vae | nothing | 7 | 2 | 10.5 +- 0.7 |" in text
-    own = pd.DataFrame({"method": ["vae_wide", "vae_wide", "hypervae"], "variant": ["a", "b", "c"], "num_context": 0})
-    own = own.assign(**{"class": 3, "neg_elbo": [5.0, 15.0, 1.0]})
-    assert unseen_report._cell(own[2:], own, 0, "vae_wide", {3}) == "1.0"
-    assert unseen_report._cell(own[2:], own[1:], 0, "vae_wide_finetuned", {3}) == "1.0 (-14.0)"
-    # A mean of fewer classes than the other sizes have would look like a gain.
-    assert unseen_report._cell(own[2:], own[1:], 0, "vae_wide", {3, 4}) == ""
 
 
-def test_all_weights_stand_beside_less_of_them_class_by_class():
-    ahead = np.array([3.0, 5.0, 4.0])
-    nats = {"hypervae_fitted": 90 - ahead, "bias_fitted": np.full(3, 90.0), "bias": np.full(3, 70.0)}
-    own = pd.concat(
-        pd.DataFrame({"method": method, "num_context": 5, "class": range(len(values)), "neg_elbo": values})
-        for method, values in nats.items()
-    )
-    own = own[(own["method"] != "bias_fitted") | (own["class"] < 2)]  # only two classes are of both
+def test_all_weights_stand_beside_less_of_them_class_by_class(tmp_path):
+    ahead, bias = np.array([3.0, 5.0, 4.0]), {"generate": "bias"}
+    # Only two classes are of both, and one of these lacks a size.
+    whole = ({}, "fitted", {5: dict(enumerate(90 - ahead)), 9: {0: 87.0}})
+    as_it_is = (bias, "none", {1: {0: 70.0}, 5: dict.fromkeys(range(3), 70.0)})
+    part = (bias, "fitted", {5: {0: 90.0, 1: 90.0}, 9: {0: 90.0}})
     low, high = scipy.stats.t.interval(0.95, 1, -4, scipy.stats.sem(ahead[:2]))
-    of_fewer = own[own["class"] == 0].assign(num_context=9)  # a size that one of the two classes lacks
-    own = pd.concat([own, of_fewer]).assign(num_seeds=1)
-    text = unseen_report._all_beside_less(own, [1, 5, 9], "mnist, 7 steps")
+    title = "**mnist, 35 steps**"
+    text = unseen_section(tmp_path / "both", whole, as_it_is, part).partition(title)[2]
     assert f"| hypervae_fitted - bias_fitted | 0, 1 | 1 |  | -4.0: {low:+.1f} to {high:+.1f} |  |" in text
-    assert text.count("hypervae_fitted") == 1 and text.startswith("**mnist, 7 steps**")  # nothing else is adapted alike
-    assert not unseen_report._all_beside_less(own[own["method"] != "bias_fitted"], [1, 5], "")
+    assert text.count("hypervae_fitted") == 1  # nothing else is adapted alike
+    assert title not in unseen_section(tmp_path / "one", whole, as_it_is)
 
 
 def test_figures_of_methods_have_each_data_set_once(tmp_path):
