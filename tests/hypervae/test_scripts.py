@@ -239,7 +239,7 @@ def test_what_is_drawn_from_and_how_it_is_named(write_npz):
 
 
 MIXTURES = {
-    "another size": (["--outlier", "large.npz"], "16x8.*8x8.*resize"),
+    "another size": (["--outlier", "large.npz"], "16x8 and 8x8.*one size"),
     "too few": (["--outlier", "few.npz"], "2 test images, 12 outliers"),
     "too few normals": (["--normal", "few.npz", "--outlier", "n.npz"], "validation images.*give more images"),
     "the same images": (["--outlier", "n.npz", "same.npz"], "same.npz holds the same images as .*n.npz"),
