@@ -133,7 +133,7 @@ def unseen_jobs(args, loaded):
                 if records:
                     jobs.append((args, settings, name, fold, records))
     if not jobs:
-        raise InputError("these models have none of these --adaptation: choose another, or another --peer")
+        raise InputError("these models have none of these --adaptation: choose another --adaptation, or --peer")
     return jobs
 
 
