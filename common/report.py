@@ -12,7 +12,7 @@ from common.tvae import report as tvae
 
 REPORTS = (hypervae, search_report, alloy_report, design_report, regression_report, classification_report, tvae)
 OWN = "Your own data"
-HEADLINE = ["result", "measure", "ours", "strongest baseline", "paper"]
+HEADLINE = ["result", "measure", "ours", "compared with", "paper"]
 
 
 def write_report(results_dir):

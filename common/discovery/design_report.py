@@ -14,7 +14,7 @@ from common.discovery.designs import METHODS, known_alloy
 from common.discovery.records import file_fingerprint
 from common.discovery.search_summary import ALLOYS
 from common.runs.identity import digest
-from common.runs.results import read_records, read_rows, write_table
+from common.runs.results import tables, write_table
 from common.runs.storage import REMEDY, made_once, read_json, write_settings
 from common.runs.summaries import markdown_table, settings_in_words
 
@@ -163,11 +163,8 @@ def table_row(job, found):
 
 def sections(results_dir, own=False):
     """[(title, Markdown)]: how the searches for alloys by specification compare."""
-    path = results_dir / ALLOYS / "designs.csv"
-    rows = read_rows(path, own) if path.exists() else ()
-    if not len(rows):
-        return []
-    return [("Alloys by specification", compared(rows, read_records(path)))]
+    there = tables(results_dir / ALLOYS, {"designs.csv": "Alloys by specification"}, own)
+    return [(title, compared(rows, records)) for title, rows, records in there]
 
 
 def compared(rows, records):

@@ -1,7 +1,7 @@
 """The section of results/README.md on lossless compression."""
 
 from common.hypervae.options import NAMES
-from common.runs.results import read_records, read_rows
+from common.runs.results import tables
 from common.runs.summaries import markdown_table, over_seeds, plus_minus, settings_in_words
 
 TABLE = "10_compress/table.csv"
@@ -33,9 +33,8 @@ def method(rows):
 
 def sections(results_dir, own=False):
     """[(title, Markdown)] of the table, if it is there: of sets that come with the project, or of a user's own."""
-    path = results_dir / TABLE
-    rows = read_rows(path, own) if path.exists() else ()
-    return [("Lossless compression", _section(rows, read_records(path)))] if len(rows) else []
+    there = tables(results_dir, {TABLE: "Lossless compression"}, own)
+    return [(title, _section(rows, records)) for title, rows, records in there]
 
 
 def _section(rows, records):

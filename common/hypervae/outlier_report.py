@@ -136,7 +136,7 @@ def _thresholds(summary, of_method):
     return words + markdown_table([*header, "FPR (Youden)", "FNR (Youden)"], body)
 
 
-def section(rows, records, results_dir):
+def section(rows, records):
     """Markdown of the section on Table 4."""
     table = outlier_rows(rows, records)
     summary, of_method = summary_of(table, records)

@@ -1,5 +1,7 @@
 """Sections of results/README.md on the main system, made from the CSV files alone: density (Tables 1 to 3) here."""
 
+import functools
+
 import numpy as np
 
 from common.hypervae import compression_report, new_tasks_report, outlier_claims, outlier_report
@@ -7,7 +9,7 @@ from common.hypervae.options import NAMES
 from common.hypervae.outlier_sets import IMAGE_SETS
 from common.names import is_file_name
 from common.runs import identity
-from common.runs.results import read_records, read_rows
+from common.runs.results import read_records, read_rows, tables
 from common.runs.summaries import count, markdown_table, over_seeds, plus_minus, settings_column, words_apart
 
 # Table 1 of the paper, nats per image: (-EL, "-LL", KL(z), KL(u)). In every cell -EL = "-LL" + KL(z), so
@@ -47,19 +49,14 @@ PUBLISHED_BITS = (
 
 def sections(results_dir, own=False):
     """[(title, Markdown)] of the tables that are there: on sets that come with the project, or on a user's own."""
-    found = []
-    makers = (
-        ("02_density/table1.csv", "Table 1: density", _table1),
-        ("02_density/table2.csv", "Table 2: trainable parameters", _table2),
-        ("02_density/table3.csv", "Table 3: time", _table3),
-        ("02_density/validation.csv", "Ablation, on a tenth of the training set held out", _validation),
-        ("03_outliers/table4.csv", "Table 4: outlier detection", outlier_report.section),
-    )
-    for name, title, make in makers:
-        path = results_dir / name
-        rows = read_rows(path, own) if path.exists() else ()
-        if len(rows):
-            found.append((title, make(rows, read_records(path), results_dir)))
+    makers = {
+        "02_density/table1.csv": ("Table 1: density", functools.partial(_table1, results_dir)),
+        "02_density/table2.csv": ("Table 2: trainable parameters", _table2),
+        "02_density/table3.csv": ("Table 3: time", _table3),
+        "02_density/validation.csv": ("Ablation, on a tenth of the training set held out", _validation),
+        "03_outliers/table4.csv": ("Table 4: outlier detection", outlier_report.section),
+    }
+    found = [(title, make(rows, records)) for (title, make), rows, records in tables(results_dir, makers, own)]
     pages = [
         page for page in sorted(results_dir.glob("11_explore/*/explorer.html")) if is_file_name(page.parent.name) == own
     ]
@@ -74,13 +71,13 @@ def _pages(pages, results_dir):
 
 
 def headline(results_dir):
-    """Rows [result, measure, ours, strongest baseline, paper] of the recipe `ours`, where all three models stand."""
-    rows = []
-    makers = {"02_density/table1.csv": _density_headline, "03_outliers/table4.csv": outlier_claims.headline}
-    for path, make in ((results_dir / name, make) for name, make in makers.items()):
-        table = read_rows(path, own=False) if path.exists() else ()
-        rows += make(table, read_records(path)) if len(table) else []
-    return rows
+    """Rows [result, measure, ours, compared with, paper] of the recipe `ours`."""
+    makers = {
+        "02_density/table1.csv": _density_headline,
+        f"{new_tasks_report.STAGE}/told.csv": new_tasks_report.told_headline,
+        "03_outliers/table4.csv": outlier_claims.headline,
+    }
+    return [row for make, rows, records in tables(results_dir, makers, own=False) for row in make(rows, records)]
 
 
 # What tells rows apart, derived from their records.
@@ -167,7 +164,7 @@ def _parameters(results_dir):
     return find
 
 
-def _table1(rows, records, results_dir):
+def _table1(results_dir, rows, records):
     table, (_, stored) = summarise(rows, records), _by_code_length(rows, records)
     likelihoods, parameters = _likelihood_cells(rows, records), _parameters(results_dir)
     table = table.assign(data=_data(table), settings=settings_column(table, stored, ["dataset", "binarize", "model"]))
@@ -202,7 +199,7 @@ def _table1(rows, records, results_dir):
     return "\n\n".join(parts)
 
 
-def _table2(rows, records, results_dir):
+def _table2(rows, records):
     settings = words_apart(rows, _by_experiment(rows, records), ["dataset", "model", "generator"])
     body = [
         [r.dataset, NAMES[r.model], r.generator, words, f"{r.inference:,}", f"{r.generative:,}", f"{r.total:,}"]
@@ -213,7 +210,7 @@ def _table2(rows, records, results_dir):
     return markdown_table([*header, "paper inference (k)", "paper generative (k)"], body)
 
 
-def _table3(rows, records, results_dir):
+def _table3(rows, records):
     settings = words_apart(rows, _by_experiment(rows, records), ["dataset", "model", "generator", "quantity"])
     body = [
         [
@@ -242,7 +239,7 @@ def _paper_time(row):
     )
 
 
-def _validation(rows, records, results_dir):
+def _validation(rows, records):
     table, (_, stored) = summarise(rows, records), _by_code_length(rows, records)
     table = table.assign(data=_data(table), settings=words_apart(table, stored, ["dataset", "binarize", "model"]))
     body = [
@@ -281,7 +278,8 @@ def _density_headline(rows, records):
                 measure = f"test -ELBO, nats an image, {count(ours['num_seeds'], 'seed')}"
                 paper = PAPER_TABLE_1[dataset, "hypervae"][0]
                 name = ", ".join(filter(None, ["density", dataset, words[protocol]]))
-                found.append([name, measure, f"HyperVAE {_elbo(ours)}", cell, f"HyperVAE {paper}"])
+                own = f"HyperVAE {_elbo(ours)}, told {told('hypervae', ours['summary'])}"
+                found.append([name, measure, own, cell, f"HyperVAE {paper}"])
     return found
 
 

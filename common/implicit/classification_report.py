@@ -34,7 +34,7 @@ def sections(results_dir, own=False):
 
 
 def headline(results_dir):
-    """Rows [result, measure, ours, strongest baseline, paper] on the paper's own networks."""
+    """Rows [result, measure, ours, compared with, paper] on the paper's own networks."""
     found = []
     summary = _classifications(results_dir)
     if len(summary):

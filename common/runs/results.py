@@ -147,6 +147,19 @@ def read_rows(path, own=None):
     return with_experiment(rows, read_records(path), path)
 
 
+def tables(folder, makers, own=None):
+    """Of the tables of a folder that are there and have rows: (title or what else goes with it, rows, records).
+
+    Args:
+        makers: {name of a table: what goes with it}; own: see `read_rows`.
+    """
+    for name, goes_with in makers.items():
+        path = Path(folder) / name
+        rows = read_rows(path, own) if path.exists() else ()
+        if len(rows):
+            yield goes_with, rows, read_records(path)
+
+
 def of_own_data(rows):
     """Which rows (N,) are about a user's own files."""
     named = rows[[name for name in rows if name in names.COLUMNS]]

@@ -114,7 +114,7 @@ def _bars_table(folder):
 
 
 def headline(results_dir):
-    """[result, measure, ours, strongest baseline, paper] of every denoised image, and of the bars test."""
+    """[result, measure, ours, compared with, paper] of every denoised image, and of the bars test."""
     folder = results_dir / "08_denoise"
     found = []
     rows = last_epochs(folder)
