@@ -59,6 +59,8 @@ def pack(args):
         f"{path}: {len(x):,} images in {len(packed.raw):,} bytes, {bits:.4f} bits a pixel, decoded to the same images"
     )
     print(f"initial bits: {packed.initial_bits:,} in {number} blocks; groups: {len(header.sizes)}")
+    if labels is not None and not header.labelled:
+        print(f"note: the labels of {images} are not kept: --as-groups and --as-sets keep them")
 
 
 def unpack(args):

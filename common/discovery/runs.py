@@ -20,7 +20,7 @@ class Work:
 
     record: Record
     load: Callable  # load() gives the Dataset that the models train on
-    train: Callable  # train(settings, data) gives a model's Run; where it was trained before, it is loaded
+    train: Callable  # train(settings, data) gives its TrainedModel; where it was trained before, it is loaded
     checkpoints: Path
 
     @property

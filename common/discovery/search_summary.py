@@ -15,13 +15,12 @@ from common.discovery.records import SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
 from common.runs.results import read_records, read_rows, write_table
 from common.runs.storage import locked
-from common.runs.summaries import all_commits, median_interval
+from common.runs.summaries import LEVEL, all_commits, median_interval
 
 DIGITS, ALLOYS = "04_discover_digits", "05_discover_alloys"
 RIVAL = "vae"  # the search that the others are compared with: VAE + BO
 RIVALS = (RIVAL, "vae_restarts")  # in paired differences; the second has an iterated search's evaluations in any budget
 COMPARED = ("hypervae_once", "hypervae_iterated", "hypervae_iterated_vae_init", "hypervae_joint")
-LEVEL = 0.95
 
 
 def summarise(rows, bounds, by, records):

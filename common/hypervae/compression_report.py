@@ -17,11 +17,11 @@ METHODS = {  # method: in words, as figures have it
     "zlib": "zlib 9",
 }
 TEXT = """\
-Files that were decoded again: bits a pixel of the whole file, header and initial bits counted, of static Bernoulli
-binarized test parts (a constant draw, the same for all rows). `computed` is -ELBO by TensorFlow with other draws of z
-and u, plus the header; of a free order log2 n! is off. VAE and HyperVAE were trained on the training part, the model is
-not counted in the file; the others know nothing beforehand. `context` is a computed length (a code with the ten
-neighbours of JBIG, adaptive, in one stream). Seconds are those of one machine with two shared cores, CPU seconds beside
+Files that were decoded again: bits a pixel of the whole file, header and initial bits counted, of binarized test parts
+(how, says `binarize` in settings.json; a draw is the same for all rows). `computed` is -ELBO by TensorFlow with other
+draws of z and u, plus the header; of a free order log2 n! is off. VAE and HyperVAE were trained on the training part,
+the model is not counted in the file; the others know nothing beforehand. `context` is a computed length (a code with
+the ten neighbours of JBIG, adaptive, in one stream). Seconds are those of whatever machine made the row, CPU seconds beside
 them.
 """
 

@@ -208,6 +208,8 @@ class HyperVAE(VAE):
         if array.ndim != 4 or array.shape[1:] != self.body.image_shape or not len(array):
             wanted = ", ".join(map(str, self.body.image_shape))
             raise InputError(f"a task's images have shape {array.shape}: (N, {wanted}) is needed, N at least 1")
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"a task's images have dtype {array.dtype}: bytes or floats are needed")
         white = self.body.white
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > white:
             span = f"{array.min():g} to {array.max():g}"

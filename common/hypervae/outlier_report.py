@@ -8,9 +8,8 @@ from common.hypervae import outlier_claims
 from common.hypervae.options import NAMES
 from common.hypervae.outlier_records import HELD_OUT_RATE
 from common.hypervae.outlier_rows import outlier_rows, pair_names, summary_of
-from common.runs.summaries import markdown_table, mean_interval, plus_minus, settings_column
+from common.runs.summaries import LEVEL, markdown_table, mean_interval, plus_minus, settings_column
 
-LEVEL = 0.95
 PAIR = ("vae", "hypervae")  # whose AUCs are compared
 
 

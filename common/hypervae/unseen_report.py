@@ -7,12 +7,11 @@ import numpy as np
 from common.hypervae.options import OF_SOME_MODELS
 from common.hypervae.peers import ADAPTATIONS
 from common.runs import identity
-from common.runs.summaries import markdown_table, mean_interval
+from common.runs.summaries import LEVEL, markdown_table, mean_interval
 
 RIVALS = ("vae_wide_finetuned", "vae_wide")  # whom differences are taken from: the first that is there
 # All weights beside less of them, what is adapted alike.
 ALL, LESS = ("hypervae", "hypervae_tuned"), ("scale_bias", "bias", "neural_statistician")
-LEVEL = 0.95
 UNSEEN = """\
 -ELBO of test images of classes that the training left out, nats an image, given a few other images of the class: the
 mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine-tuning's steps and rate are those that

@@ -5,7 +5,7 @@ import pandas as pd
 import scipy
 
 from common.runs.results import read_records, read_rows
-from common.runs.summaries import markdown_table, over_seeds, plus_minus, with_fingerprint
+from common.runs.summaries import LEVEL, markdown_table, over_seeds, plus_minus, with_fingerprint
 
 # Table 1 of Sheikh et al., test RMSE: (VI, PBP, Dropout, VMG, SGD, their method); "standard errors" as it calls them.
 PAPER_REGRESSION = {
@@ -20,7 +20,6 @@ PAPER_REGRESSION = {
     "yacht": ("6.89 +- 0.67", "1.02 +- 0.05", "1.11 +- 0.38", "0.71 +- 0.05", "0.77 +- 0.25", "0.57 +- 0.21"),
 }
 PAPER_METHODS = ("VI", "PBP", "Dropout", "VMG", "SGD", "hypernet")
-LEVEL = 0.95  # of the intervals of differences
 REGRESSION_MEASURES = ["rmse", "rmse_held_out", "rmse_early_stopped", "log_likelihood", "coverage_90", "sigma"]
 PROTOCOL = ["fingerprint", "recipe", "num_splits"]  # whose SGD and hypernetworks are compared
 CHOICE = [*PROTOCOL, "method", "num_samples"]  # of all else, held-out rows choose

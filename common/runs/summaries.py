@@ -8,6 +8,8 @@ from common.names import common_name
 from common.runs.identity import differences
 from common.runs.results import COMMITS
 
+LEVEL = 0.95  # of the intervals that reports show
+
 
 def over_seeds(rows, measures, by=(), over="seed"):
     """Mean and standard deviation (n - 1) of each measure over the seeds (or splits) of one experiment.

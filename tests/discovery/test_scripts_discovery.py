@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from common.data import datasets
-from common.discovery import alloy_options, alloy_search, alloying, alloys, calphad, digits, runs
+from common.discovery import alloy_options, alloy_search, alloying, alloys, calphad, digits, inverse_map, runs
 from common.discovery.alloy_files import write_classes
 from common.discovery.distances import cosine_distance
 from common.discovery.options import add_search_options
@@ -125,10 +125,20 @@ def nearest_known(data, scale=1.0):
     return 1 - cosine.max()
 
 
-def test_an_unseen_alloy_is_searched_for_and_a_second_call_repeats_nothing(few_alloys, call):
-    results_dir = few_alloys.parent / "results"
+def test_an_unseen_alloy_is_searched_for_and_a_second_call_repeats_nothing(few_alloys, call, monkeypatch):
+    results_dir, learned_from = few_alloys.parent / "results", []
+
+    class Recorded(inverse_map.InverseMap):
+        def __init__(self, kind, matrices, compositions, seed=0):
+            learned_from.append(matrices)
+            super().__init__(kind, matrices, compositions, seed)
+
+    monkeypatch.setattr(inverse_map, "InverseMap", Recorded)
     options = ["--alloys", few_alloys, "--results-dir", results_dir, "--held-out", "2024", "--evaluations", 9]
     assert "no --tdb" in call("05_discover_alloys.py", *options)
+    data = alloys.load(few_alloys)
+    (known,) = learned_from  # the map has not seen the class
+    np.testing.assert_array_equal(known, data.matrices[data.y != data.names.index("2024")])
     folder = results_dir / "05_discover_alloys"
     table = results.read_rows(folder / "figure3b.csv")
     assert (table.groupby(["alloy", "method"]).size() == 9).all() and table["method"].nunique() == 8

@@ -390,6 +390,7 @@ def test_pack_unpack_check_info(tmp_path, call, images):
         x, y = arrays["x"], arrays["y"]
     done = call("10_compress.py", "pack", images, file, "--dataset", "mnist")
     assert done.returncode == 0 and "decoded to the same images" in done.stdout, done.stderr
+    assert "the labels of" in done.stdout and "--as-groups" in done.stdout
     assert call("10_compress.py", "check", file, images).returncode == 0
     done = call("10_compress.py", "info", file)
     assert "12 of 28 x 28" in done.stdout and "mnist hypervae" in done.stdout

@@ -159,6 +159,8 @@ def test_metavae_decodes_with_the_decoder_of_the_task():
         (255 * X[0], "reach from 0 to 255"),
         (X[0] - 0.1, r"must lie in \[0, 1\]"),
         (tf.where(X[0] > 0, np.nan, 0.0), "reach from nan"),
+        (np.asarray(X[0]).astype(object), "dtype object"),
+        (np.asarray(X[0]) + 0j, "dtype complex"),
         (X[0, :0], "N at least 1"),
         (X[0, :, :4], "8, 8, 1"),
         (X[0, 0], "8, 8, 1"),
