@@ -21,8 +21,8 @@ Files that were decoded again: bits a pixel of the whole file, header and initia
 (how, says `binarize` in settings.json; a draw is the same for all rows). `computed` is -ELBO by TensorFlow with other
 draws of z and u, plus the header; of a free order log2 n! is off. VAE and HyperVAE were trained on the training part,
 the model is not counted in the file; the others know nothing beforehand. `context` is a computed length (a code with
-the ten neighbours of JBIG, adaptive, in one stream). Seconds are those of whatever machine made the row, CPU seconds beside
-them.
+the ten neighbours of JBIG, adaptive, in one stream). Seconds are those of whatever machine made the row, CPU seconds
+beside them.
 """
 
 
