@@ -242,8 +242,8 @@ def _go_on(model, x, y, rows, run, first, callbacks):
         """Row numbers of an epoch's steps, from the seed, the members' streams and the epoch."""
         orders = []
         for stream, own in zip(model.streams, rows):
-            # Epoch 0's stream is also that of the initial weights (a 0 at the end of a seed counts for nothing): other
-            # numbers of it, and what depends on them is only where a permutation begins. All rows were made so.
+            # Epoch 0's stream is that of the initial weights, too (a last 0 in a seed counts for nothing). One permutes
+            # rows, the other draws weights: no harm, and another seed would change all rows of 06 and 07.
             random = np.random.default_rng([model.seed, stream, int(epoch)])
             rounds = -(-steps * run.batch_size // len(own))
             orders.append(np.concatenate([random.permutation(own) for _ in range(rounds)])[: steps * run.batch_size])
