@@ -20,13 +20,14 @@ beside those of the tasks of training, its share chosen in the same way. A size 
 images for is left out.
 """
 DIFFERENCES = """\
-Differences from {rival} are paired by class; the interval is Student's over classes, {level:.0%}: of two classes it
-says little.
+Differences from {rival} are paired by class and seed; the interval is Student's over classes, {level:.0%}: of two
+classes it says little.
 """
 ALL_BESIDE_LESS = """\
 Whether u should generate all weights: nats of HyperVAE less those of models of which u changes scales and biases,
-biases, or an input. Below zero HyperVAE is ahead; paired by class, Student's interval, {level:.0%}, each by itself.
-Classes of one fold share their trainings, so intervals are too short; of two classes they say little.
+biases, or an input. Below zero HyperVAE is ahead; paired by class and seed, Student's interval over classes,
+{level:.0%}, each by itself. Classes of one fold share their trainings, so intervals are too short; of two classes they
+say little.
 """
 
 # Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
@@ -35,7 +36,14 @@ OF_A_METHOD |= {"tuning_steps", "tuning_rates", "chooser", "num_samples", "adapt
 
 
 def unseen_by_class(rows, records):
-    """-ELBO of each class, seeds averaged: one row a `protocol`, method, `variant`, size of the context and class.
+    """-ELBO of each class, seeds averaged, with num_seeds: else as `unseen_by_seed`."""
+    table = unseen_by_seed(rows, records)
+    grouped = table.groupby([name for name in table if name not in ("seed", "neg_elbo")], sort=False)
+    return grouped["neg_elbo"].mean().to_frame().assign(num_seeds=grouped["seed"].nunique()).reset_index()
+
+
+def unseen_by_seed(rows, records):
+    """-ELBO: one row a `protocol`, method, `variant`, size of the context, class and seed.
 
     A protocol is what all methods share; a variant all settings of a method but the fold's data and the context's size;
     `words` tell it from other variants of its method.
@@ -55,9 +63,8 @@ def unseen_by_class(rows, records):
     words = identity.differences(own, groups, {name for stored in own.values() for name in stored})
     iterations = [records[run]["training"]["iterations"] for run in rows["run"]]
     rows = rows.assign(words=rows["variant"].map(words), iterations=iterations)
-    keys = ["dataset", "protocol", "iterations", "variant", "words", "method", "num_context", "class"]
-    grouped = rows.groupby(keys, sort=False)
-    return grouped["neg_elbo"].mean().to_frame().assign(num_seeds=grouped["seed"].nunique()).reset_index()
+    keys = ["dataset", "protocol", "iterations", "variant", "words", "method", "num_context", "class", "seed"]
+    return rows.groupby(keys, sort=False)["neg_elbo"].mean().reset_index()
 
 
 def protocol_words(rows, records):
@@ -68,7 +75,7 @@ def protocol_words(rows, records):
 
 def section(rows, records):
     """A table for each protocol and each set of classes that a method has: means are of the same classes."""
-    table = unseen_by_class(rows, records)
+    table = unseen_by_seed(rows, records)
     parts, words = [], protocol_words(rows, records)
     for (dataset, protocol, iterations), own in table.groupby(["dataset", "protocol", "iterations"], sort=False):
         sizes = sorted(own["num_context"].unique())
@@ -82,7 +89,7 @@ def section(rows, records):
             for method, variant in classes_of.index[classes_of >= classes]:
                 part = same[(same["method"] == method) & (same["variant"] == variant)]
                 cells = [_cell(part, same, size, rival, classes) for size in sizes]
-                body.append([method, part["num_seeds"].max(), *cells, part["words"].iloc[0]])
+                body.append([method, _seeds(part), *cells, part["words"].iloc[0]])
             title = [dataset, classes_in_words(classes), f"{iterations:,} steps", words[protocol]]
             parts += [f"**{', '.join(filter(None, title))}**", markdown_table(header, body)]
         title = f"{dataset}, {iterations:,} steps" + f", {words[protocol]}" * bool(words[protocol])
@@ -91,17 +98,18 @@ def section(rows, records):
 
 
 def _all_beside_less(own, sizes, title):
-    """Markdown: HyperVAE less peers of which u changes less, paired by the classes that both have."""
-    nats = own.pivot(index="class", columns=["method", "num_context"], values="neg_elbo")
+    """Markdown: HyperVAE less peers of which u changes less, paired by the classes and seeds that both have."""
+    nats = own.pivot(index=["class", "seed"], columns=["method", "num_context"], values="neg_elbo")
     body = []
     for whole, less, ending in itertools.product(ALL, LESS, ("", *(f"_{how}" for how in ADAPTATIONS[1:]))):
         pairs = [((whole + ending, size), (less + ending, size)) for size in sizes]
         found = [(nats[a] - nats[b]).dropna() if {a, b} <= set(nats) else nats.iloc[:0, 0] for a, b in pairs]
         most = max(found, key=len)
         if len(most):  # a size that some of the classes have too few images for is left out
-            cells = [_difference(values.to_numpy()) if len(values) == len(most) else "" for values in found]
-            seeds = own[own["method"].isin([whole + ending, less + ending])]["num_seeds"].min()
-            body.append([f"{whole}{ending} - {less}{ending}", ", ".join(map(str, sorted(most.index))), seeds, *cells])
+            cells = [_difference(values) if len(values) == len(most) else "" for values in found]
+            pairs = most.reset_index()
+            classes = ", ".join(map(str, sorted(set(pairs["class"]))))
+            body.append([f"{whole}{ending} - {less}{ending}", classes, _seeds(pairs), *cells])
     if not body:
         return ""
     header = ["all weights less a part", "classes", "seeds", *(f"{size} images" for size in sizes)]
@@ -115,22 +123,30 @@ def classes_in_words(classes):
 
 def _cell(part, own, size, rival, classes):
     """ "129.4 (-8.1: -9.0 to -7.2)": the mean of some classes, and how it differs from the rival's, given as much."""
-    nats = part[part["num_context"] == size].set_index("class")["neg_elbo"]
-    if set(nats.index) != set(classes):
+    nats = part[part["num_context"] == size].set_index(["class", "seed"])["neg_elbo"]
+    if set(nats.index.unique("class")) != set(classes):
         return ""
-    text = f"{nats.mean():.1f}"
+    text = f"{nats.groupby('class').mean().mean():.1f}"
     # Without a context nothing is tuned: the rival is then the model as it is.
     name = rival if size or rival is None else rival.removesuffix("_finetuned")
     of_rival = own[(own["method"] == name) & (own["num_context"] == size)]
-    if (part["method"] == name).all() or of_rival["class"].duplicated().any():
+    if (part["method"] == name).all() or of_rival.duplicated(["class", "seed"]).any():
         return text
-    difference = (nats - of_rival.set_index("class")["neg_elbo"]).to_numpy()
-    if np.isnan(difference).any():  # the rival has not all of these classes
+    difference = (nats - of_rival.set_index(["class", "seed"])["neg_elbo"]).dropna()
+    if set(difference.index.unique("class")) != set(classes):  # the rival has not all of these classes
         return text
     return f"{text} ({_difference(difference)})"
 
 
-def _difference(values):
-    """ "-8.1: -9.0 to -7.2": the mean of differences, and its interval, if there are several."""
+def _seeds(rows):
+    """ "3", or "1 to 3" where some classes have fewer: how many seeds the classes of rows have."""
+    of_classes = rows.groupby("class")["seed"].nunique()
+    least, most = of_classes.min(), of_classes.max()
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
+def _difference(by_seed):
+    """ "-8.1: -9.0 to -7.2": the mean over classes of differences by class and seed, and its interval over classes."""
+    values = by_seed.groupby("class").mean().to_numpy()
     low, high = mean_interval(values, LEVEL)
     return f"{values.mean():+.1f}" + ("" if np.isnan(low) else f": {low:+.1f} to {high:+.1f}")

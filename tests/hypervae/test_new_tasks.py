@@ -388,6 +388,15 @@ def test_of_two_variants_of_the_rival_none_is_subtracted(tmp_path):
     assert "| hypervae | 1 |  | 3.0 |" in whole and "| hypervae | 1 | 1.0 (-14.0) | 2.0 (-6.0) |" in part
 
 
+def test_differences_are_of_common_seeds(tmp_path):
+    """Class 3 has two seeds of one method and one of the other: the second seed says nothing of their difference."""
+    bias = {"generate": "bias"}
+    of_both = [({}, "none", {5: {3: 80.0, 4: 85.0}}), (bias, "none", {5: {3: 90.0, 4: 91.0}})]
+    text = unseen_section(tmp_path, *of_both, (bias | {"seed": 4}, "none", {5: {3: 10.0}}))
+    assert "| hypervae - bias | 3, 4 | 1 | -8.0: " in text
+    assert "| bias | 1 to 2 | 70.5 |" in text  # 91 and the mean of 90 and 10
+
+
 def test_a_renamed_file_is_the_same_data(tmp_path):
     """Seeds of one experiment under two names are averaged."""
     path = tmp_path / new_tasks_report.STAGE / "told.csv"
