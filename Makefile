@@ -37,7 +37,9 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 03_outliers.py $(PAIRS) --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier flip_horizontal flip_vertical rotated \
 	  --model vae hypervae --scores usual combined
-	$(SHORT_OUTLIERS) $(TURNED) --model vae hypervae --likelihood discretized_logistic
+	$(SHORT_OUTLIERS) $(TURNED_ALL) --model vae hypervae --likelihood discretized_logistic
+	$(SHORT_OUTLIERS) --normal mnist fashion_mnist --outlier all $(TURNS) --model vae hypervae \
+	  --likelihood discretized_logistic --scores combined
 	$(SHORT_OUTLIERS) $(TURNED) --model metavae hypervae --likelihood discretized_logistic --scores task_mixture
 	$(RUN) 01_train.py $(PHOTOGRAPHS)
 	$(RUN) 02_density.py $(PHOTOGRAPHS) --tables 1 2 --num-importance-samples 0
@@ -111,7 +113,9 @@ alloys/main30_100.npz: | .venv/.installed
 
 PHOTOGRAPHS = --dataset photographs --likelihood discretized_logistic --iterations 2000
 PAIRS = --normal mnist fashion_mnist omniglot --outlier all
-TURNED = --normal fashion_mnist --outlier all flip_horizontal flip_vertical rotated
+TURNS = flip_horizontal flip_vertical rotated
+TURNED = --normal fashion_mnist --outlier all $(TURNS)
+TURNED_ALL = --normal mnist fashion_mnist omniglot --outlier all $(TURNS)
 SHORT_OUTLIERS = $(RUN) 03_outliers.py --iterations 2000 --data-dir $(DATA_DIR) --jobs $(JOBS)
 NEW_TASKS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --jobs $(JOBS) --seeds 0 1 2
 CHARACTERS = --iterations 6000 --latent-dim 50 --hyper-latent-dim 50 --rank 30
