@@ -7,7 +7,7 @@ from pathlib import Path
 from common import cli, report
 from common.discovery import alloy_report, alloy_search, alloys, calphad, design_report, designs, runs, search_report
 from common.discovery.alloy_making import chosen_limits, make_data
-from common.discovery.alloy_options import REGRESSORS, add_alloy_options, check_alloys, check_use
+from common.discovery.alloy_options import REFUSED, REGRESSORS, add_alloy_options, check_alloys, check_use
 from common.discovery.options import add_search_options, check_search, search_settings
 from common.discovery.records import InverseMapTrial, file_fingerprint
 from common.discovery.specifications import read_specification
@@ -129,7 +129,7 @@ def answer_specifications(args, source, data, folder):
 def main():
     data_help = "an .npz of phase matrices, or a folder of them as --make-data writes (30 classes of 100 that ship)"
     models = "of --compare likelihoods; searches need VAE and HyperVAE"
-    p = parser(__doc__, EXAMPLES, data_option="--alloys", data_help=data_help, models=models, iterations="1500")
+    p = parser(__doc__, EXAMPLES, "--alloys", data_help, models, iterations="1500", hidden=REFUSED)
     p.set_defaults(dataset=[alloys.SHIPPED], iterations=1500, binarize="none")
     search = add_search_options(p, "300; with --spec 100")
     add_fit_u(search)

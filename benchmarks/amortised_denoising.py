@@ -212,10 +212,10 @@ def measure(args, folder):
     variants = [(m, rate) for m in args.method for rate in ([None] if m == "direct" else args.learning_rate)]
     for path in args.image:
         picture, name = inputs.load(path)
-        print_of = patches.fingerprint(picture.pixels)
+        fingerprint = patches.fingerprint(picture.pixels)
         for seed, (method, rate) in itertools.product(args.seeds, variants):
             cells = {"image": name, "method": method, "learning_rate": rate, "seed": seed}
-            run = AmortisedRun(**cells, fingerprint=print_of, **shared)
+            run = AmortisedRun(**cells, fingerprint=fingerprint, **shared)
             cells |= {"sigma": args.sigma}
             rows, parameters = train(run, picture.pixels)
             cells |= {"run": run, "parameters": int(parameters), "trained_at": commit(), "evaluated_at": commit()}

@@ -52,6 +52,7 @@ USED_BY = {
     "--limits": {MAKING},
     "--pack": {MAKING},
 }
+REFUSED = ("--binarize", "--image-size")  # by check_alloys: diagrams are no pictures
 SPEC_EVALUATIONS = 100  # of each search by specification, which take seconds each
 
 

@@ -314,7 +314,14 @@ def test_help_has_examples_and_the_same_options(call, script):
     assert all(option in done.stdout for option in ("--summary", "--jobs", "--scheduler", "--seed"))
 
 
-@pytest.mark.parametrize("script, options", [("09_new_tasks.py", peers.OF_PEERS), ("11_explore.py", ["--model"])])
+@pytest.mark.parametrize(
+    "script, options",
+    [
+        ("05_discover_alloys.py", ["--binarize", "--image-size"]),
+        ("09_new_tasks.py", peers.OF_PEERS),
+        ("11_explore.py", ["--model"]),
+    ],
+)
 def test_help_leaves_out_what_is_always_refused(call, script, options):
     named = call(script, "--help").stdout.replace("[", " ").split()
     assert "--rank" in named and not set(options) & set(named)
