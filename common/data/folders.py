@@ -11,7 +11,7 @@ from common.errors import InputError
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 FINER = "has grey levels finer than 256: give --binarize threshold or bernoulli"
 HIDDEN = "."  # what begins so is no picture of the user's
-DARKEST_WHITE = 64  # of 255: pictures of a set with 16 bits are all darker only where they hold fewer bits
+DARKEST_WHITE = 64  # of 255: a set whose brightest pixel is below has some other scale, or fewer bits
 
 
 def files(folder):

@@ -25,7 +25,6 @@ NPZ_ARRAYS = (
 )
 ROUNDING = 1e-3  # floats this far outside [0, 1] are taken for rounding and clipped
 LARGEST_LABEL = 2**53  # beyond, floats are no whole numbers
-DARKEST_WHITE = 64  # a set whose brightest pixel is below is no set of bytes: some other scale
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ def _levels(array, where):
         # An image set of zeros and ones is binary already, not nearly black.
         if array.max() <= 1:
             return array * np.uint8(255)
-        if array.max() < DARKEST_WHITE:
+        if array.max() < folders.DARKEST_WHITE:
             raise InputError(f"{where} lies in [{array.min()}, {array.max()}], not 0..255: scale it to 0..255")
         return array
     if array.dtype == bool:
@@ -258,7 +257,7 @@ def _levels(array, where):
     low, high = array.min(), array.max()
     if -ROUNDING <= low and high <= 1 + ROUNDING:
         return np.round(array.clip(0, 1) * 255).astype(np.uint8)
-    if low < 0 or not DARKEST_WHITE <= high <= 255:
+    if low < 0 or not folders.DARKEST_WHITE <= high <= 255:
         remedy = "clip it to [0, 1]" if -0.5 < low and 1 < high < 2 else "scale it to [0, 1] or 0..255"
         raise InputError(f"{where} lies in [{low:g}, {high:g}], neither [0, 1] nor 0..255: {remedy}")
     return np.round(array).astype(np.uint8)

@@ -1,9 +1,9 @@
 """What a search is: the records that name its folder, its cached scores and the rows of its tables."""
 
-import hashlib
 from dataclasses import dataclass
 
 from common.runs.identity import SEED, Record, added, digest, label, settings_of
+from common.runs.storage import sha256_of
 
 IN_CLASS = 20.0  # percent of element error within which a found alloy belongs to the class (section 4.5)
 # Searches (search.METHODS), and alloys to compare with, in the order of tables and figures.
@@ -118,10 +118,7 @@ class InverseMapTrial(Record):
 
 def file_fingerprint(path):
     """Twelve hex digits that stand for a file's bytes; "" without a file."""
-    if path is None:
-        return ""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    return "" if path is None else sha256_of(path)[:12]
 
 
 def shared_settings(stored):

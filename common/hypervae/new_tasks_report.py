@@ -66,7 +66,7 @@ def told_headline(rows, records):
             of_others = ~alike["method"].str.startswith("hypervae")
             best = alike[(alike["iterations"] == iterations) & (alike["ours"] | of_others)]
             best = best.sort_values("neg_elbo_mean").drop_duplicates("ours").set_index("ours")
-            own, other = (f"{plus_minus(best.at[is_ours, 'neg_elbo_mean'])}" for is_ours in (True, False))
+            own, other = (plus_minus(best.at[is_ours, "neg_elbo_mean"]) for is_ours in (True, False))
             measure = f"test -ELBO, nats an image, {count(best.at[True, 'num_seeds'], 'seed')}, {iterations:,} steps"
             cells = [f"HyperVAE {own}", f"{best.at[False, 'method']} {other}, told the same", ""]
             found.append([f"density, {dataset}, told {told}", measure, *cells])

@@ -3,7 +3,6 @@
 `load_pretrained("mnist")` is a HyperVAE like any other: it scores, adapts and hands out VAEs without data or training.
 """
 
-import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -57,12 +56,7 @@ def pack(run, data, folder=FOLDER):
         what = f"{data.name}'s {settings.model}"
         raise InputError(f"rounded to float16, {what} costs {lost:.3f} nats an image more or less: it is not packed")
 
-    def write(temporary):
-        with open(temporary, "wb") as stream:
-            np.savez_compressed(stream, **{f"{i}": weight for i, weight in enumerate(rounded)})
-        card["weights_sha256"] = hashlib.sha256(temporary.read_bytes()).hexdigest()
-
-    storage.write_atomically(path, write)
+    card["weights_sha256"] = storage.write_npz(path, {f"{i}": weight for i, weight in enumerate(rounded)})
     card |= {"trained_at": run.trained_at, "packed_at": storage.commit()}
     storage.write_json(path.with_suffix(".json"), card)
     return card
@@ -95,7 +89,7 @@ def load_pretrained(name, model="hypervae", folder=FOLDER):
     """
     card, path = model_card(name, model, folder), _path(folder, name, model)
     try:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != card["weights_sha256"]:
+        if storage.sha256_of(path) != card["weights_sha256"]:
             raise ValueError("another checksum")
         built = _build(card)
         with np.load(path, allow_pickle=False) as arrays:

@@ -221,18 +221,10 @@ def regression_differences(rows, summary):
             sizes = (hypernet.num_train, hypernet.num_test)
             both = [by_split.loc[tuple(row[name] for name in CHOICE)] for row in (sgd.iloc[0], hypernet._asdict())]
             apart = (both[1] - both[0]).dropna()
-            found.append(
-                {
-                    **{name: getattr(hypernet, name) for name in ("dataset", "recipe", "num_samples")},
-                    "splits": len(difference),
-                    "mean": difference.mean(),
-                    "standard_error": scipy.stats.sem(difference),
-                    **dict(zip(("low", "high"), corrected_interval(difference, *sizes))),
-                    **dict(zip(("sgd_by_split", "hypernet_by_split"), (own[apart.index].mean() for own in both))),
-                    "mean_by_split": apart.mean(),
-                    **dict(zip(("low_by_split", "high_by_split"), corrected_interval(apart, *sizes))),
-                }
-            )
+            shared = [hypernet.dataset, hypernet.recipe, hypernet.num_samples, len(difference)]
+            pooled = [difference.mean(), scipy.stats.sem(difference), *corrected_interval(difference, *sizes)]
+            errors = [own[apart.index].mean() for own in both]
+            found.append([*shared, *pooled, *errors, apart.mean(), *corrected_interval(apart, *sizes)])
     return pd.DataFrame(found, columns=DIFFERENCES)
 
 
