@@ -11,6 +11,7 @@ from tqdm import tqdm
 from common.discovery.records import SEARCH_NAMES, Discovery
 from common.runs.identity import Record
 from common.runs.jobs import run_jobs
+from common.runs.results import COMMITS
 from common.runs.storage import REMEDY, commit, locked, made_once, read_json, write_json, write_settings
 
 
@@ -188,5 +189,5 @@ def _rounded(designs):
 
 def table_rows(rows, cells, made):
     """Rows with the cells that all of them share and the commits of what was `made`; a row's own cells come first."""
-    cells = cells | {name: made[name] for name in ("trained_at", "evaluated_at")}
+    cells = cells | {name: made[name] for name in COMMITS}
     return [cells | row for row in rows]

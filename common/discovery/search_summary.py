@@ -13,7 +13,7 @@ import scipy
 
 from common.discovery.records import SHOWN, shared_settings, with_protocol
 from common.runs.identity import differences
-from common.runs.results import read_records, read_rows, write_table
+from common.runs.results import COMMITS, read_records, read_rows, write_table
 from common.runs.storage import locked
 from common.runs.summaries import LEVEL, all_commits, median_interval
 
@@ -60,7 +60,7 @@ def summarise(rows, bounds, by, records):
         **{name: grouped[name].median() for name in least.columns},
         "seconds_an_evaluation": grouped["seconds"].mean(),
     }
-    columns |= {name: all_commits(table, keys, name) for name in ("trained_at", "evaluated_at")}
+    columns |= {name: all_commits(table, keys, name) for name in COMMITS}
     return pd.DataFrame(columns).loc[columns["final"].index].reset_index()  # in the order of the rows
 
 

@@ -13,6 +13,7 @@ from common.errors import InputError
 from common.implicit import calibration
 from common.implicit.settings import METHODS, ImplicitRun, check_step
 from common.runs.identity import Record, label
+from common.runs.results import COMMITS
 from common.runs.storage import commit, exclusive, made_once
 
 HYPER_UNITS = {"3x150": (100, 20)}  # the paper's; all others 100 and 50
@@ -209,7 +210,7 @@ def measured(job):
     shared = {"dataset": run.dataset, "architecture": run.architecture, "method": run.method, "seed": run.seed}
     shared |= {"generator": run.generator, "weights_per_step": run.weights_per_step, "setting": run.setting}
     shared |= {"evaluated_on": run.evaluate_on}
-    shared |= {commits: found[commits] for commits in ("trained_at", "evaluated_at")}
+    shared |= {commits: found[commits] for commits in COMMITS}
     facts = {"ood_dataset": evaluation.ood_dataset, "epochs": run.epochs, "num_samples": run.num_samples}
     table2 = [shared | {"run": evaluation} | facts | found["table2"]]
     others = [

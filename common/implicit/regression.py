@@ -14,6 +14,7 @@ from common.implicit import calibration
 from common.implicit.members import Members
 from common.implicit.settings import METHODS, ImplicitRun, check_step
 from common.runs.identity import label
+from common.runs.results import COMMITS
 from common.runs.storage import commit, exclusive, made_once
 
 LARGE = 5_000  # rows; above that the paper takes the large batch
@@ -162,7 +163,7 @@ def measured(job):
         found = made_once(folder / f"measures-{run.digest}.json", lambda: _train_and_measure(run, source, folder))
     shared = {"run": run, "dataset": run.dataset, "method": run.method, "recipe": run.recipe, "setting": run.setting}
     shared |= {"epochs": run.epochs, "seed": run.seed}
-    shared |= {name: found[name] for name in ("trained_at", "evaluated_at")}
+    shared |= {name: found[name] for name in COMMITS}
     facts = {name: found[name] for name in ("seconds", "num_parameters", "num_train", "num_test")}
     facts |= {"num_splits": run.splits, "num_samples": run.num_samples}
     table1 = [shared | facts | {"split": k} | measures for k, measures in enumerate(found["splits"])]
