@@ -5,6 +5,7 @@ from pathlib import Path
 from common import cli
 from common.errors import InputError
 from common.hypervae import options
+from common.hypervae.runs import load_with_tasks, planned_runs, refuse_unfollowed, trained
 from common.names import name_of_file
 from common.runs import identity, results
 from common.runs.jobs import run_jobs
@@ -36,7 +37,7 @@ COLUMNS = [*SETTINGS, "images_seen", *MEASURES, "seconds"]
 def train(job):
     """Train one run; its row of the training table (measures: mean since the last checkpoint but one)."""
     args, settings, name = job
-    run = options.trained(args, settings, options.load_with_tasks(args, name))
+    run = trained(args, settings, load_with_tasks(args, name))
     row = {column: getattr(settings, column) for column in SETTINGS}
     row |= {column: run.log[column].iloc[-1] for column in MEASURES}
     row |= {"images_seen": settings.iterations * settings.batch_size, "seconds": round(run.seconds, 1)}
@@ -47,7 +48,7 @@ def draw(args, data, all_settings):
     """The figures of one data set; their folder's name stands for the runs that are drawn."""
     from common.hypervae import figures
 
-    runs = [options.trained(args, settings, data) for settings in all_settings]
+    runs = [trained(args, settings, data) for settings in all_settings]
     digest = identity.digest([settings.stored() for settings in all_settings])
     folder = args.results_dir / "01_train" / f"{data.name}-{digest}"
     figures.loss_curves(runs, folder / "loss_curves.png")
@@ -63,7 +64,7 @@ def pack_weights(args, data, all_settings):
     from common.hypervae import pretrained
 
     for settings in all_settings:
-        card = pretrained.pack(options.trained(args, settings, data), data, args.pack)
+        card = pretrained.pack(trained(args, settings, data), data, args.pack)
         line = "{name} {model}: test -ELBO {neg_elbo:.3f} nats an image, rounded to float16 {neg_elbo_float16:.3f}"
         print(line.format(name=data.name, model=settings.model, **card), flush=True)
 
@@ -115,8 +116,8 @@ def main():
         adapt(args)
         return
     cli.refuse_unused(args, OF_NEW_TASKS, "without --adapt")
-    loaded, jobs = options.planned_runs(args, options.load_with_tasks)
-    options.refuse_unfollowed(args, [settings for _, settings, _ in jobs])
+    loaded, jobs = planned_runs(args, load_with_tasks)
+    refuse_unfollowed(args, [settings for _, settings, _ in jobs])
     for row in run_jobs(train, jobs, args.jobs, args.scheduler):
         results.put_rows(args.results_dir / "01_train" / "training.csv", [row], COLUMNS, order=SETTINGS)
         line = "{dataset} {model} {recipe} seed {seed}: training objective {neg_elbo:.2f} nats, {seconds:.0f} s"

@@ -5,6 +5,7 @@ import functools
 from common import cli, report
 from common.hypervae import options
 from common.hypervae.report import summarise, summarise_likelihood
+from common.hypervae.runs import load_data, planned_runs, refuse_unfollowed, trained
 from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
@@ -49,8 +50,8 @@ def measure(job):
     evaluation = density.Evaluation(settings, args.evaluate_on, likelihood, fit_u=options.fit_u(args, settings.model))
 
     def measured():
-        data = options.load_data(args, name)
-        run = options.trained(args, settings, data)
+        data = load_data(args, name)
+        run = trained(args, settings, data)
         title = f"{settings.dataset} {settings.model} {settings.recipe} seed {settings.seed}: measuring"
         how = {"progress": lambda tasks: tqdm(tasks, title, mininterval=5), **evaluation.options()}
         part = data.part(args.evaluate_on)
@@ -138,16 +139,15 @@ def main():
         cli.refuse_unused(args, OF_TABLE1, "in Tables 2 and 3")
     if not args.num_importance_samples:
         cli.refuse_unused(args, ["--num-nll-images"], "with --num-importance-samples 0")
-    loaded, jobs = options.planned_runs(args)
+    loaded, jobs = planned_runs(args)
     sets = variants(args, loaded) if {2, 3} & set(tables) else []
     followed = [settings for _, settings, _ in jobs] if 1 in tables else []
-    options.refuse_unfollowed(args, [*followed, *(own for _, found in sets for own in found)])
+    refuse_unfollowed(args, [*followed, *(own for _, found in sets for own in found)])
     if 1 in tables:
         write_table1(args, jobs)
     if sets:
         write_tables_2_and_3(args, sets, tables)
-    report.write_report(args.results_dir)
-    print(f"tables: {args.results_dir / '02_density'}; report: {args.results_dir / 'README.md'}")
+    report.finish(args.results_dir / "02_density")
 
 
 if __name__ == "__main__":

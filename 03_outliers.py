@@ -149,8 +149,7 @@ def main():
     )
     print(table4(rows, records))
     draw(every, found)
-    report.write_report(args.results_dir)
-    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+    report.finish(folder)
 
 
 if __name__ == "__main__":

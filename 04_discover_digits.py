@@ -6,7 +6,8 @@ import itertools
 from common import cli, report
 from common.discovery import digits, runs, search_report
 from common.discovery.options import add_search_options, check_search, search_settings
-from common.hypervae.options import add_fit_u, load_data, parser, refuse_unfollowed, settings_for, trained
+from common.hypervae.options import add_fit_u, parser
+from common.hypervae.runs import load_data, refuse_unfollowed, settings_for, trained
 from common.runs.identity import digest
 
 EXAMPLES = """examples:
@@ -110,8 +111,7 @@ def main():
         if own:
             draw(protocol, own, folder)
             print(f"{protocol.title}\n{search_report.discovery_table(protocol.summary, 'digit')}")
-    report.write_report(args.results_dir)
-    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+    report.finish(folder)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,21 @@ import itertools
 from pathlib import Path
 
 from common import cli, report
-from common.discovery import alloy_report, alloy_search, alloys, calphad, design_report, designs, runs, search_report
+from common.discovery import (
+    alloy_report,
+    alloy_search,
+    alloy_trials,
+    alloys,
+    design_report,
+    designs,
+    runs,
+    search_report,
+)
 from common.discovery.alloy_making import chosen_limits, make_data
-from common.discovery.alloy_options import REFUSED, REGRESSORS, add_alloy_options, check_alloys, check_use
+from common.discovery.alloy_options import REFUSED, add_alloy_options, check_alloys, check_use
 from common.discovery.options import add_search_options, check_search, search_settings
-from common.discovery.records import InverseMapTrial, file_fingerprint
-from common.discovery.specifications import read_specification
-from common.hypervae.options import add_fit_u, parser, refuse_unfollowed, settings_for, trained
+from common.hypervae.options import add_fit_u, parser
+from common.hypervae.runs import refuse_unfollowed, settings_for, trained
 from common.runs import results, storage
 from common.runs.jobs import run_jobs
 
@@ -51,7 +59,7 @@ def try_likelihood(job):
     def measures():
         run = trained(args, settings, dataset)
         lengths = evaluate(run.model, *dataset.part(evaluation.evaluate_on), **evaluation.options())
-        errors = alloy_search.decoding_errors(run.model, data)
+        errors = alloy_trials.decoding_errors(run.model, data)
         commits = {"trained_at": run.trained_at, "evaluated_at": storage.commit()}
         return {"neg_elbo": float(lengths["neg_elbo"])} | errors | commits
 
@@ -63,17 +71,10 @@ def try_likelihood(job):
 
 def compare_regressors(args, loaded, folder):
     """Write inverse_map.csv, on rows and on whole classes not seen."""
-    jobs = []
-    for (source, data), seed in itertools.product(loaded.items(), args.seeds):
-        of = (data.name, data.fingerprint())
-        jobs += [(source, InverseMapTrial(*of, kind, seed), None) for kind in REGRESSORS]
-        if args.refine:
-            jobs.append(
-                (source, InverseMapTrial(*of, args.regressor, seed, args.refine, file_fingerprint(args.tdb)), args.tdb)
-            )
-    found = run_jobs(alloy_search.try_regressor, jobs, args.jobs, args.scheduler)
+    jobs = alloy_trials.regressor_jobs(args, loaded)
+    found = run_jobs(alloy_trials.try_regressor, jobs, args.jobs, args.scheduler)
     rows = [row for part in found for row in part]
-    return results.put_rows(folder / "inverse_map.csv", rows, alloy_search.INVERSE_MAP, ["held_out"])
+    return results.put_rows(folder / "inverse_map.csv", rows, alloy_trials.INVERSE_MAP, ["held_out"])
 
 
 def compare_likelihoods(args, loaded, folder):
@@ -87,7 +88,7 @@ def compare_likelihoods(args, loaded, folder):
             jobs.append((args, source, likelihood, settings_for(args, dataset, model, recipe, seed)))
     refuse_unfollowed(args, [settings for *_, settings in jobs])
     rows = list(run_jobs(try_likelihood, jobs, args.jobs, args.scheduler))
-    return results.put_rows(folder / "likelihoods.csv", rows, alloy_search.LIKELIHOODS)
+    return results.put_rows(folder / "likelihoods.csv", rows, alloy_trials.LIKELIHOODS)
 
 
 def planned(args, loaded):
@@ -105,12 +106,22 @@ def planned(args, loaded):
     return jobs
 
 
-def answer_specifications(args, source, data, folder):
+def search_held_out(args, loaded, folder):
+    """Search for each class that is held out; write Figure 3b and Table 5."""
+    discovered = runs.search_all(alloy_search.discover, planned(args, loaded), args.jobs, args.scheduler)
+    protocols, table5 = alloy_search.write_tables(folder, *alloy_search.table_rows(discovered))
+    for protocol in protocols:
+        own = [part for part in discovered if part[0].record.digest in set(protocol.bounds["run"])]
+        if own:
+            alloy_report.draw(protocol, own, loaded, folder)
+            print(f"{protocol.title}\n{search_report.discovery_table(protocol.summary, 'alloy')}")
+    print(alloy_report.table5(table5, results.read_records(folder / "table5.csv")))
+
+
+def answer_specifications(args, loaded, folder):
     """Alloys that keep each specification, ranked, and how the searches for them compare."""
-    # Of two files with the same limits the first.
-    asked = list({own.digest: own for own in map(read_specification, args.spec[::-1])}.values())[::-1]
-    for wanted in asked:
-        calphad.phase_diagrams(args.tdb).check([wanted.present], wanted.phases)
+    ((source, data),) = loaded.items()
+    asked = designs.read_specifications(args.spec, args.tdb)
     jobs = []
     whole = alloys.as_dataset(data, args.likelihood)
     for wanted, seed in itertools.product(asked, dict.fromkeys(args.seeds)):
@@ -147,23 +158,11 @@ def main():
     if args.compare:
         comparison = {"regressors": compare_regressors, "likelihoods": compare_likelihoods}[args.compare]
         print(comparison(args, loaded, folder).to_string())
-        report.write_report(args.results_dir)
-        return
-    if args.spec:
-        ((source, data),) = loaded.items()
-        answer_specifications(args, source, data, folder)
-        report.write_report(args.results_dir)
-        return
-    discovered = runs.search_all(alloy_search.discover, planned(args, loaded), args.jobs, args.scheduler)
-    protocols, table5 = alloy_search.write_tables(folder, *alloy_search.table_rows(discovered))
-    for protocol in protocols:
-        own = [part for part in discovered if part[0].record.digest in set(protocol.bounds["run"])]
-        if own:
-            alloy_report.draw(protocol, own, loaded, folder)
-            print(f"{protocol.title}\n{search_report.discovery_table(protocol.summary, 'alloy')}")
-    print(alloy_report.table5(table5, results.read_records(folder / "table5.csv")))
-    report.write_report(args.results_dir)
-    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+    elif args.spec:
+        answer_specifications(args, loaded, folder)
+    else:
+        search_held_out(args, loaded, folder)
+    report.finish(folder)
 
 
 if __name__ == "__main__":

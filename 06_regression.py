@@ -126,9 +126,8 @@ def main():
     from common.implicit import figures
 
     figures.of_chosen(own, curves, folder)
-    report.write_report(args.results_dir)
     print(own[SHOWN].to_string(index=False, float_format="%.4g"))
-    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+    report.finish(folder)
 
 
 if __name__ == "__main__":

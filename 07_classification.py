@@ -135,10 +135,9 @@ def main():
 
     for fingerprint in fingerprints:
         figures.of_data_set(fingerprint, records, bins, rejected, curves, folder)
-    report.write_report(args.results_dir)
     own = [records[run]["training"]["fingerprint"] in fingerprints for run in rows["run"]]
     print(rows[own][SHOWN].to_string(index=False, float_format="%.4g"))
-    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+    report.finish(folder)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from common import cli, report
 from common.errors import InputError
 from common.runs.jobs import run_jobs
-from common.runs.results import put_rows
+from common.runs.results import COMMITS, put_rows
 from common.tvae import bars, budget, denoising, inputs, options, outputs, patches
 from common.tvae.training import Recipe
 
@@ -136,10 +136,9 @@ def main():
         cli.refuse_unused(args, ["--warm-epochs"], "without --warm-stride")
     folder, checkpoints = args.results_dir / "08_denoise", args.results_dir / "checkpoints"
     rows = {"denoise": denoise, "bars": bars_test}[args.task](args, folder, checkpoints)
-    report.write_report(args.results_dir)
-    print(rows.drop(columns=["experiment", "trained_at", "evaluated_at"]).to_string(index=False))
+    print(rows.drop(columns=["experiment", *COMMITS]).to_string(index=False))
     print(f"the restored picture: {args.output}\n" * bool(args.output), end="")
-    print(f"tables and pictures: {folder}; report: {args.results_dir / 'README.md'}")
+    report.finish(folder)
 
 
 if __name__ == "__main__":

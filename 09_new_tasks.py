@@ -2,6 +2,7 @@
 
 from common import cli, report
 from common.hypervae import options, peers
+from common.hypervae.runs import load_data
 from common.runs import identity, results
 from common.runs.jobs import run_jobs
 
@@ -150,14 +151,13 @@ def main():
     group.add_argument("--ranks", type=cli.positive_int, nargs="*", default=[1, 5, 40], help=ranks)
     args = parser.parse_args()
     tables = peers.tables_of_peers(args)
-    loaded = {name: options.load_data(args, name) for name in args.dataset}
+    loaded = {name: load_data(args, name) for name in args.dataset}
     from common.hypervae.new_tasks import planned
 
     folder = args.results_dir / "09_new_tasks"
     for table, jobs in planned(args, loaded, tables).items():
         WRITE[table](args, jobs, loaded, folder)
-    report.write_report(args.results_dir)
-    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+    report.finish(folder)
 
 
 if __name__ == "__main__":

@@ -118,8 +118,7 @@ def table(args):
     for row, blocks in run_jobs(compression_runs.measured, jobs, args.jobs, args.scheduler):
         own += compression_runs.write_rows([row], blocks, folder)
     compression_figures.draw(own, folder)
-    report.write_report(args.results_dir)
-    print(f"tables and figures: {folder}; report: {args.results_dir / 'README.md'}")
+    report.finish(folder)
 
 
 def check_options(args):

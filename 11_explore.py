@@ -5,6 +5,7 @@ import argparse
 from common import cli, report
 from common.errors import InputError
 from common.hypervae import options
+from common.hypervae.runs import load_data, planned_runs, settings_for, trained
 from common.names import is_file_name
 from common.runs import storage
 from common.runs.jobs import run_jobs
@@ -27,12 +28,12 @@ def ready(args, settings, data):
     """A trained model: one that comes with the repository, or else a run of the results folder, trained if missing."""
     from common.hypervae import pretrained
 
-    return pretrained.packed_model(settings) or options.trained(args, settings, data)
+    return pretrained.packed_model(settings) or trained(args, settings, data)
 
 
 def train(job):
     args, settings, name = job
-    ready(args, settings, options.load_data(args, name))
+    ready(args, settings, load_data(args, name))
     return settings.model
 
 
@@ -56,7 +57,7 @@ def write_page(args, data, hyper, plain, folder):
 
 def folder_of(args, defaults, data, settings):
     """Where a run's page is written."""
-    usual = options.settings_for(defaults, data, "hypervae", *defaults.recipe, *defaults.seeds)
+    usual = settings_for(defaults, data, "hypervae", *defaults.recipe, *defaults.seeds)
     plainly = settings.digest == usual.digest and not is_file_name(data.name)
     return args.results_dir / "11_explore" / (data.name if plainly else f"{data.name}-{settings.digest}")
 
@@ -73,7 +74,7 @@ def main():
 
         browser.path()
     args = argparse.Namespace(**vars(args) | {"model": ["vae", "hypervae"]})
-    loaded, jobs = options.planned_runs(args)
+    loaded, jobs = planned_runs(args)
     list(run_jobs(train, jobs, args.jobs, args.scheduler))
     for (_, plain, name), (_, hyper, _) in zip(jobs[::2], jobs[1::2]):
         data = loaded[name]

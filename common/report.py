@@ -26,6 +26,16 @@ def write_report(results_dir):
         _write_report(Path(results_dir))
 
 
+def finish(folder):
+    """What a script that measures does last: the report is written, and where it and the script's tables are is said.
+
+    Args:
+        folder: the script's own, in the results folder.
+    """
+    write_report(folder.parent)
+    print(f"tables and figures: {folder}; report: {folder.parent / 'README.md'}")
+
+
 def _write_report(results_dir):
     sections, own = ([s for part in REPORTS for s in part.sections(results_dir, own)] for own in (False, True))
     headline = [row for part in REPORTS for row in part.headline(results_dir)]

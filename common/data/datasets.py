@@ -123,11 +123,28 @@ def stratified_split(x, y, fraction):
     return x[~held], y[~held], x[held], y[held]
 
 
+def binarize_each(x, how):
+    """Images (N, H, W, 1) of 0 to 255 as `load` binarizes them, but each one by a draw of its own.
+
+    The same image has the same pixels, whatever stands beside it.
+    """
+    if how == "threshold":
+        return _above_half(x)
+    draws = [
+        np.random.default_rng(int(fingerprints.fingerprint(image), 16)).random(image.shape, np.float32) for image in x
+    ]
+    return (np.stack(draws) * 255 < x).astype(np.uint8)
+
+
+def _above_half(x):
+    return (x >= 128).astype(np.uint8)
+
+
 def _binarize(x, how, rng):
     if how == "none":
         return x
     if how == "threshold":
-        return (x >= 128).astype(np.uint8)
+        return _above_half(x)
     if how != "bernoulli":
         raise InputError(f"unknown binarization '{how}': choose bernoulli or threshold")
     out = np.empty_like(x)

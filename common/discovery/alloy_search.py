@@ -23,7 +23,6 @@ from common.discovery.records import (
     file_fingerprint,
 )
 from common.runs.results import put_rows
-from common.runs.storage import commit
 
 LABELS = ["alloy", "method", "seed"]
 PROTOCOL = [*SHOWN, "likelihood", "objective"]
@@ -32,9 +31,6 @@ BOUNDS = [*LABELS, "cosine_distance", *PROTOCOL]
 TABLE5 = [*LABELS, "element_error", "phase_error", "in_class", "cosine_distance", *alloying.ELEMENTS, *PROTOCOL]
 TABLE5 += ["regressor", "calphad_evaluations"]
 ORDER = ["dataset", "objective", *LABELS]
-INVERSE_MAP = ["dataset", "regressor", "held_out", "seed", "r2", "element_error", "num_alloys"]
-LIKELIHOODS = ["dataset", "likelihood", "model", "neg_elbo", "absolute_error", "phase_error", "element_error"]
-LIKELIHOODS += ["column_sum_error", "seed", "iterations", "recipe"]
 SEARCHED = [method for method in SEARCH_NAMES if not method.startswith("random")]
 KNOWN_ALLOYS = ("nearest_known", "own_alloy")
 JUDGED = (*SEARCHED, *KNOWN_ALLOYS)  # by Table 5, beside searches through CALPHAD
@@ -267,48 +263,3 @@ def write_tables(folder, curves, bounds, table5):
     put_rows(folder / "bounds.csv", bounds, BOUNDS, ["method"], ORDER)
     table5 = put_rows(folder / "table5.csv", table5, TABLE5, ["method"], ORDER)
     return search_summary.write_summaries(folder, "figure3b.csv", "alloy"), table5
-
-
-def decoding_errors(model, data):
-    """How far decoded diagrams of test alloys are from theirs, and their columns' sums from 1, on average.
-
-    The phase error is column B's, in percent, of designs that are real alloys. The element error is column A's, of
-    what the ridge reads off these designs, of classes that it has not seen. Each class is one task.
-
-    Args:
-        data: AlloyData, all of whose classes the model knows.
-    """
-    from common.discovery.inverse_map import read_unseen
-
-    test, decoded = alloys.test_rows(data), data.matrices.copy()
-    for label in np.unique(data.y[test]):
-        task = test[data.y[test] == label]
-        decoded[task] = np.asarray(model(data.matrices[task][..., None]))[..., 0]
-    read = read_unseen("ridge", data, decoded)[test]
-    found, real = decoded[test], data.matrices[test]
-    errors = {
-        "absolute_error": np.abs(found - real),
-        "phase_error": [alloys.phase_error(*pair) for pair in zip(found, real)],
-        "element_error": [alloys.element_error(*pair) for pair in zip(read, data.compositions[test])],
-        "column_sum_error": np.abs(found.sum(1) - 1),
-    }
-    return {name: float(np.mean(values)) for name, values in errors.items()}
-
-
-def try_regressor(job):
-    """Rows of inverse_map.csv of (source of the alloys, InverseMapTrial, database of its refinements or None)."""
-    from common.discovery.inverse_map import try_inverse_map, try_refinement
-
-    source, trial, tdb = job
-    data = alloys.load(source)
-    cells = {"run": trial, "dataset": trial.dataset, "regressor": trial.regressor, "seed": trial.seed}
-    cells |= {"trained_at": commit(), "evaluated_at": commit()}
-    if not trial.refinements:
-        return [cells | row for row in try_inverse_map(trial.regressor, data, trial.seed)]
-    diagrams = calphad.phase_diagrams(tdb)
-
-    def realise(composition):
-        return diagrams.real_diagram(composition, data.phases)
-
-    rows = try_refinement(trial.regressor, data, realise, trial.refinements, trial.seed)
-    return [cells | row for row in rows]

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.discovery import alloys, calphad, runs
 from common.discovery.records import file_fingerprint
-from common.discovery.specifications import Specification
+from common.discovery.specifications import Specification, read_specification
 from common.runs.identity import Record, label
 from common.runs.storage import commit, write_settings
 
@@ -148,6 +148,18 @@ class _Decoded:
     def compositions(self, points):
         u, z = np.split(points, [self.family.u_dim], axis=1)
         return self.wanted.clipped(self.inverse(self.family.decode(u, z)[..., 0]))
+
+
+def read_specifications(paths, tdb):
+    """The Specifications of some files, whose phases the database knows; of two files with the same limits the first.
+
+    Raises:
+        InputError: a file that cannot be read, or a phase of it that the database lacks.
+    """
+    asked = list({own.digest: own for own in map(read_specification, paths[::-1])}.values())[::-1]
+    for wanted in asked:
+        calphad.phase_diagrams(tdb).check([wanted.present], wanted.phases)
+    return asked
 
 
 def jobs_for(source, data, wanted, methods, models, options, seed, train, checkpoints):

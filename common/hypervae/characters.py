@@ -17,7 +17,7 @@ from common.errors import InputError
 from common.hypervae import density
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
 from common.hypervae.density import Evaluator
-from common.hypervae.options import trained
+from common.hypervae.runs import trained
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.hypervae.told import family
 from common.hypervae.training import measured_once

@@ -14,7 +14,7 @@ from PIL import Image
 from common.data.fingerprints import fingerprint
 from common.errors import InputError
 from common.hypervae.baselines import context_length, encoded
-from common.hypervae.options import load_data
+from common.hypervae.runs import load_data
 from common.runs import storage
 from common.runs.identity import Record
 

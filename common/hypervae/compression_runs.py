@@ -14,12 +14,12 @@ import tensorflow as tf
 from scipy.special import gammaln
 
 from common.data import readers
-from common.data.datasets import Dataset
+from common.data.datasets import Dataset, binarize_each
 from common.errors import InputError
 from common.hypervae import compressed_files, compressed_header, compression, density, exact, listed_tasks, pretrained
 from common.hypervae.compressed_header import BY_BLOCK, LISTED
-from common.hypervae.options import chosen_models, load_data, refuse_unfollowed, settings_for, trained
-from common.hypervae.scoring import binarized
+from common.hypervae.options import chosen_models
+from common.hypervae.runs import load_data, refuse_unfollowed, settings_for, trained
 from common.hypervae.task_mixture import Coder, TaskMixture
 from common.layers.kernels import dense_theta
 from common.runs import results, storage
@@ -113,7 +113,7 @@ def read_images(path, size, binarization):
     x, y = readers.perhaps_labelled(path, size, exact=binarization == "none")
     if binarization == "none" and not np.isin(x, (0, 255)).all():
         raise InputError(f"{path} has grey levels, and binary images are coded: give --binarize threshold or bernoulli")
-    return binarized(x, "threshold" if binarization == "none" else binarization), y
+    return binarize_each(x, "threshold" if binarization == "none" else binarization), y
 
 
 def measured(job):

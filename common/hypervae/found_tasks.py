@@ -16,7 +16,8 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances
 from common.data.blocks import spread
 from common.errors import InputError
 from common.hypervae import task_mixture
-from common.hypervae.options import NAMES_OF_TASKS, load_data, settings_for, trained
+from common.hypervae.options import NAMES_OF_TASKS
+from common.hypervae.runs import load_data, settings_for, trained
 from common.runs import storage
 from common.runs.identity import Record
 

@@ -9,10 +9,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from common.data import image_arrays
-from common.data.datasets import Dataset
+from common.data.datasets import Dataset, binarize_each
 from common.errors import InputError
-from common.hypervae import found_tasks, options, scoring, training
+from common.hypervae import found_tasks, options, training
 from common.hypervae.outlier_records import MOST_CALIBRATING
+from common.hypervae.runs import settings_for, trained
 from common.runs.estimators import KerasEstimator, whole_numbers
 from common.runs.random_state import own_random_state
 
@@ -72,7 +73,7 @@ class ImageEstimator(KerasEstimator):
         if not reset:
             check_is_fitted(self)
         levels = self._bytes(X, reset)
-        return levels if options.has_levels(self) else scoring.binarized(levels, self.binarize)
+        return levels if options.has_levels(self) else binarize_each(levels, self.binarize)
 
     def _train(self, X, y):
         """Sets model_; returns the Dataset that it was trained on, with its tasks as labels."""
@@ -99,9 +100,9 @@ class ImageEstimator(KerasEstimator):
                 n_tasks = self.n_tasks if self.n_tasks == "auto" else int(self.n_tasks)
                 found = found_tasks.asked_for(args, data, n_tasks, args.recipe[0])
                 data = found_tasks.with_found_tasks(args, found, data)
-            settings = options.settings_for(args, data, "hypervae", "ours", seed)
+            settings = settings_for(args, data, "hypervae", "ours", seed)
             self.settings_ = settings.stored()
-            self.model_ = options.trained(args, settings, data).model
+            self.model_ = trained(args, settings, data).model
         return data
 
     def _check_number(self, number):

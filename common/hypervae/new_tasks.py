@@ -10,8 +10,8 @@ from common.data.datasets import without
 from common.errors import InputError
 from common.hypervae import characters, found_tasks, told, unseen
 from common.hypervae.density import ImportanceSampling
-from common.hypervae.options import refuse_unfollowed
 from common.hypervae.peers import ON_FOUND_TASKS, PEERS, TABLES, WIDE, peer_settings, sizes_of_hypervae
+from common.hypervae.runs import refuse_unfollowed
 from common.runs.jobs import run_jobs
 
 

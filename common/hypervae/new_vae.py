@@ -6,12 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 from common.cli import refuse_several
+from common.data.datasets import binarize_each
 from common.data.fingerprints import fingerprint
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
-from common.hypervae import outliers, pretrained, scoring
+from common.hypervae import outliers, pretrained
 from common.hypervae.adaptation import tuning_steps_for
-from common.hypervae.options import chosen_models, has_levels, load_with_tasks, refuse_unfollowed, settings_for, trained
+from common.hypervae.options import chosen_models, has_levels
+from common.hypervae.runs import load_with_tasks, refuse_unfollowed, settings_for, trained
 from common.hypervae.vae import VAE
 from common.runs import identity
 from common.runs.storage import write_atomically
@@ -61,7 +63,7 @@ def adapted(args, pile):
     pile = in_channels_of(shape, pile)
     check_size(f"images to adapt to and those of {name}", pile.shape[1:], shape)
     model = pretrained.load_pretrained(name) if args.pretrained else trained(args, settings, data).model
-    x = pile if has_levels(args) else scoring.binarized(pile, args.binarize)
+    x = pile if has_levels(args) else binarize_each(pile, args.binarize)
     tuning_steps = tuning_steps_for(len(x)) if args.tuning_steps is None else args.tuning_steps
     steps = {"fit_steps": args.fit_steps, "tuning_steps": tuning_steps}
     vae = model.adapt(x, **steps)

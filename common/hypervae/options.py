@@ -1,16 +1,9 @@
-"""The options of scripts that train VAE, MetaVAE and HyperVAE, and the runs that they ask for."""
+"""The options of scripts that train VAE, MetaVAE and HyperVAE; `runs` makes trainings of them."""
 
 import argparse
-import dataclasses
-from pathlib import Path
-
-import numpy as np
 
 from common import cli
 from common.cli import add_data_dir, add_run_options, fraction, positive_float, positive_int, whole_number
-from common.data import datasets, image_sets
-from common.data.fingerprints import check_unchanged
-from common.errors import InputError
 
 ALL_MODELS = ("vae", "metavae", "hypervae")  # the paper's
 MODELS = (*ALL_MODELS, "cvae")
@@ -25,7 +18,6 @@ GENERATED = ("all", "all_scaled", "decoder", "encoder", "scale_bias", "bias")
 # Networks of images, and {--likelihood: the ending of their names in bodies.BODIES with such a p(x|z)}.
 NETWORKS = ("conv", "resnet")
 LIKELIHOODS = {"bernoulli": "", "discretized_logistic": "_logistic", "logistic_mixture": "_logistic_mixture"}
-LEVELS = {1: "-grey", 3: "-colour"}  # endings of a data set's name, by its channels: its pixels have 256 levels
 # Endings of the name of data whose tasks are not its labels, see found_tasks.
 NAMES_OF_TASKS = {"auto": "-auto-tasks", "random": "-random-tasks", "clusters": "-clusters"}
 SCALES = ("change_scale", "vector_scale")  # options that a peer (peers.py) may have a value of its own for
@@ -185,121 +177,11 @@ def _tasks(text):
     return text if text in ("labels", "auto", "random") else positive_int(text)
 
 
-def with_tasks(args, data, default="labels"):
-    """The Dataset with the tasks that --tasks asks for in place of its labels; `default` where it is not given.
-
-    Tasks belong to the data: they are found by the first recipe.
-
-    Raises:
-        InputError: --tasks with VAEs alone, which have none, or what no training can follow.
-    """
-    if chosen_models(args) == ("vae",):
-        cli.refuse_unused(args, ["--tasks"], "with --model vae")
-    how = args.tasks or default
-    if how == "labels":
-        return data
-    from common.hypervae import found_tasks
-
-    # What no training can follow ends here, before those that find tasks. Its labels are not looked at.
-    alike = dataclasses.replace(data, y=np.zeros_like(data.y))
-    which = args.recipe[0], args.seeds[0]
-    refuse_unfollowed(args, [settings_for(args, alike, model, *which) for model in chosen_models(args)])
-    return found_tasks.with_found_tasks(args, found_tasks.asked_for(args, data, how, args.recipe[0]), data)
-
-
-def load_with_tasks(args, name):
-    """As `load_data`, with the tasks that --tasks asks for."""
-    return with_tasks(args, load_data(args, name))
-
-
 def defaults(**changes):
     """The scripts' options as they are where nothing is given on the command line, with some values of one's own."""
     return argparse.Namespace(**vars(parser("", "").parse_args([])) | changes)
 
 
-def settings_for(args, data, model, recipe, seed):
-    """The Settings of one run; a recipe of which a value that the model uses was overridden is labelled "custom".
-
-    Raises:
-        InputError: a batch that the tasks of a step cannot share equally.
-    """
-    from common.hypervae.training import Settings
-
-    given = {name: getattr(args, name) for name in RECIPES[recipe] if getattr(args, name) is not None}
-    own = ("iterations", "batch_size", "latent_dim", "hyper_latent_dim", "generator")
-    own += ("generate", "rank", "hidden", "targets")
-    if (args.generate != "all" or args.vector_scale is not None) and args.generator != "layerwise":
-        raise InputError("--generate and --vector-scale are of the layerwise generator: leave --generator out")
-    shared = {name: getattr(args, name) for name in own}
-    shared |= {name: getattr(args, name) for name in SCALES if getattr(args, name) is not None}
-    shared["binarize"] = binarization(args)
-    shared |= {"dataset": data.name, "fingerprint": data.fingerprint(), "body": data.body, "model": model, "seed": seed}
-    # Told the class, a VAE learns best from batches of all classes (validation part, MNIST: 101.5 against 102.5).
-    by_recipe = RECIPES[recipe] | ({"tasks_per_step": args.batch_size} if model == "cvae" else {})
-    plain = Settings(**shared, recipe=recipe, **by_recipe)
-    chosen = dataclasses.replace(plain, **given)
-    if chosen.batch_size % chosen.tasks_per_step:
-        wanted = f"--tasks-per-step {chosen.tasks_per_step}"
-        raise InputError(f"--batch-size {chosen.batch_size} is no multiple of {wanted}: change one of them")
-    if chosen.targets == "others":
-        images = chosen.batch_size // chosen.tasks_per_step
-        if images < 2:
-            raise InputError("--targets others needs two images of a task a step: raise --batch-size")
-        if (fewest := np.unique(data.y, return_counts=True)[1].min()) < images:
-            raise InputError(
-                f"--targets others needs {images} images of each class to learn from, of one there are {fewest}: raise "
-                "--tasks-per-step"
-            )
-    return chosen if chosen.digest == plain.digest else dataclasses.replace(chosen, recipe="custom")
-
-
-def refuse_unfollowed(args, runs):
-    """Refuse options of models that none of the runs has, see cli.refuse_unfollowed."""
-    cli.refuse_unfollowed(args, OF_SOME_MODELS, runs)
-
-
-def load_data(args, name):
-    """The data set of a name or path, as the options ask for it."""
-    size = args.image_size if name not in image_sets.NAMES and Path(name).is_dir() else None
-    given = [getattr(args, "adapt", None), getattr(args, "score", None), *getattr(args, "files", [])]
-    given = [name, *(args.dataset or []), *(getattr(args, "outlier", None) or []), *filter(None, given)]
-    if args.image_size and not any(path not in image_sets.NAMES and Path(path).is_dir() for path in given):
-        raise InputError(f"--image-size is of folders of pictures, {name} is none: leave it out")
-    if has_levels(args):
-        cli.refuse_unused(args, ["--binarize"], f"with --likelihood {args.likelihood}")
-    data = datasets.load(name, args.data_dir, binarization(args), size, colour=has_levels(args))
-    name = data.name + (LEVELS[data.x.shape[-1]] if has_levels(args) else "")
-    return dataclasses.replace(data, name=name, body=body_of(args.likelihood, args.body))
-
-
-def trained(args, settings, data):
-    """The TrainedModel of one run, trained if it is missing.
-
-    Raises:
-        InputError: the data, which jobs read anew, are not those that were planned with; as `fit_or_load`.
-    """
-    from common.hypervae.training import fit_or_load
-
-    check_unchanged(settings.dataset, data.fingerprint(), settings.fingerprint)
-    return fit_or_load(settings, data, args.results_dir / "checkpoints", args.tensorboard)
-
-
 def chosen_models(args, meant=ALL_MODELS):
     """The models of --model, each once; `meant`: those that "all" stands for."""
     return tuple(meant if "all" in args.model else dict.fromkeys(args.model))
-
-
-def planned_runs(args, load=load_data):
-    """The data sets asked for, {name or path: Dataset}, and the jobs [(args, Settings, name or path)] on them."""
-    models = chosen_models(args)
-    if "hypervae" not in models:
-        cli.refuse_unused(args, ["--fit-u"], cli.IN_MODELS)
-    loaded = {name: load(args, name) for name in args.dataset}
-    jobs = [
-        (args, settings_for(args, data, model, recipe, seed), name)
-        for seed in args.seeds
-        for recipe in args.recipe
-        for name, data in loaded.items()
-        for model in models
-    ]
-    return loaded, jobs

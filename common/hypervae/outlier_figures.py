@@ -14,6 +14,7 @@ from common.hypervae.options import NAMES
 from common.hypervae.outlier_records import HEADLINE, HELD_OUT_RATE, MOST_CALIBRATING
 from common.hypervae.outlier_rows import baseline_name
 from common.hypervae.outlier_sets import mixture_parts
+from common.hypervae.runs import trained
 from common.runs import identity
 from common.runs.figures import grey, save, show
 
@@ -193,7 +194,7 @@ def _pixel_costs(args, data, settings, fit_u):
     """A function from images to nats a pixel by the model of some Settings; and where their colours turn."""
     from common.hypervae import outliers
 
-    model = options.trained(args, settings, data).model
+    model = trained(args, settings, data).model
     normal = spread(data.x_validation, MOST_CALIBRATING)
     costs = functools.partial(outliers.pixel_nats, model, fit_u=fit_u)
     return costs, outliers.dearest_pixel(model, normal, HELD_OUT_RATE, fit_u)

@@ -8,15 +8,7 @@ import numpy as np
 from common.cli import refuse_unused
 from common.data.fingerprints import check_unchanged
 from common.errors import InputError
-from common.hypervae.options import (
-    binarization,
-    chosen_models,
-    fit_u,
-    has_levels,
-    planned_runs,
-    refuse_unfollowed,
-    trained,
-)
+from common.hypervae.options import binarization, chosen_models, fit_u, has_levels
 from common.hypervae.outlier_records import OF_MODELS, TASK_MIXTURE, USUAL, Baseline, Scoring
 from common.hypervae.outlier_sets import (
     EVALUATION_SEED,
@@ -25,6 +17,7 @@ from common.hypervae.outlier_sets import (
     load_normal_with_tasks,
     mixture_parts,
 )
+from common.hypervae.runs import planned_runs, refuse_unfollowed, trained
 from common.runs import storage
 
 

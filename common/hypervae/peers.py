@@ -6,7 +6,8 @@ import math
 
 from common.cli import refuse_unused
 from common.errors import InputError
-from common.hypervae.options import SCALES, settings_for
+from common.hypervae.options import SCALES
+from common.hypervae.runs import settings_for
 
 WIDE = "HyperVAE's size"  # hidden units, see wide_hidden
 # By the names that tables give them.

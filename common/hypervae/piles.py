@@ -5,9 +5,10 @@ import numpy as np
 from common.cli import refuse_several
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
-from common.hypervae.options import chosen_models, refuse_unfollowed, settings_for, with_tasks
+from common.hypervae.options import chosen_models
 from common.hypervae.outlier_records import MOST_CALIBRATING, UNTOLD
 from common.hypervae.outlier_sets import FEWEST_VALIDATION, load_normal
+from common.hypervae.runs import refuse_unfollowed, settings_for, with_tasks
 
 
 def fewest_calibrating(rate):

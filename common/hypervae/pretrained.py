@@ -119,7 +119,7 @@ def packed_model(settings):
 
 
 def stand_in(name, model):
-    """What options.settings_for asks of a Dataset, of the one that a model was trained on; None where there is none.
+    """What runs.settings_for asks of a Dataset, of the one that a model was trained on; None where there is none.
 
     Its pixels are not needed to know whether options ask for this model.
     """

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from common.data.blocks import spread
+from common.data.datasets import binarize_each
 from common.data.fingerprints import fingerprint
 from common.data.readers import in_channels_of
 from common.hypervae import outliers
-from common.hypervae.options import has_levels, trained
+from common.hypervae.options import has_levels
 from common.hypervae.outlier_records import MOST_CALIBRATING, OWN_RULE
 from common.hypervae.outlier_sets import EVALUATION_SEED
 from common.hypervae.rules import own_rule, tail_share
+from common.hypervae.runs import trained
 from common.runs import identity, storage
 from common.runs.identity import Record
 
@@ -87,17 +89,6 @@ def calibrated(record, model, data, folder):
     return Scorer(table_of, own_rule(tables["validation"], record.training.seed), tables["normal"])
 
 
-def binarized(x, how):
-    """Images (N, H, W, 1) of 0 to 255, as `datasets.load` binarizes them, but each one by a draw of its own.
-
-    The same image has the same pixels, whatever stands beside it.
-    """
-    if how == "threshold":
-        return (x >= 128).astype(np.uint8)
-    draws = [np.random.default_rng(int(fingerprint(image), 16)).random(image.shape, np.float32) for image in x]
-    return (np.stack(draws) * 255 < x).astype(np.uint8)
-
-
 @dataclass(frozen=True)
 class Answer:
     """What is said of a pile: a table (image, score, p_value, outlier), oddest first; images of its first rows.
@@ -121,7 +112,7 @@ def answer(args, settings, data, pile, names):
         pile: images (N, H, W, 1) uint8, 0 to 255; names: of each.
     """
     rate = args.max_false_positive_rate
-    x = in_channels_of(data.image_shape, pile) if has_levels(args) else binarized(pile, args.binarize)
+    x = in_channels_of(data.image_shape, pile) if has_levels(args) else binarize_each(pile, args.binarize)
     record = Calibration(settings, args.num_samples)
     run = trained(args, settings, data)
     scorer = calibrated(record, run.model, data, args.results_dir / "checkpoints")

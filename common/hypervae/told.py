@@ -12,7 +12,7 @@ import numpy as np
 from common.hypervae import found_tasks, task_mixture
 from common.hypervae.density import Evaluator, ImportanceSampling, nll_subset
 from common.hypervae.grouping import ROUNDS, Heap
-from common.hypervae.options import load_data, trained
+from common.hypervae.runs import load_data, trained
 from common.hypervae.task_mixture import MIXTURE_IMAGES, MIXTURE_SAMPLES, Coder
 from common.hypervae.training import measured_once
 from common.runs.identity import Record, added

@@ -17,12 +17,13 @@ from common.errors import InputError
 from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
 from common.hypervae.adapter import KNOWN_IMAGES, Adapter, beside_known
 from common.hypervae.density import ImportanceSampling
-from common.hypervae.options import load_data, trained
 from common.hypervae.peers import ADAPTATIONS
+from common.hypervae.runs import load_data, trained
 from common.hypervae.task_mixture import FEW, MIXTURE_SAMPLES
 from common.hypervae.told import family
 from common.hypervae.training import measured_once
 from common.runs.identity import Record, added
+from common.runs.results import COMMITS
 
 NUM_FOLDS = 5
 CONTEXTS = (0, 1, 2, 5, 10, 20, 100)  # images
@@ -234,7 +235,7 @@ def measured(job):
         found = measured_once(args, record, run, measures)
         cells = {"run": record, "dataset": whole.name, "fold": fold, "method": method(record)}
         cells |= {"num_context": record.num_context} | {key: getattr(settings, key) for key in CELLS}
-        cells |= {key: found[key] for key in ("parameters", "trained_at", "evaluated_at")}
+        cells |= {key: found[key] for key in ("parameters", *COMMITS)}
         rows += [cells | row for row in found["rows"]]
     return rows
 

@@ -20,8 +20,9 @@ from common.errors import InputError
 from common.hypervae import density
 from common.hypervae.explorer import browser, page
 from common.hypervae.hypervae import HyperVAE
-from common.hypervae.options import defaults, settings_for
+from common.hypervae.options import defaults
 from common.hypervae.pretrained import load_pretrained, model_card, packed_model, stand_in
+from common.hypervae.runs import settings_for
 from common.hypervae.training import Settings
 from common.hypervae.vae import VAE
 

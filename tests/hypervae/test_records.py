@@ -14,6 +14,7 @@ from common.hypervae.compression_runs import Compression
 from common.hypervae.density import Evaluation, ImportanceSampling
 from common.hypervae.found_tasks import AutoTasks, FoundTasks, RandomTasks
 from common.hypervae.outlier_records import Baseline, Scoring
+from common.hypervae.runs import planned_runs
 from common.hypervae.scoring import Calibration
 from common.hypervae.told import Told
 from common.hypervae.training import Settings
@@ -133,7 +134,7 @@ def parsed(*arguments):
 
 
 def planned(*arguments):
-    return options.planned_runs(parsed(*arguments), lambda args, name: bars())[1]
+    return planned_runs(parsed(*arguments), lambda args, name: bars())[1]
 
 
 def test_models_and_data_sets_and_recipes_are_lists():

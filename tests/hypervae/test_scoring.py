@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from common.data.datasets import binarize_each
 from common.errors import InputError
 from common.hypervae import found_tasks, options, outliers, scoring
 from common.hypervae.hypervae import HyperVAE
+from common.hypervae.runs import load_data
 from common.hypervae.vae import VAE
 
 
@@ -40,11 +42,11 @@ def test_of_normal_images_no_more_are_called_outliers_than_allowed(normal, rate)
 
 def test_an_image_is_binarized_alike_whatever_stands_beside_it():
     x = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 1)).astype(np.uint8)
-    whole = scoring.binarized(x, "bernoulli")
+    whole = binarize_each(x, "bernoulli")
     assert set(np.unique(whole)) == {0, 1}
-    np.testing.assert_array_equal(scoring.binarized(x[[3, 1]], "bernoulli"), whole[[3, 1]])
-    np.testing.assert_array_equal(scoring.binarized(x, "threshold"), x >= 128)
-    np.testing.assert_array_equal(scoring.binarized(whole * np.uint8(255), "bernoulli"), whole)
+    np.testing.assert_array_equal(binarize_each(x[[3, 1]], "bernoulli"), whole[[3, 1]])
+    np.testing.assert_array_equal(binarize_each(x, "threshold"), x >= 128)
+    np.testing.assert_array_equal(binarize_each(whole * np.uint8(255), "bernoulli"), whole)
 
 
 @pytest.mark.parametrize("kind", [VAE, HyperVAE])
@@ -129,9 +131,9 @@ def test_a_size_may_be_that_of_the_pile_alone(tmp_path):
     """Where the models learn from a file or a named set, whose images have their own."""
     args = options.defaults(image_size=(8, 8))
     with pytest.raises(InputError, match="--image-size is of folders of pictures, digits is none"):
-        options.load_data(args, "digits")
+        load_data(args, "digits")
     for elsewhere in ({"outlier": [str(tmp_path)]}, {"dataset": ["digits", str(tmp_path)]}):
         beside = options.defaults(image_size=(8, 8), **elsewhere)
-        assert options.load_data(beside, "digits").image_shape == (28, 28, 1)  # its own size
+        assert load_data(beside, "digits").image_shape == (28, 28, 1)  # its own size
     args.score = tmp_path
-    assert options.load_data(args, "digits").image_shape == options.load_data(options.defaults(), "digits").image_shape
+    assert load_data(args, "digits").image_shape == load_data(options.defaults(), "digits").image_shape

@@ -12,6 +12,7 @@ from conftest import ROOT, assert_refused
 from common.errors import InputError
 from common.hypervae import options, outlier_jobs, outlier_sets, peers
 from common.hypervae.outlier_records import HEADLINE
+from common.hypervae.runs import load_data, planned_runs
 from common.hypervae.told import WAYS
 from common.runs import results, storage
 
@@ -219,7 +220,7 @@ def test_what_is_drawn_from_and_how_it_is_named(write_npz):
     path = str(write_npz("mine.npz", images=300))
     data, (others,), wanted = outlier_sets.mixture_parts(args, path)
     assert (others.name, len(others.x), wanted) == ("mine.npz-others", 30, 6) and data.num_classes == 1
-    whole = options.load_data(args, path)
+    whole = load_data(args, path)
     np.testing.assert_array_equal(others.x, whole.x_test[whole.y_test == 0])
     assert len(np.unique(others.drawn(30, 0), axis=0)) == len(np.unique(others.x, axis=0))
     np.testing.assert_array_equal(others.drawn(3, 0), others.drawn(30, 0)[:3])
@@ -332,7 +333,7 @@ def test_jobs_are_light(write_npz):
     path = str(write_npz("n.npz"))
     args = normals("--normal", path)
     args.normal_classes, args.outlier = [0], []
-    loaded, jobs = options.planned_runs(args, outlier_sets.load_normal)
+    loaded, jobs = planned_runs(args, outlier_sets.load_normal)
     baselines = outlier_jobs.baseline_jobs(args, loaded)
     scripts = {script: runpy.run_path(str(ROOT / script)) for script in ("01_train.py", "02_density.py")}
     functions = [scripts["01_train.py"]["train"], scripts["02_density.py"]["measure"]]

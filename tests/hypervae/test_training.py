@@ -15,7 +15,8 @@ from conftest import ROOT
 from hypervae.toy import bars, settings
 
 from common.errors import InputError
-from common.hypervae import density, options, training
+from common.hypervae import density, training
+from common.hypervae.runs import trained
 from common.hypervae.training import HELD_OUT, MEASURES, fit_or_load
 from common.runs import checkpoints, storage
 
@@ -58,7 +59,7 @@ def assert_as_if_never_killed(run, whole):
 def test_data_that_changed_since_they_were_planned_with_are_refused(tmp_path):
     args = SimpleNamespace(results_dir=tmp_path, tensorboard=False)
     with pytest.raises(InputError, match="has changed since this command began"):
-        options.trained(args, dataclasses.replace(PLAIN, fingerprint="0123"), bars())
+        trained(args, dataclasses.replace(PLAIN, fingerprint="0123"), bars())
     assert not list(tmp_path.iterdir())
 
 
