@@ -5,7 +5,8 @@ from pathlib import Path
 from common import cli
 from common.errors import InputError
 from common.hypervae import options
-from common.hypervae.runs import load_with_tasks, planned_runs, refuse_unfollowed, trained
+from common.hypervae.runs import planned_runs, refuse_unfollowed, trained
+from common.hypervae.task_sources import load_with_tasks
 from common.names import name_of_file
 from common.runs import identity, results
 from common.runs.jobs import run_jobs

@@ -10,7 +10,7 @@ from common.errors import InputError
 from common.runs.jobs import run_jobs
 from common.runs.results import COMMITS, put_rows
 from common.tvae import bars, budget, denoising, inputs, options, outputs, patches
-from common.tvae.training import Recipe
+from common.tvae.recipe import Recipe
 
 SIGMA = 25.0  # where nothing is said
 CHOSEN = ("stride", "warm_stride", "states", "batch_size", "epochs")  # by --minutes

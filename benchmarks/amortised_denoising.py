@@ -27,7 +27,7 @@ from common.runs.results import put_rows, read_records, read_rows
 from common.runs.storage import commit
 from common.runs.summaries import markdown_table
 from common.tvae import denoising, inputs, patches
-from common.tvae.training import Recipe
+from common.tvae.recipe import Recipe
 
 METHODS = {"direct": "TVAE, binary, no encoder", "concrete": "VAE, concrete binary", "gaussian": "VAE, Gaussian"}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)  # of the VAEs with an encoder

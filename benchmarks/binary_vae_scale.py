@@ -45,7 +45,8 @@ def measure(run, noisy, rounds):
     import tensorflow as tf
 
     from common.tvae import patches
-    from common.tvae.training import Recipe, build
+    from common.tvae.recipe import Recipe
+    from common.tvae.training import build
 
     data = np.float32(patches.cut(noisy, run.patch, run.stride))
     recipe = Recipe(latent_dim=run.latent_dim, hidden=(run.latent_dim,), states=run.states)

@@ -19,7 +19,7 @@ from common import cli, report
 from common.errors import InputError
 from common.runs.results import put_rows
 from common.tvae import denoising, inputs, outputs, patches, rivals
-from common.tvae.training import Recipe
+from common.tvae.recipe import Recipe
 
 METHODS = {"bm3d": {}, "bm3d_estimated": {"method": "bm3d", "estimated": True}, "zs_n2n": {}}
 

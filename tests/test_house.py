@@ -1,6 +1,7 @@
 """The house's floors: what may import what (the imports are read from the code, nothing is run)."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 from conftest import ROOT
@@ -47,6 +48,15 @@ def test_no_room_imports_its_own_floor_or_a_higher_one(path):
 
 def test_every_room_is_on_a_floor():
     assert {room(path) for path in MODULES} - {"__init__"} == set(FLOORS)
+
+
+def test_no_modules_import_each_other_in_a_loop():
+    """Not even inside functions."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES}
+    try:
+        TopologicalSorter({name: names.keys() & set(imported(path)) for name, path in names.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize("package", ["tensorflow_datasets", "dask", "distributed"])

@@ -13,7 +13,8 @@ from common.errors import InputError
 from common.hypervae import outliers, pretrained
 from common.hypervae.adaptation import tuning_steps_for
 from common.hypervae.options import chosen_models, has_levels
-from common.hypervae.runs import load_with_tasks, refuse_unfollowed, settings_for, trained
+from common.hypervae.runs import refuse_unfollowed, settings_for, trained
+from common.hypervae.task_sources import load_with_tasks
 from common.hypervae.vae import VAE
 from common.runs import identity
 from common.runs.storage import write_atomically

@@ -10,7 +10,8 @@ from common.data import datasets
 from common.data.fingerprints import fingerprint
 from common.data.readers import check_size, in_channels_of
 from common.errors import InputError
-from common.hypervae.runs import load_data, with_tasks
+from common.hypervae.runs import load_data
+from common.hypervae.task_sources import with_tasks
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "omniglot")
 EVALUATION_SEED = 1

@@ -8,7 +8,8 @@ from common.errors import InputError
 from common.hypervae.options import chosen_models
 from common.hypervae.outlier_records import MOST_CALIBRATING, UNTOLD
 from common.hypervae.outlier_sets import FEWEST_VALIDATION, load_normal
-from common.hypervae.runs import refuse_unfollowed, settings_for, with_tasks
+from common.hypervae.runs import refuse_unfollowed, settings_for
+from common.hypervae.task_sources import with_tasks
 
 
 def fewest_calibrating(rate):

@@ -8,7 +8,8 @@ import numpy as np
 import scipy
 
 from common.runs.identity import Record, added
-from common.tvae.training import Recipe, train
+from common.tvae.recipe import Recipe
+from common.tvae.training import train
 
 NUM_BARS, SIDE, RATE = 8, 4, 0.25  # four horizontal and four vertical bars, each present with probability 2/8
 FOUND = 0.01  # a bar is found where a unit's mean squared error is below this

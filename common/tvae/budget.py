@@ -15,7 +15,8 @@ from common.errors import InputError
 from common.runs.identity import Record
 from common.runs.storage import exclusive, made_once, write_settings
 from common.tvae.patches import corners
-from common.tvae.training import Recipe, build
+from common.tvae.recipe import Recipe
+from common.tvae.training import build
 
 RUNGS = (  # (parts of a patch's side that the stride is, states, batch size)
     (1, 32, 32),

@@ -15,7 +15,8 @@ from common.errors import InputError
 from common.runs.identity import Record, added, label
 from common.runs.storage import commit
 from common.tvae import inputs, patches, rivals
-from common.tvae.training import Recipe, still_rising, train
+from common.tvae.recipe import Recipe
+from common.tvae.training import still_rising, train
 
 PATCH = 6  # side of a patch, where nothing is said
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from common.tvae.training import MUTATIONS, SELECTIONS
+from common.tvae.recipe import MUTATIONS, SELECTIONS
 
 DUPLICATE = -1e20  # log-joint of a state that is in the set already: never kept
 WORD = 32  # bits

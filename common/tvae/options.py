@@ -4,7 +4,7 @@ import dataclasses
 
 from common import cli
 from common.tvae import bars
-from common.tvae.training import MUTATIONS, SELECTIONS, Recipe
+from common.tvae.recipe import MUTATIONS, SELECTIONS, Recipe
 
 
 def add_recipe_options(model):

@@ -9,7 +9,8 @@ from skimage.util import img_as_float32
 from common.data.pictures import WHITE
 from common.errors import InputError
 from common.tvae import budget, denoising, patches
-from common.tvae.training import Recipe, still_rising
+from common.tvae.recipe import Recipe
+from common.tvae.training import still_rising
 
 WIDEST = 8  # times data_range: a wider image is of another scale
 
@@ -44,7 +45,7 @@ def denoise_binary_vae(
         channel_axis: None for a grey image.
         seed: of the model's start and its mutations.
         return_sigma: also return the learned standard deviation of the noise, in the units of the result.
-        recipe: fields of `common.tvae.training.Recipe`: latent_dim, hidden, states, epochs, batch_size ...
+        recipe: fields of `common.tvae.recipe.Recipe`: latent_dim, hidden, states, epochs, batch_size ...
 
     Returns:
         the restored image, float of the image's shape, not clipped; with `return_sigma` (image, sigma).

@@ -28,7 +28,7 @@ from common.tvae import (
     zero_shot_noise2noise,
 )
 from common.tvae.model import BinaryVAE
-from common.tvae.training import Recipe
+from common.tvae.recipe import Recipe
 
 RECIPE = Recipe(latent_dim=6, hidden=(6,), states=8, parents=2, children=2, epochs=4, batch_size=16, half_cycle=2)
 RUN = denoising.DenoisingRun("scan", "f1", 25.0, 0.0, 6, 3, 6, 2, RECIPE, 0)

@@ -6,8 +6,8 @@ import tensorflow as tf
 from sklearn.exceptions import ConvergenceWarning
 
 from common.tvae import denoising, patches
+from common.tvae.recipe import Recipe
 from common.tvae.restoration import denoise_binary_vae
-from common.tvae.training import Recipe
 
 SMALL = dict(latent_dim=6, hidden=(6,), states=8, parents=2, children=2, batch_size=16, half_cycle=2)
 SMALL |= dict(epochs=4, max_learning_rate=0.5, patch_size=6, stride=3)

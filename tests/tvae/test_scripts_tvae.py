@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_image
 from common.data import pictures
 from common.runs.results import read_records
 from common.tvae import bars, budget, denoising, outputs, patches
-from common.tvae.training import Recipe
+from common.tvae.recipe import Recipe
 
 QUICK = ["--patch", 6, "--stride", 3, "--latent-dim", 12, "--hidden", 12, "--states", 16, "--half-cycle", 2]
 
