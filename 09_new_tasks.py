@@ -135,7 +135,8 @@ def main():
     )
     folds = "which of the five folds of held-out classes (all)"
     group.add_argument("--folds", type=int, choices=range(5), nargs="+", help=folds)
-    how = "of `unseen`: what is done with a context (all): none, u fitted, then fine-tuned, and beside the known tasks"
+    how = "of `unseen`: what is done with a context (all): none; fitted, u alone; adapt, as HyperVAE.adapt does;"
+    how += " finetuned, as other classes call for; mixture, that beside the known tasks"
     group.add_argument("--adaptation", choices=peers.ADAPTATIONS, nargs="+", default=list(peers.ADAPTATIONS), help=how)
     samples = "draws of z for the likelihood; 0 leaves it out (100)"
     group.add_argument("--num-importance-samples", type=cli.whole_number, default=100, help=samples)

@@ -24,9 +24,10 @@ PROGRAMS = 4  # of tuning, one a number of images: as many are kept
 TOGETHER = 20  # images a step: fewer are repeated, each copy with a z of its own, so that most sizes share a program
 
 
-def tuning_steps_for(number):
-    """Steps on all weights that `number` images of a new task call for, see STEPS_BY_IMAGES."""
-    return STEPS_BY_IMAGES[max(size for size in STEPS_BY_IMAGES if size <= number)]
+def tuning_steps_for(number, steps_by_images=None):
+    """Steps on all weights that `number` images of a new task call for, by a table such as STEPS_BY_IMAGES."""
+    steps = STEPS_BY_IMAGES if steps_by_images is None else dict(steps_by_images)
+    return steps[max(size for size in steps if size <= number)]
 
 
 def repeated(images):

@@ -17,7 +17,7 @@ PEER_COLOURS |= {
     "decoder": "tab:olive",
     "cvae": "tab:purple",
 }
-LINES = {"": "-", "_fitted": "--", "_finetuned": ":", "_mixture": "-."}
+LINES = {"": "-", "_fitted": "--", "_finetuned": ":", "_mixture": "-.", "_adapt": (0, (5, 1))}
 MARKERS = "os^Dv"
 COLOURS = {"vae": "tab:blue", "cvae": "tab:purple", "metavae": "tab:orange", "hypervae": "tab:green"}
 SEED = 0  # of every draw shown in a figure

@@ -41,7 +41,7 @@ TABLES = {  # of new tasks, and their peers
     "unseen": ("vae", "vae_wide", "cvae", *WITH_U),
     "characters": ("vae", "vae_wide", *WITH_U),
 }
-ADAPTATIONS = ("none", "fitted", "finetuned", "mixture")  # what `unseen` does with a context
+ADAPTATIONS = ("none", "fitted", "adapt", "finetuned", "mixture")  # what `unseen` does with a context
 OF_PEERS = ("--model", "--hidden", "--generator", "--generate")  # options that each peer sets for itself
 # Options that one table alone has a use for.
 OF_TABLES = {

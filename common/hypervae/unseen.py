@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from common.data.datasets import without
 from common.errors import InputError
-from common.hypervae.adaptation import FIT_RATE, FIT_STEPS
+from common.hypervae.adaptation import FIT_RATE, FIT_STEPS, STEPS_BY_IMAGES, TUNING_RATE, tuning_steps_for
 from common.hypervae.adapter import KNOWN_IMAGES, Adapter, beside_known
 from common.hypervae.density import ImportanceSampling
 from common.hypervae.peers import ADAPTATIONS
@@ -37,7 +37,7 @@ COLUMNS = ["dataset", "fold", "method", "num_context", "seed", "class", "neg_elb
 COLUMNS += ["tuning_steps", "tuning_rate", "adapted_share", "parameters", "num_images", "nll_num_images"]
 COLUMNS += ["iterations", "recipe"]
 KEYS = ["class"]
-TUNED = ("finetuned", "mixture")
+TUNED = ("finetuned", "mixture")  # by steps and a rate that are chosen on classes which a model has not seen
 CELLS = ("seed", "iterations", "recipe")  # of the training
 SHOWN_CONTEXT, SHOWN_SAMPLES = 5, 6  # images of a class in the figure of samples
 
@@ -49,8 +49,8 @@ class Unseen(Record):
     training: Record
     chooser: Record | None  # the training without the next fold's classes: by these, new to it, tuning is chosen
     whole: str  # fingerprint of the data with all classes
-    # "none" (the model as it is, q(u)'s mean), "fitted", "finetuned", or "mixture": what is fitted and tuned beside the
-    # VAEs of the tasks of training.
+    # "none" (the model as it is, q(u)'s mean), "fitted", "adapt" (what HyperVAE.adapt does, nothing chosen),
+    # "finetuned", or "mixture": what is fitted and tuned beside the VAEs of the tasks of training.
     adaptation: str
     num_context: int
     likelihood: ImportanceSampling
@@ -66,6 +66,7 @@ class Unseen(Record):
     evaluation_seed: int = 1
     adapted_shares: tuple = added(())  # of a mixture
     known_images: int = added(0)
+    steps_by_images: tuple = added(())  # of "adapt": ((images, steps), ...), at one rate
 
     def __post_init__(self):
         """What is not tuned does not depend on how it would be."""
@@ -73,9 +74,13 @@ class Unseen(Record):
         if self.adaptation != "mixture":
             object.__setattr__(self, "known_images", 0)
             object.__setattr__(self, "adapted_shares", ())
+        if self.adaptation != "adapt":
+            object.__setattr__(self, "steps_by_images", ())
         if self.adaptation not in TUNED:
-            for name, value in (("tuning_steps", ()), ("tuning_rates", ()), ("chooser", None)):
-                object.__setattr__(self, name, value)
+            object.__setattr__(self, "tuning_steps", ())
+            object.__setattr__(self, "chooser", None)
+            if self.adaptation != "adapt":
+                object.__setattr__(self, "tuning_rates", ())
 
 
 def folds(num_classes):
@@ -159,9 +164,12 @@ def measure(record, adapter, whole, held_out, choose):
         adapter: of the record's training; whole: the Dataset with all classes, from which contexts and targets come.
         choose: gives (steps, rate, share) of tuning; called where there is something to tune to.
     """
-    tunes = record.adaptation in TUNED and record.num_context > 0
     mixed = record.adaptation == "mixture"
-    chosen = choose() if tunes else (0, 0.0, float(not mixed))
+    chosen = (0, 0.0, float(not mixed))
+    if record.adaptation == "adapt":
+        chosen = (tuning_steps_for(record.num_context, record.steps_by_images), record.tuning_rates[0], 1.0)
+    elif record.adaptation in TUNED and record.num_context > 0:
+        chosen = choose()
     if chosen is None:
         return []
     (steps, rate, share), rows, seed = chosen, [], record.evaluation_seed
@@ -251,12 +259,18 @@ def plan(settings, chooser, whole, likelihood, wanted=ADAPTATIONS):
     """
     vae = settings.model == "vae"
     without_context = ("none",) if vae else ("none", "mixture")
-    mixture = {"num_samples": MIXTURE_SAMPLES, "adapted_shares": ADAPTED_SHARES, "known_images": KNOWN_IMAGES}
+    chosen_among = {"tuning_steps": TUNING_STEPS, "tuning_rates": TUNING_RATES}
+    own = {
+        "mixture": chosen_among
+        | {"num_samples": MIXTURE_SAMPLES, "adapted_shares": ADAPTED_SHARES, "known_images": KNOWN_IMAGES},
+        "adapt": {
+            "tuning_steps": (),
+            "tuning_rates": (TUNING_RATE,),
+            "steps_by_images": tuple(STEPS_BY_IMAGES.items()),
+        },
+    }
     return [
-        Unseen(
-            *(settings, chooser, whole, adaptation, number, likelihood, TUNING_STEPS, TUNING_RATES),
-            **(mixture if adaptation == "mixture" else {}),
-        )
+        Unseen(settings, chooser, whole, adaptation, number, likelihood, **own.get(adaptation, chosen_among))
         for adaptation in adaptations(settings)
         if adaptation in wanted
         for number in CONTEXTS

@@ -32,7 +32,15 @@ say little.
 
 # Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
 OF_A_METHOD = {"fingerprint", "model", "hidden", *OF_SOME_MODELS, "way", "tasks", "fitted", "adaptation"}
-OF_A_METHOD |= {"tuning_steps", "tuning_rates", "chooser", "num_samples", "adapted_shares", "known_images"}
+OF_A_METHOD |= {
+    "tuning_steps",
+    "tuning_rates",
+    "chooser",
+    "num_samples",
+    "adapted_shares",
+    "known_images",
+    "steps_by_images",
+}
 
 
 def unseen_by_class(rows, records):

@@ -13,6 +13,7 @@ from hypervae.toy import SmallBody, bars, settings
 from common.data import datasets
 from common.errors import InputError
 from common.hypervae import density, found_tasks, new_tasks_report, options, peers, told, unseen, unseen_report
+from common.hypervae.adaptation import TUNING_RATE, tuning_steps_for
 from common.hypervae.adapter import Adapter
 from common.hypervae.bodies import BODIES, ConvBody
 from common.hypervae.density import ImportanceSampling, nll_subset
@@ -259,7 +260,7 @@ def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monk
     records = {(r.adaptation, r.num_context): r for r in unseen.plan(own, chooser, "whole", FEW)}
     some = unseen.plan(own, chooser, "whole", FEW, ["none", "finetuned"])
     assert {r.digest for r in some} == {r.digest for r in records.values() if r.adaptation in ("none", "finetuned")}
-    assert len(records) == 2 + 4 * 6 and len({r.digest for r in records.values()}) == len(records)
+    assert len(records) == 2 + 5 * 6 and len({r.digest for r in records.values()}) == len(records)
     tuned = {key for key in records if key[0] in unseen.TUNED}
     assert {key for key, record in records.items() if record.chooser} == tuned
     assert len(unseen.plan(settings(model="vae"), settings(model="vae"), "whole", FEW)) == 1 + 2 * 6
@@ -272,6 +273,13 @@ def test_tuning_is_chosen_on_the_next_folds_classes_and_rows_name_the_class(monk
     assert unseen.choose_tuning(nats, records["mixture", 5]) == (0, 1e-2, 0.5)
     rows = unseen.measure(records["finetuned", 5], adapter, data, (0, 2), lambda: (30, 1e-2, 1.0))
     assert [(row["class"], row["tuning_steps"], row["tuning_rate"]) for row in rows] == [(0, 30, 1e-2), (2, 30, 1e-2)]
+    (own,) = unseen.measure(records["adapt", 5], adapter, data, (1,), None)  # nothing is chosen
+    assert (own["tuning_steps"], own["tuning_rate"]) == (tuning_steps_for(5), TUNING_RATE) and own["tuning_steps"] > 0
+    contexts = unseen.contexts_of(data.x[data.y == 1], 1, 5, 3, 2021)
+    fitted = adapter.start(contexts, True, 1)
+    (by_hand,) = adapter.tuned(fitted, contexts, [tuning_steps_for(5)], TUNING_RATE)
+    targets = data.x_test[data.y_test == 1]
+    assert own["neg_elbo"] == pytest.approx(adapter.lengths(by_hand, targets, 1, 4).mean(), rel=1e-5)
     too_many = dataclasses.replace(records["none", 100], num_context=10_000)
     assert unseen.measure(too_many, adapter, data, (0,), None) == []
     too_many = dataclasses.replace(records["finetuned", 100], num_context=10_000)
