@@ -69,7 +69,7 @@ def rows_of(jobs, table):
 
 def write_unseen(args, jobs, loaded, folder):
     from common.hypervae import figures, new_tasks, unseen
-    from common.hypervae.unseen_report import classes_in_words, protocol_words, unseen_by_class
+    from common.hypervae.unseen_report import drawn
 
     order = ["dataset", "method", "num_context", "fold", "seed"]
     for rows in run_jobs(unseen.measured, jobs, args.jobs, args.scheduler):
@@ -77,20 +77,18 @@ def write_unseen(args, jobs, loaded, folder):
         for row in rows:
             line = "{dataset} without class {class}: {method}, {num_context} images, seed {seed}: -ELBO {neg_elbo:.2f}"
             print(line.format(**row), flush=True)
-    records = results.read_records(folder / "unseen.csv")
-    own = rows_of(jobs, table)
-    words = protocol_words(own, records)
-    drawn = identity.digest(sorted(own["run"].unique()))
-    for (dataset, protocol), nats in unseen_by_class(own, records).groupby(["dataset", "protocol"], sort=False):
-        which = f"{dataset}: {classes_in_words(set(nats['class']))} that no training saw"
-        title = ", ".join(filter(None, [which, f"{nats['iterations'].iloc[0]:,} steps", words[protocol]]))
-        figures.nats_by_context(nats, title, folder / f"unseen_{dataset}-{identity.digest([protocol, drawn])}.png")
+    records, own = results.read_records(folder / "unseen.csv"), rows_of(jobs, table)
     for name, data in loaded.items():
+        of_data = table[[records[run]["whole"] == data.fingerprint() for run in table["run"]]]
+        for title, protocol, nats, differences in drawn(of_data, records):
+            path = folder / f"unseen_{data.name}-{data.fingerprint()}_{identity.digest([protocol])}.png"
+            figures.nats_by_context(nats, differences, title, path)
         shown = {}
         for job in new_tasks.first_hypervaes(jobs, name):
             shown |= unseen.samples(job, own)
         if shown:
-            path = folder / f"samples_{data.name}-{identity.digest([data.fingerprint(), drawn])}.png"
+            which = identity.digest([data.fingerprint(), *sorted(own["run"].unique())])
+            path = folder / f"samples_{data.name}-{which}.png"
             rows = dict(sorted(shown.items()))
             figures.samples_of_unseen(rows, unseen.SHOWN_CONTEXT, data.class_names, data.name, path)
 

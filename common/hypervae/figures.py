@@ -177,22 +177,30 @@ def nats_by_method(table, title, path):
 
     Args:
         table: columns method, words (what tells it from others of its name), told (the colour), neg_elbo_mean and
-            neg_elbo_std, nll_is_mean where there are likelihoods; see new_tasks_report.by_method.
+            neg_elbo_std, num_images, and where there are likelihoods nll_is_mean and nll_num_images; see
+            new_tasks_report.by_method.
     """
     table = table.sort_values("neg_elbo_mean", ascending=False, kind="stable")
     figure, axis = plt.subplots(figsize=(8.0, 1.4 + 0.24 * len(table)), layout="constrained")
     places = dict(zip(table.index, range(len(table))))
+    likelihoods = "nll_is_mean" in table and table["nll_is_mean"].notna().any()
+    if likelihoods:  # of other images they are not comparable
+        same = table["nll_num_images"] == table["nll_num_images"].mode().max()
+        table = table.assign(nll_is_mean=table["nll_is_mean"].where(same))
     for number, (told, own) in enumerate(table.groupby("told", sort=False)):
         style = {"color": f"C{number}", "linestyle": "none"}
         y = [places[row] for row in own.index]
         axis.errorbar(own["neg_elbo_mean"], y, xerr=own["neg_elbo_std"].fillna(0), fmt="o", label=told, **style)
-        if "nll_is_mean" in own:
+        if likelihoods:
             axis.plot(own["nll_is_mean"], y, marker="o", fillstyle="none", **style)
-    names = [", ".join(filter(None, [row.method.replace("_", " "), row.words])) for row in table.itertuples()]
+    most = table["num_images"].max()
+    few = ["" if number == most else f"{number:,.0f} images" for number in table["num_images"]]
+    names = [
+        ", ".join(filter(None, [row.method.replace("_", " "), row.words, images]))
+        for row, images in zip(table.itertuples(), few)
+    ]
     axis.set_yticks(range(len(table)), names, fontsize=8)
-    hollow = (
-        "; hollow: -log p, importance-sampled" if "nll_is_mean" in table and table["nll_is_mean"].notna().any() else ""
-    )
+    hollow = "; hollow: -log p, importance-sampled, where it is of the same images" if likelihoods else ""
     axis.set(xlabel=f"nats an image: -ELBO{hollow}")
     axis.grid(axis="x", alpha=0.3)
     figure.suptitle(title, fontsize=9)
@@ -200,27 +208,39 @@ def nats_by_method(table, title, path):
     save(figure, path)
 
 
-def nats_by_context(nats, title, path):
-    """-ELBO of unseen classes against the number of context images; a line a training, the mean over classes.
-
-    Sizes that some of its classes have too few images for are left out.
+def nats_by_context(nats, differences, title, path):
+    """-ELBO of unseen classes against the number of context images, and what is tuned beside the tuned VAE.
 
     Args:
-        nats: columns method, words (see unseen_report.unseen_by_class), num_context, class, neg_elbo.
+        nats, differences: see unseen_report.drawn; without differences there is no second panel.
     """
-    figure, axis = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-    lines = []
-    for (method, words), own in nats.groupby(["method", "words"], sort=False):
-        found = own.groupby("num_context")["neg_elbo"].agg(["mean", "count"])
-        means = found["mean"][found["count"] == found["count"].max()]
-        lines.append({"method": method, "words": words, "mean": means.to_dict()})
-    _lines(axis, _drawn(lines))
-    axis.set(
+    figure, axes = plt.subplots(1, 1 + bool(len(differences)), figsize=(9.6, 4.6), layout="constrained", squeeze=False)
+    lines = [
+        {"method": method, "words": words, "mean": dict(zip(own["num_context"], own["neg_elbo"]))}
+        for (method, words), own in nats.groupby(["method", "words"], sort=False)
+    ]
+    styles = _drawn(lines)
+    _lines(axes[0, 0], styles)
+    axes[0, 0].set(
         xlabel="context images (0: u = 0, mixtures: the known tasks)",
         ylabel="-ELBO of other images of the class, nats an image",
     )
+    for axis in axes[0, 1:]:
+        own_style = {(line["method"], line["words"]): style for line, (_, _, style) in zip(lines, styles)}
+        sizes = sorted(differences["num_context"].unique())
+        groups = differences.groupby(["method", "words"], sort=False)
+        for number, (name, own) in enumerate(groups):
+            x = [sizes.index(size) + 0.08 * (number - (groups.ngroups - 1) / 2) for size in own["num_context"]]
+            bars = [own["mean"] - own["low"], own["high"] - own["mean"]]
+            axis.errorbar(x, own["mean"], yerr=bars, capsize=2, **own_style[name] | {"ms": 3})
+        axis.axhline(0, color="grey", lw=1)
+        axis.set_xticks(range(len(sizes)), sizes)
+        axis.grid(alpha=0.3)
+        rival = differences["rival"].iloc[0].replace("_", " ")
+        axis.set(xlabel="context images", ylabel=f"less {rival}, nats (95 % over classes)")
     figure.suptitle(title, fontsize=9)
-    figure.legend(loc="outside right center", fontsize=7)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right center", fontsize=7, handlelength=4)
     save(figure, path)
 
 

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 
 from common.hypervae.options import OF_SOME_MODELS
 from common.hypervae.peers import ADAPTATIONS
@@ -14,14 +15,15 @@ RIVALS = ("vae_wide_finetuned", "vae_wide")  # whom differences are taken from: 
 ALL, LESS = ("hypervae", "hypervae_tuned"), ("scale_bias", "bias", "neural_statistician")
 UNSEEN = """\
 -ELBO of test images of classes that the training left out, nats an image, given a few other images of the class: the
-mean over classes (seeds averaged). No KL(u): the receiver has the context. Fine-tuning's steps and rate are those that
-are best for the next fold's classes, by a model of the same kind that has not seen these. A mixture is the tuned VAE
-beside those of the tasks of training, its share chosen in the same way. A size that some of the classes have too few
-images for is left out.
+mean over classes, of each over all the seeds that it has. No KL(u): the receiver has the context. Without an image a
+model with u stands at u = 0, a mixture has the known tasks alone. Fine-tuning's steps and rate are those that are best
+for the next fold's classes, by a model of the same kind that has not seen these; `adapt` has those of
+`HyperVAE.adapt`, which digits chose. A mixture is the tuned VAE beside those of the tasks of training, its share chosen
+in the same way. A size that some of the classes have too few images for is left out.
 """
 DIFFERENCES = """\
-Differences from {rival} are paired by class and seed; the interval is Student's over classes, {level:.0%}: of two
-classes it says little.
+Differences from {rival} are paired by the classes and seeds that both have, so they need not be differences of these
+means; the interval is Student's over classes, {level:.0%}: of two classes it says little.
 """
 ALL_BESIDE_LESS = """\
 Whether u should generate all weights: nats of HyperVAE less those of models of which u changes scales and biases,
@@ -29,6 +31,11 @@ biases, or an input. Below zero HyperVAE is ahead; paired by class and seed, Stu
 {level:.0%}, each by itself. Classes of one fold share their trainings, so intervals are too short; of two classes they
 say little.
 """
+LIKELIHOODS = """\
+The same images' -log p, importance-sampled (fewer images than above), and the milliseconds that adapting to a context
+took, median over classes and seeds: of machines that did other work, too.
+"""
+MEASURES = ["neg_elbo", "nll_is", "adapt_milliseconds"]
 
 # Settings in which the methods of one comparison may differ: their own, the fold's data, what is done with a context.
 OF_A_METHOD = {"fingerprint", "model", "hidden", *OF_SOME_MODELS, "way", "tasks", "fitted", "adaptation"}
@@ -43,15 +50,59 @@ OF_A_METHOD |= {
 }
 
 
-def unseen_by_class(rows, records):
-    """-ELBO of each class, seeds averaged, with num_seeds: else as `unseen_by_seed`."""
-    table = unseen_by_seed(rows, records)
-    grouped = table.groupby([name for name in table if name not in ("seed", "neg_elbo")], sort=False)
-    return grouped["neg_elbo"].mean().to_frame().assign(num_seeds=grouped["seed"].nunique()).reset_index()
+def drawn(rows, records):
+    """What a figure of one data set shows: of each protocol all methods that have every class that any of them has.
+
+    Returns:
+        [(title, protocol, nats, differences)]: nats with the columns method, words, num_context and neg_elbo, the mean
+        over classes; differences of what is tuned from the tuned VAE with rival, method, words, num_context, mean, low
+        and high.
+    """
+    table, words, found = unseen_by_seed(rows, records), protocol_words(rows, records), []
+    for (dataset, protocol, iterations), own in table.groupby(["dataset", "protocol", "iterations"], sort=False):
+        classes = own.groupby("variant")["class"].transform("nunique")
+        own = own[classes == classes.max()]
+        of_class = own.groupby(["method", "words", "num_context", "class"], sort=False)["neg_elbo"].mean()
+        means = of_class.groupby(["method", "words", "num_context"], sort=False).agg(["mean", "count"])
+        nats = means["mean"][means["count"] == classes.max()].rename("neg_elbo").reset_index()
+        which = f"{dataset}: {classes_in_words(set(own['class']))} that no training saw"
+        title = ", ".join(
+            filter(
+                None,
+                [
+                    which,
+                    f"{iterations:,} steps",
+                    _seeds(own) + (" seed" if _seeds(own) == "1" else " seeds"),
+                    words[protocol],
+                ],
+            )
+        )
+        found.append((title, protocol, nats, _differences(own)))
+    return found
+
+
+def _differences(own):
+    """Of what was tuned, from the tuned VAE, see `drawn`."""
+    of_rival = own[own["method"] == RIVALS[0]]
+    found = []
+    if of_rival["variant"].nunique() == 1:
+        tuned = own[own["method"].str.endswith(("_finetuned", "_adapt")) & (own["method"] != RIVALS[0])]
+        for (method, words, size), part in tuned.groupby(["method", "words", "num_context"], sort=False):
+            values = _paired(part, of_rival[of_rival["num_context"] == size]).groupby("class").mean().to_numpy()
+            if len(values):
+                low, high = mean_interval(values, LEVEL)
+                found.append((RIVALS[0], method, words, size, values.mean(), low, high))
+    return pd.DataFrame(found, columns=["rival", "method", "words", "num_context", "mean", "low", "high"])
+
+
+def _paired(part, other):
+    """Differences in nats by class and seed, of those that both have: (class, seed) -> nats."""
+    own, of_other = (rows.set_index(["class", "seed"])["neg_elbo"] for rows in (part, other))
+    return (own - of_other).dropna()
 
 
 def unseen_by_seed(rows, records):
-    """-ELBO: one row a `protocol`, method, `variant`, size of the context, class and seed.
+    """MEASURES: one row a `protocol`, method, `variant`, size of the context, class and seed.
 
     A protocol is what all methods share; a variant all settings of a method but the fold's data and the context's size;
     `words` tell it from other variants of its method.
@@ -72,7 +123,7 @@ def unseen_by_seed(rows, records):
     iterations = [records[run]["training"]["iterations"] for run in rows["run"]]
     rows = rows.assign(words=rows["variant"].map(words), iterations=iterations)
     keys = ["dataset", "protocol", "iterations", "variant", "words", "method", "num_context", "class", "seed"]
-    return rows.groupby(keys, sort=False)["neg_elbo"].mean().reset_index()
+    return rows.groupby(keys, sort=False)[MEASURES].mean().reset_index()
 
 
 def protocol_words(rows, records):
@@ -101,8 +152,24 @@ def section(rows, records):
             title = [dataset, classes_in_words(classes), f"{iterations:,} steps", words[protocol]]
             parts += [f"**{', '.join(filter(None, title))}**", markdown_table(header, body)]
         title = f"{dataset}, {iterations:,} steps" + f", {words[protocol]}" * bool(words[protocol])
+        parts.append(_likelihoods(own, sizes, title))
         parts.append(_all_beside_less(own[own["method"].map(alone)], sizes, title))
     return "\n\n".join(filter(None, parts))
+
+
+def _likelihoods(own, sizes, title):
+    """Markdown: the importance-sampled likelihood by size, and how long adapting took, of all classes of a method."""
+    body = []
+    for (method, _), part in own.groupby(["method", "variant"], sort=False):
+        nats = part.groupby(["num_context", "class"])["nll_is"].mean().groupby("num_context").mean()
+        took = part.groupby("num_context")["adapt_milliseconds"].median()
+        cells = [f"{nats[size]:.1f} ({took[size]:,.0f})" if nats.notna().get(size, False) else "" for size in sizes]
+        if any(cells):
+            body.append([method, part["class"].nunique(), _seeds(part), *cells, part["words"].iloc[0]])
+    if not body:
+        return ""
+    header = ["-log p (milliseconds)", "classes", "seeds", *(f"{size} images" for size in sizes), "settings"]
+    return f"**{title}**\n\n{LIKELIHOODS}\n{markdown_table(header, body)}"
 
 
 def _all_beside_less(own, sizes, title):
@@ -140,7 +207,7 @@ def _cell(part, own, size, rival, classes):
     of_rival = own[(own["method"] == name) & (own["num_context"] == size)]
     if (part["method"] == name).all() or of_rival.duplicated(["class", "seed"]).any():
         return text
-    difference = (nats - of_rival.set_index(["class", "seed"])["neg_elbo"]).dropna()
+    difference = _paired(part[part["num_context"] == size], of_rival)
     if set(difference.index.unique("class")) != set(classes):  # the rival has not all of these classes
         return text
     return f"{text} ({_difference(difference)})"

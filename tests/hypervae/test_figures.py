@@ -60,14 +60,21 @@ def test_trainings_of_one_method_and_published_figures_have_lines_of_their_own(t
 def test_methods_stand_in_the_order_of_their_nats(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.extend(figure.axes))
-    columns = ["method", "words", "told", "neg_elbo_mean", "neg_elbo_std", "nll_is_mean"]
-    rows = [("vae", "", "nothing", 100.0, 1.0, 97.0), ("hypervae_mixture", "rank 5", "nothing", 94.0, np.nan, np.nan)]
-    rows += [("cvae", "", "the class", 95.0, 0.5, 92.0)]
+    columns = ["method", "words", "told", "neg_elbo_mean", "neg_elbo_std", "nll_is_mean", "num_images"]
+    columns += ["nll_num_images"]
+    rows = [("vae", "", "nothing", 100.0, 1.0, 97.0, 9, 5)]
+    rows += [("hypervae_mixture", "rank 5", "nothing", 94.0, np.nan, np.nan, 9, 0)]
+    rows += [("cvae", "", "the class", 95.0, 0.5, 92.0, 9, 5), ("hypervae_heap", "", "a heap", 96.0, 1.0, 90.0, 5, 4)]
     figures.nats_by_method(pd.DataFrame(rows, columns=columns), "title", tmp_path / "told.png")
     (axis,) = drawn
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["vae", "cvae", "hypervae mixture, rank 5"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        "vae",
+        "hypervae heap, 5 images",
+        "cvae",
+        "hypervae mixture, rank 5",
+    ]
     points = {tuple(point) for line in axis.lines for point in line.get_xydata() if np.isfinite(point).all()}
-    assert points == {(100, 0), (97, 0), (95, 1), (92, 1), (94, 2)}
+    assert points == {(100, 0), (97, 0), (96, 1), (95, 2), (92, 2), (94, 3)}  # no likelihood of other images
 
 
 def test_a_log_without_held_out_values_is_drawn(tmp_path):

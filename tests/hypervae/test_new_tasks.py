@@ -338,8 +338,9 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
     table = results.put_rows(
         path, [r | {"trained_at": "a", "evaluated_at": "b"} for r in rows], unseen.COLUMNS, ["class"]
     )
-    found = unseen_report.unseen_by_class(table, results.read_records(path))
-    assert len(found) == 8 and found["protocol"].nunique() == 1
+    ((title, _, nats, differences),) = unseen_report.drawn(table, results.read_records(path))
+    assert title == "mnist: classes 0, 1, 2, 3 that no training saw, 35 steps, 2 seeds" and differences.empty
+    assert dict(zip(nats["method"], nats["neg_elbo"])) == {"vae_wide_finetuned": 115.5, "hypervae": 113.5}
     (section,) = new_tasks_report.sections(tmp_path)
     assert (
         "| vae_wide_finetuned | 2 | 115.5 |  |" in section[1]
@@ -352,7 +353,9 @@ def test_the_report_pairs_classes_and_averages_no_unlike_variants(tmp_path):
     for row in (row for row in rows if row["method"] == "hypervae" and row["class"] in (1, 3)):
         record = dataclasses.replace(row["run"], training=dataclasses.replace(row["run"].training, targets="others"))
         more.append(row | {"run": record, "neg_elbo": 1.0, "trained_at": "a", "evaluated_at": "b"})
-    results.put_rows(path, more, unseen.COLUMNS, ["class"])
+    table = results.put_rows(path, more, unseen.COLUMNS, ["class"])
+    ((_, _, nats, _),) = unseen_report.drawn(table, results.read_records(path))
+    assert len(nats) == 2 and set(nats["words"]) == {""}  # what has fewer classes would be a mean of others
     ((_, text),) = new_tasks_report.sections(tmp_path)
     whole, part = text.split("**mnist, classes 1, 3, 35 steps**")
     assert "others" not in whole and "| hypervae | 2 | 113.5 (-2.0: -2.0 to -2.0) |  |" in whole
@@ -366,6 +369,20 @@ def test_the_likelihoods_images_are_those_of_table_1():
     assert len(chosen) == len(set(chosen)) == 3 * 12 + 12 + 5
     assert pd.Series(y[chosen]).value_counts().to_dict() == {0: 36, 1: 12, 2: 5}
     assert len(nll_subset(y, 0, 1)) == len(y)
+
+
+def test_what_is_tuned_stands_beside_the_tuned_vae_by_class_and_seed(tmp_path):
+    """Two seeds of one class, one of the other: only pairs of both count, and the interval is over classes."""
+    rival = ({"model": "vae", "hidden": 190}, "finetuned", {5: {0: 10.0, 1: 20.0}})
+    tuned = ({"generator": "layerwise"}, "finetuned", {5: {0: 7.0, 1: 15.0}})
+    second = (tuned[0] | {"seed": 7}, "finetuned", {5: {0: 1.0}})  # no VAE has this seed
+    unseen_section(tmp_path, rival, tuned, second)
+    path = tmp_path / new_tasks_report.STAGE / "unseen.csv"
+    ((title, _, nats, own),) = unseen_report.drawn(results.read_rows(path), results.read_records(path))
+    assert title.endswith("1 to 2 seeds") and dict(zip(nats["method"], nats["neg_elbo"]))["hypervae_finetuned"] == 9.5
+    (row,) = own.to_dict("records")
+    assert (row["rival"], row["method"], row["mean"]) == ("vae_wide_finetuned", "hypervae_finetuned", -4.0)
+    assert (row["low"], row["high"]) == pytest.approx((-4 - 12.706, -4 + 12.706), abs=1e-3)
 
 
 def unseen_section(folder, *methods):
