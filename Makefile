@@ -183,7 +183,7 @@ trials: .venv/.installed
 # Then what the recipe `ours` was chosen by: learning rate x warm-up of the KL terms, all models alike.
 ABLATE = $(RUN) 02_density.py --data-dir $(DATA_DIR) --evaluate-on validation --num-importance-samples 0 --iterations 2000 --jobs $(JOBS)
 
-# Then the peers of 09, the same small grid for all: size of u's change at the start x learning rate.
+# Then the peers of 09: size of u's change at the start, larger while that helped, and learning rate.
 PEERS = $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist --table generate --evaluate-on validation --iterations 2000 --ranks
 
 ablation: .venv/.installed
@@ -196,6 +196,11 @@ ablation: .venv/.installed
 	$(PEERS) --peer all_scaled hypervae --vector-scale 10
 	$(PEERS) --peer bias scale_bias --change-scale 1 --learning-rate 0.001
 	$(PEERS) --peer neural_statistician hypervae --learning-rate 0.001
+	$(PEERS) --peer encoder decoder
+	$(PEERS) --peer bias scale_bias hypervae_tuned --learning-rate 0.001
+	for rate in 0.001 0.002 0.004; do \
+	  $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist --table told --evaluate-on validation --iterations 2000 \
+	    --num-importance-samples 0 --peer vae_wide cvae --learning-rate $$rate || exit; done
 	$(ABLATE) --dataset mnist
 	$(RUN) 02_density.py $(FULL) --evaluate-on validation --num-importance-samples 0
 	for steps in 500 700 1000; do for how in threshold bernoulli; do \
