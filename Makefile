@@ -38,8 +38,9 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(SHORT_OUTLIERS) --normal mnist fashion_mnist omniglot --outlier flip_horizontal flip_vertical rotated \
 	  --model vae hypervae --scores usual combined
 	$(SHORT_OUTLIERS) $(TURNED_ALL) --model vae hypervae --likelihood discretized_logistic
-	$(SHORT_OUTLIERS) --normal mnist fashion_mnist --outlier all $(TURNS) --model vae hypervae \
-	  --likelihood discretized_logistic --scores combined
+	$(SHORT_OUTLIERS) $(TURNED_ALL) --model vae hypervae --likelihood discretized_logistic --scores combined
+	$(SHORT_OUTLIERS) --normal fashion_mnist --outlier held_out_class --model vae hypervae \
+	  --likelihood discretized_logistic --scores usual combined
 	$(SHORT_OUTLIERS) $(TURNED) --model metavae hypervae --likelihood discretized_logistic --scores task_mixture
 	$(RUN) 01_train.py $(PHOTOGRAPHS)
 	$(RUN) 02_density.py $(PHOTOGRAPHS) --tables 1 2 --num-importance-samples 0
