@@ -40,7 +40,8 @@ def table5(rows, records):
         "search through CALPHAD begins with the best designs of its family's others, all of whose evaluations are "
         "named before its own: HyperVAE's begins with four searches, the VAE's with one. Where a diagram is a real "
         "alloy's (the searches through CALPHAD, all where designs are realised, nearest_known, own_alloy), the phase "
-        "error is only what traces of absent elements and the rounding of stored fractions leave."
+        "error is what traces of absent elements (each diagram holds 1e-5 of every element) and the rounding of stored "
+        "fractions leave: a phase near the least share that counts may be there in one diagram and not in the other."
     ]
     if not of_own_data(rows).all():
         parts[0] += f" {NOTICE} The paper's database and phase names differ."
