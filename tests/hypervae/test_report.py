@@ -17,14 +17,15 @@ AT = {"trained_at": "a", "evaluated_at": "b"}
 OURS = dict(recipe="ours", dataset="mnist", iterations=10_000, batch_size=100, tasks_per_step=20)
 
 
-def density_rows(folder, evaluations):
-    """Table 1 with one row for each of {Evaluation: -ELBO}."""
+def density_rows(folder, evaluations, drawn=()):
+    """Table 1 with one row for each of {Evaluation: -ELBO}; `drawn`: seeds whose u was drawn, too."""
     rows, likelihoods = [], {body_of(name): name for name in LIKELIHOODS}
     for evaluation, value in evaluations.items():
         own, likelihood = evaluation.training, evaluation.likelihood
         names = ("dataset", "recipe", "binarize", "model", "summary", "generator", "iterations", "seed")
         row = {name: getattr(own, name) for name in names} | {"evaluate_on": evaluation.evaluate_on}
         row |= {"neg_elbo": value, "reconstruction": value - 1, "kl_z": 1, "kl_u": 0, "nll_is": value - 2}
+        row["neg_elbo_drawn_u"] = value + 1 if own.seed in drawn else ""
         row |= {"bits_per_dim": round(value / (64 * np.log(2)), 4), "likelihood": likelihoods[own.body]}
         row |= {"num_importance_samples": likelihood.num_importance_samples, "nll_num_images": likelihood.num_images}
         rows.append({"run": evaluation, **row, **AT})
@@ -45,6 +46,14 @@ def test_levels_stand_apart_and_have_bits_a_pixel(tmp_path):
     assert row.endswith("| 1.00 |") and "106.8" not in levels
     density_rows(tmp_path / "alone", dict(list(values.items())[1:]))
     assert "paper -EL" not in section(tmp_path / "alone", "Table 1: density")
+
+
+def test_a_drawn_u_stands_beside_where_every_seed_has_it(tmp_path):
+    values = {evaluation(seed=seed): 100 + 2 * seed for seed in (0, 1)}
+    density_rows(tmp_path / "both", values, drawn=(0, 1))
+    assert lines_with(section(tmp_path / "both", "Table 1: density"), "| 101.0 +- 1.4 (102.0 +- 1.4) |")
+    density_rows(tmp_path / "one", values, drawn=(1,))
+    assert lines_with(section(tmp_path / "one", "Table 1: density"), "| 101.0 +- 1.4 |")
 
 
 def section(folder, title):
