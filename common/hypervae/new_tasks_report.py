@@ -31,7 +31,6 @@ all characters of the part.
 Published: Neural Statistician 101.6, 96.3, 94.9, 94.4 at sizes 2, 5, 10, 20; SCHA-VAE 94.9, 88.4, 86.7, 86.0 (Giannone
 & Winther 2022, read off a figure; other preparation of the drawings).
 """
-OURS = ("hypervae_mixture", "hypervae_by_class")  # of the tasks that the labels give
 GENERATE_TOLD = "up to 100 test images of its class"  # what generate.csv's models are told
 PUBLISHED = {  # -log p by number of drawings
     "published: VAE": {0: 89.2},
@@ -52,25 +51,6 @@ def sections(results_dir, own=False):
     }
     there = tables(results_dir / STAGE, makers, own)
     return [(title, make(rows, records)) for (title, make), rows, records in there]
-
-
-def told_headline(rows, records):
-    """Rows [result, measure, ours, compared with, paper] of told.csv: HyperVAE beside the best of the other models that
-    are told the same of a test image, of the longest training on each set that has both.
-    """
-    table, found = over_seeds(rows[rows["part"] == "test"], ["neg_elbo"]), []
-    table["ours"] = table["method"].isin(OURS)
-    for (dataset, told), alike in table.groupby(["dataset", "told"], sort=False):
-        lengths = alike.groupby("iterations")["ours"].nunique()
-        for iterations in lengths.index[lengths == 2][-1:]:
-            of_others = ~alike["method"].str.startswith("hypervae")
-            best = alike[(alike["iterations"] == iterations) & (alike["ours"] | of_others)]
-            best = best.sort_values("neg_elbo_mean").drop_duplicates("ours").set_index("ours")
-            own, other = (plus_minus(best.at[is_ours, "neg_elbo_mean"]) for is_ours in (True, False))
-            measure = f"test -ELBO, nats an image, {count(best.at[True, 'num_seeds'], 'seed')}, {iterations:,} steps"
-            cells = [f"HyperVAE {own}", f"{best.at[False, 'method']} {other}, told the same", ""]
-            found.append([f"density, {dataset}, told {told}", measure, *cells])
-    return found
 
 
 def _apart(rows, records, by, method):

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from common.hypervae import compression_report, new_tasks_report, outlier_claims, outlier_report
+from common.hypervae import compression_report, new_tasks_headline, new_tasks_report, outlier_claims, outlier_report
 from common.hypervae.options import NAMES
 from common.hypervae.outlier_sets import IMAGE_SETS
 from common.names import is_file_name
@@ -74,7 +74,10 @@ def headline(results_dir):
     """Rows [result, measure, ours, compared with, paper] of the recipe `ours`."""
     makers = {
         "02_density/table1.csv": _density_headline,
-        f"{new_tasks_report.STAGE}/told.csv": new_tasks_report.told_headline,
+        f"{new_tasks_report.STAGE}/told.csv": new_tasks_headline.told_headline,
+        f"{new_tasks_report.STAGE}/generate.csv": new_tasks_headline.generate_headline,
+        f"{new_tasks_report.STAGE}/unseen.csv": new_tasks_headline.unseen_headline,
+        f"{new_tasks_report.STAGE}/characters.csv": new_tasks_headline.characters_headline,
         "03_outliers/table4.csv": outlier_claims.headline,
     }
     return [row for make, rows, records in tables(results_dir, makers, own=False) for row in make(rows, records)]

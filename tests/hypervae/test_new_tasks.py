@@ -12,7 +12,18 @@ from hypervae.toy import SmallBody, bars, settings
 
 from common.data import datasets
 from common.errors import InputError
-from common.hypervae import density, found_tasks, new_tasks_report, options, peers, told, unseen, unseen_report
+from common.hypervae import (
+    density,
+    found_tasks,
+    new_tasks_headline,
+    new_tasks_report,
+    options,
+    peers,
+    report,
+    told,
+    unseen,
+    unseen_report,
+)
 from common.hypervae.adaptation import TUNING_RATE, tuning_steps_for
 from common.hypervae.adapter import Adapter
 from common.hypervae.bodies import BODIES, ConvBody
@@ -383,6 +394,20 @@ def test_what_is_tuned_stands_beside_the_tuned_vae_by_class_and_seed(tmp_path):
     (row,) = own.to_dict("records")
     assert (row["rival"], row["method"], row["mean"]) == ("vae_wide_finetuned", "hypervae_finetuned", -4.0)
     assert (row["low"], row["high"]) == pytest.approx((-4 - 12.706, -4 + 12.706), abs=1e-3)
+
+
+def test_the_headline_has_all_weights_beside_the_best_tuned_model_of_the_same_classes(tmp_path):
+    size, layerwise = new_tasks_headline.UNSEEN_IMAGES, {"generator": "layerwise"}
+    rival = ({"model": "vae", "hidden": 190}, "finetuned", {size: {0: 10.0, 1: 20.0}})
+    tuned = (layerwise, "finetuned", {size: {0: 7.0, 1: 15.0}})
+    fewer = (layerwise | {"generate": "bias"}, "finetuned", {size: {0: 1.0}})  # of one class alone
+    as_it_is = (layerwise, "none", {size: {0: 1.0, 1: 1.0}})
+    unseen_section(tmp_path, rival, tuned, fewer, as_it_is)
+    (row,) = report.headline(tmp_path)
+    assert row[0] == f"unseen classes, mnist, {size} images" and "mean of 2 classes, 35 steps" in row[1]
+    assert row[2:] == ["hypervae finetuned 11.0", "vae wide finetuned 15.0", ""]
+    unseen_section(tmp_path / "alone", tuned)
+    assert report.headline(tmp_path / "alone") == []
 
 
 def unseen_section(folder, *methods):
