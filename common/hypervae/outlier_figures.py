@@ -93,7 +93,7 @@ def score_histograms(by_model, title, path):
 
 
 def extremes(images, scores, maps_of, anchor, most, title, name, path, number=12):
-    """The normal images with the largest scores above the outliers with the smallest: where a score errs.
+    """The normal images with the largest scores, the outliers with the smallest (where a score errs) and the largest.
 
     Below each image is a map of what its pixels cost, as in `ranked`.
 
@@ -104,18 +104,22 @@ def extremes(images, scores, maps_of, anchor, most, title, name, path, number=12
     """
     number = min(number, *(len(own) for own in images.values()))
     order = {part: np.argsort(own, kind="stable") for part, own in scores.items()}
-    chosen = {"normal": order["normal"][::-1][:number], "outlier": order["outlier"][:number]}
-    maps = {part: maps_of(part, index) for part, index in chosen.items()}
+    chosen = {
+        "most outlying\nnormals": ("normal", order["normal"][::-1][:number]),
+        "least outlying\noutliers": ("outlier", order["outlier"][:number]),
+        "most outlying\noutliers": ("outlier", order["outlier"][::-1][:number]),
+    }
+    maps = {words: maps_of(*own) for words, own in chosen.items()}
     norm = _cost_colours(anchor, max(own.max() for own in maps.values()))
-    size = (0.7 * number + 2.6, 3.6)
-    figure, axes = plt.subplots(4, number, figsize=size, squeeze=False, layout="constrained")
-    for part, (above, below) in zip(chosen, (axes[:2], axes[2:])):
-        for column, i in enumerate(chosen[part]):
+    size = (0.7 * number + 2.6, 1.8 * len(chosen))
+    figure, axes = plt.subplots(2 * len(chosen), number, figsize=size, squeeze=False, layout="constrained")
+    for row, (words, (part, indices)) in enumerate(chosen.items()):
+        above, below = axes[2 * row], axes[2 * row + 1]
+        for column, i in enumerate(indices):
             show(above[column], images[part][i], grey(name))
-            shown = below[column].imshow(maps[part][column], cmap=COST_COLOURS, norm=norm)
-    words = ("most outlying\nnormals", "nats a pixel", "least outlying\noutliers", "nats a pixel")
-    for axis, text in zip(axes[:, 0], words):
-        axis.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8)
+            shown = below[column].imshow(maps[words][column], cmap=COST_COLOURS, norm=norm)
+        for axis, text in ((above[0], words), (below[0], "nats a pixel")):
+            axis.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8)
     for axis in axes.ravel():
         axis.set(xticks=[], yticks=[])
     _cost_bar(figure, axes, shown, most)
