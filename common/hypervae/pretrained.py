@@ -13,6 +13,7 @@ import numpy as np
 from common.errors import InputError
 from common.hypervae import density, training
 from common.hypervae.density import Evaluation
+from common.hypervae.task_mixture import images_of_tasks
 from common.runs import identity, storage
 
 FOLDER = Path(__file__).resolve().parents[2] / "pretrained"
@@ -25,7 +26,7 @@ def pack(run, data, folder=FOLDER):
     """Write a model's weights as <folder>/<data set>-<model>.npz, float16, and its card as .json. Returns the card.
 
     The card has the Settings of the training, -ELBO on the test part before and after rounding (nats an image, by the
-    protocol of Table 1), commits, and the checksum of the weights.
+    protocol of Table 1), commits, and the checksum of the weights; of a HyperVAE also u of the tasks of training.
 
     Args:
         run: a training.TrainedModel; data: its Dataset.
@@ -56,10 +57,17 @@ def pack(run, data, folder=FOLDER):
         what = f"{data.name}'s {settings.model}"
         raise InputError(f"rounded to float16, {what} costs {lost:.3f} nats an image more or less: it is not packed")
 
+    card |= known_codes(model, data) if model.has_u else {}
     card["weights_sha256"] = storage.write_npz(path, {f"{i}": weight for i, weight in enumerate(rounded)})
     card |= {"trained_at": run.trained_at, "packed_at": storage.commit()}
     storage.write_json(path.with_suffix(".json"), card)
     return card
+
+
+def known_codes(model, data):
+    """What a card has of the tasks that a HyperVAE was trained on: u of each, and numbers of training images."""
+    codes = model.task_codes(images_of_tasks(data)).numpy()
+    return {"task_codes": codes.round(6).tolist(), "task_images": np.bincount(data.y).tolist()}
 
 
 def model_card(name, model="hypervae", folder=FOLDER):
@@ -97,6 +105,18 @@ def load_pretrained(name, model="hypervae", folder=FOLDER):
     except Exception as error:  # zip, NumPy, missing keys: all mean the same here
         raise InputError(f"{path} is damaged ({type(error).__name__}: {error}): get it again") from error
     return built
+
+
+def load_task_mixture(name, folder=FOLDER):
+    """The TaskMixture of the tasks that a packed HyperVAE was trained on: for images whose task nobody tells.
+
+    Raises:
+        InputError: there is none, or its files are damaged.
+    """
+    card = model_card(name, "hypervae", folder)
+    return load_pretrained(name, "hypervae", folder).mixture_of_codes(
+        np.array(card["task_codes"], np.float32), card["task_images"]
+    )
 
 
 class PackedModel(NamedTuple):

@@ -178,5 +178,9 @@ def of_dataset(model, data, images=MIXTURE_IMAGES, coder=None):
     """
     if not model.has_u:
         return of_classes(model, data.y, coder)
-    tasks = [data.x[data.y == label][:images] for label in range(data.num_classes)]
-    return model.task_mixture(tasks, np.bincount(data.y), coder)
+    return model.task_mixture(images_of_tasks(data, images), np.bincount(data.y), coder)
+
+
+def images_of_tasks(data, images=MIXTURE_IMAGES):
+    """So many training images of each task of a Dataset, at most: a list of (N, H, W, C)."""
+    return [data.x[data.y == label][:images] for label in range(data.num_classes)]

@@ -24,6 +24,8 @@ def test_committed_models_are_small_and_cost_what_they_did(name, model):
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["weights_sha256"]
     assert abs(card["neg_elbo"] - card["neg_elbo_float16"]) <= 0.02
     assert (card["settings"]["seed"], card["settings"]["iterations"]) == (0, 10_000)
+    if model == "hypervae":  # u of every task
+        assert np.shape(card["task_codes"]) == (card["num_classes"], 10) == (len(card["task_images"]), 10)
 
 
 def test_a_committed_hypervae_hands_out_vaes():
@@ -49,6 +51,10 @@ def test_what_is_packed_is_what_was_trained(packed):
     assert card == pretrained.model_card("bars", "hypervae", folder)
     assert 0 < abs(card["neg_elbo"] - card["neg_elbo_float16"]) < 0.02
     assert isinstance(model, keras.Model) and card["settings"]["fingerprint"] == bars().fingerprint()
+    tasks = [bars().x[bars().y == label] for label in range(bars().num_classes)]
+    known = pretrained.load_task_mixture("bars", folder), run.model.task_mixture(tasks)
+    lengths = [mixture.mixed(mixture.code_lengths(bars().x_test)) for mixture in known]
+    np.testing.assert_allclose(*lengths, rtol=1e-3)  # the weights are rounded
     again = pretrained.pack(run, bars(), folder.with_name("again"))
     assert again == card  # the bytes depend on the weights alone
 
