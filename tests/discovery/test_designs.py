@@ -99,8 +99,11 @@ def test_searches_begin_with_the_nearest_alloy_of_each_class(toy):
 
 
 @needs_tdb
-def test_what_6061_meets_is_met_at_no_greater_cost(tmp_path):
-    """The limits are 6061's own properties; its main elements alone, so that models are soon built."""
+def test_what_6061_meets_is_met_at_less_cost_than_any_known_alloy(tmp_path):
+    """The limits are 6061's own properties; its main elements alone, so that models are soon built.
+
+    The search begins with known alloys, of which some keep the limits: what it proposes itself must be cheaper.
+    """
     data = alloys.load(alloys.SHIPPED)
     own = alloys.class_means(data)[1][data.names.index("6061")]
     kept = [ELEMENTS.index(element) for element in ("MG", "SI", "CU")]
@@ -114,9 +117,10 @@ def test_what_6061_meets_is_met_at_no_greater_cost(tmp_path):
     wanted = read_specification(tmp_path / "6061.toml")
     diagrams = calphad.phase_diagrams(TDB)
     assert np.all(wanted.excess(diagrams, own) <= 0)
-    _, found = designs.search(job(TDB, wanted, tmp_path / "c", evaluations=14))
-    kept = np.all(np.array(found["excess"]) <= 0, 1)
-    assert np.array(found["objective"])[kept].min() < wanted.objective(own, None)
+    _, found = designs.search(job(TDB, wanted, tmp_path / "c", evaluations=designs.NUM_KNOWN + 6))
+    cost = np.where(np.all(np.array(found["excess"]) <= 0, 1), found["objective"], np.inf)
+    known, proposed = cost[: designs.NUM_KNOWN].min(), cost[designs.NUM_KNOWN :].min()
+    assert proposed < 0.8 * known and known < wanted.objective(own, None)
 
 
 SMALL = ["--latent-dim", 3, "--hyper-latent-dim", 2, "--iterations", 2, "--batch-size", 8, "--tasks-per-step", 2]
