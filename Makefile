@@ -199,7 +199,8 @@ ablation: .venv/.installed
 	$(PEERS) --peer neural_statistician hypervae --learning-rate 0.001
 	$(PEERS) --peer encoder decoder
 	$(PEERS) --peer bias scale_bias hypervae_tuned --learning-rate 0.001
-	for rate in 0.001 0.002 0.004; do \
+	$(PEERS) --peer hypervae hypervae_tuned scale_bias --learning-rate 0.004
+	for rate in 0.001 0.002 0.004 0.008; do \
 	  $(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist --table told --evaluate-on validation --iterations 2000 \
 	    --num-importance-samples 0 --peer vae_wide cvae --learning-rate $$rate || exit; done
 	$(ABLATE) --dataset mnist
