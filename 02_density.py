@@ -33,7 +33,7 @@ TABLE2 = ["dataset", "model", "generator", "inference", "generative", "total"]
 OF_TABLE1 = ["--model", "--recipe", "--iterations", "--batch-size", "--learning-rate", "--schedule", "--kl-warmup"]
 OF_TABLE1 += ["--tasks-per-step", "--summary", "--generator", "--change-scale", "--vector-scale", "--seed", "--jobs"]
 OF_TABLE1 += ["--scheduler", "--tensorboard", "--num-importance-samples", "--num-nll-images", "--evaluate-on"]
-OF_TABLE1 += ["--fit-u", "--targets"]
+OF_TABLE1 += ["--fit-u", "--targets", "--binarize"]
 TABLE3 = ["dataset", "model", "generator", "quantity", "milliseconds", "ratio_to_vae_total"]
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from common import cli, report
+from common.data import image_sets
 from common.errors import InputError
 from common.hypervae import options
 from common.runs import storage
@@ -130,8 +131,13 @@ def check_options(args):
         cli.refuse_unused(args, ["--as-sets", "--as-groups"], f"with {args.command}")
     if args.command != "unpack":
         cli.refuse_unused(args, ["--block"], f"with {args.command}")
-    if args.command in ("pack", "unpack") and len({path.resolve() for path in args.files}) == 1:
-        raise InputError(f"{args.files[1]} is both input and output of {args.command}: name another file to write to")
+        cli.refuse_unused(args, ["--jobs", "--scheduler"], f"with {args.command}")
+    if args.command == "info":
+        cli.refuse_unused(args, args.given, "with info")
+    if args.command in ("pack", "unpack"):
+        read, written = args.files
+        own = next((name for name in args.dataset or [] if name not in image_sets.NAMES), None)
+        storage.check_apart(written, {"the input": read, "--dataset": own}, "name another file to write to")
 
 
 COMMANDS = {"pack": pack, "unpack": unpack, "check": check, "info": info, "table": table}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common import quiet
 from common.errors import InputError
+from common.names import GENERATED
 
 quiet.set_up()
 LARGEST_SEED = LARGEST_COUNT = 2**31 - 1
@@ -25,7 +26,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def parse_args(self, args=None, namespace=None):
-        if "" in (sys.argv[1:] if args is None else args):
+        words = sys.argv[1:] if args is None else args
+        if any(str(word) == "" or (str(word).startswith("--") and str(word).endswith("=")) for word in words):
             raise InputError("an empty word is among the options: give a value (is a shell variable not set?)")
         found = super().parse_args(args, namespace)
         # What a namespace holds already is no default to argparse: only options that are given replace it.
@@ -36,7 +38,19 @@ class Parser(argparse.ArgumentParser):
             if action.option_strings and (action.dest not in names or action.const == vars(found).get(action.dest)):
                 names[action.dest] = action.option_strings[0]
         found.given = tuple(names[dest] for dest, value in vars(marked).items() if dest in names and value is not self)
+        check_report(getattr(found, "results_dir", None))
         return found
+
+
+def check_report(folder):
+    """Refuse a results folder whose README.md is not ours, before anything is done: it would be written over.
+
+    Raises:
+        InputError: it names the file.
+    """
+    path = None if folder is None else Path(folder) / "README.md"
+    if path is not None and path.is_file() and GENERATED not in path.read_text(errors="replace")[:200]:
+        raise InputError(f"{path} is no report of ours, and one would be written over it: give another --results-dir")
 
 
 def refuse_unused(args, options, where):
@@ -186,9 +200,13 @@ def run_script(main):
 
     Ctrl-C ends with 130, a closed output quietly; any other error shows.
     """
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -199,6 +217,10 @@ def run_script(main):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
+        if error.errno == errno.ENOSPC and error.filename is None:
+            print("error: the output cannot be written (no space left): free some, and run again", file=sys.stderr)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(2)
         if error.errno not in UNREADABLE or error.filename is None:
             raise
         print(

@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from common import cli
 from common.errors import InputError
+from common.names import GENERATED
 
 
 def test_a_path_that_may_not_be_read_is_one_line(capsys):
@@ -93,9 +94,31 @@ def test_an_empty_word_is_no_folder():
     """What a shell makes of a variable that is not set; a path of "" would be the folder that one stands in."""
     parser = cli.Parser("", "")
     parser.add_argument("--dataset")
-    for given in (["--dataset", ""], [""]):
+    for given in (["--dataset", ""], [""], ["--dataset="]):
         with pytest.raises(InputError, match="empty word"):
             parser.parse_args(given)
+
+
+def test_a_readme_of_ones_own_is_not_written_over(tmp_path):
+    parser = cli.Parser("", "")
+    parser.add_argument("--results-dir", type=Path)
+    parser.parse_args(["--results-dir", str(tmp_path)])
+    (tmp_path / "README.md").write_text("# My project\n")
+    with pytest.raises(InputError, match="README.md is no report of ours"):
+        parser.parse_args(["--results-dir", str(tmp_path)])
+    (tmp_path / "README.md").write_text(f"# Results\n\n{GENERATED} from the tables.\n")
+    parser.parse_args(["--results-dir", str(tmp_path)])
+
+
+def test_output_that_cannot_be_written_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = call("print('a table')", stdout=full)
+    assert done.returncode == 2 and done.stderr.startswith("error: the output cannot be written")
+
+
+def test_a_name_that_no_terminal_can_show_is_shown_otherwise():
+    done = call("print('out\\udcff.png')", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, "out\\udcff.png\n")
 
 
 def test_an_interrupt_says_how_to_go_on():

@@ -12,7 +12,7 @@ FLOORS = {  # room: the rooms below it
     "names": set(),
     "layers": {"errors"},
     "quiet": set(),
-    "cli": {"errors", "quiet"},
+    "cli": {"errors", "names", "quiet"},
     "runs": {"errors", "names", "quiet"},
     "data": {"errors", "names"},
     **{system: {"errors", "names", "layers", "cli", "runs", "data"} for system in SYSTEMS},

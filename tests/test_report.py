@@ -2,7 +2,10 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from common import report
+from common.errors import InputError
 
 SECTIONS = [("Table 1: density, told", "body of one\n"), ("Table 2", "body of two")]
 
@@ -11,6 +14,18 @@ def test_an_empty_folder_gives_a_report_without_sections(tmp_path):
     report.write_report(tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("# Results") and "## " not in text
+
+
+def test_a_table_that_lacks_a_column_is_one_line(tmp_path, monkeypatch):
+    """Whichever script writes the report: it need not be the one whose table is incomplete."""
+
+    def sections(folder, own):
+        raise KeyError("auc")
+
+    monkeypatch.setattr(report, "REPORTS", (SimpleNamespace(__name__="common.hypervae.report", sections=sections),))
+    with pytest.raises(InputError, match="lacks a column, or has a word for a number .*auc.*: restore its file"):
+        report.write_report(tmp_path)
+    assert not (tmp_path / "README.md").exists()
 
 
 def test_contents_headline_and_figures(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from common.discovery.calphad import PHASES, TEMPERATURES, TEXTBOOK, phase_diagr
 from common.discovery.records import file_fingerprint
 from common.errors import InputError
 from common.runs.jobs import run_jobs
+from common.runs.storage import check_apart
 
 SAVE_EVERY = 20  # alloys
 
@@ -75,6 +76,7 @@ def make_data(tdb, limits, number, seed, folder, jobs=1, scheduler=None, packed=
     ]
     if known:
         raise InputError(f"{known[0]} was computed by another database than {tdb}: choose another folder, or delete it")
+    check_apart(packed, {"--tdb": tdb}, "give --pack another file")
     if packed is not None and Path(packed).resolve().parent == Path(folder).resolve():
         raise InputError(f"--pack {packed} would be one more class of {folder}: choose another folder")
     items = [(tdb, name, limits[name], number, seed, Path(folder) / f"{name}.npz") for name in limits]

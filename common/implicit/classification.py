@@ -134,6 +134,8 @@ def with_outliers(names, asked, data_dir, size=None):
             except InputError as error:
                 raise InputError(f"{error}; or --ood NAME or none in place of {other_name}") from error
             check_size(f"images of {name} and {other_name}", data.image_shape, other.image_shape)
+            if other.fingerprint() == data.fingerprint():
+                raise InputError(f"--ood {other_name} has the images of {name} itself: name another set, or none")
         found.append(Pair(name, data, other_name, other))
     return found
 

@@ -120,6 +120,10 @@ class ImplicitHypernetEstimator(KerasEstimator):
         """reduce(predictions of a block of rows, (draws, rows, ...)) of all blocks, one after the other."""
         check_is_fitted(self)
         x = validate_data(self, X, reset=False, dtype=np.float64) - self.x_mean_
+        with np.errstate(over="ignore"):  # networks have single precision
+            large = ~np.isfinite((x / np.where(self.x_scale_ > 0, self.x_scale_, 1)).astype(np.float32)).all(1)
+        if large.any():
+            raise InputError(f"row {large.argmax()} of X is too far from those of fit to compute with: correct it")
         draws = EstimatorRun.restored(self.settings_).num_samples
         of_blocks = blocks(len(x), block_size(len(x), 16, ROWS_AT_ONCE))
         found = [reduce(self.model_.predict_samples(x[None, own], draws)[:, 0]) for own in of_blocks]

@@ -64,18 +64,26 @@ def _parsed(path):
         if not text.endswith("\n"):
             raise ValueError("it ends within a row")
         return _as_text(text)
-    except (ValueError, csv.Error, OSError, EOFError, zlib.error) as error:
+    except OSError as error:
+        if not isinstance(error, gzip.BadGzipFile):
+            raise InputError(f"{path} cannot be read ({error.strerror}): make it a file that you may read") from error
+        raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
+    except (ValueError, csv.Error, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}): restore it, or delete it and run again") from error
 
 
-def _read_text(path, columns):
-    """The rows of a results CSV as text, with exactly these columns; empty if there is none yet."""
+def _read_text(path, columns, keys):
+    """The rows of a results CSV as text, with exactly these columns; empty if there is none yet.
+
+    Raises:
+        InputError: it is damaged, has a column more, or lacks one of the keys: rows would be taken for one.
+    """
     path = Path(path)
     if not path.exists():
         return pd.DataFrame(columns=columns, dtype=str)
     rows = _parsed(path)
     unknown = [name for name in rows if name not in columns]
-    if unknown or "run" not in rows:
+    if unknown or not {"run", *keys} <= set(rows):
         raise InputError(f"{path} has other columns than this version writes: move it away and run again")
     return rows.reindex(columns=columns, fill_value="")  # a later version may have more columns
 
@@ -196,7 +204,7 @@ def _read_both(path, packed_path, columns, keys):
     there = sorted((own for own in (path, packed_path) if own.exists()), key=lambda own: own.stat().st_mtime_ns)
     if len(there) == 2 and _are_equal(path, packed_path):
         there = [path]
-    parts = [_read_text(own, columns) for own in there or [path]]
+    parts = [_read_text(own, columns, keys) for own in there or [path]]
     return pd.concat(parts, ignore_index=True).drop_duplicates(keys, keep="last")
 
 
@@ -227,7 +235,7 @@ def put_rows(path, new, columns, keys=(), order=None, packed=False):
     new = pd.DataFrame([{**row, "run": digests[id(row["run"])]} for row in new], columns=columns)
     new = _as_text(new.to_csv(index=False, float_format=NUMBER_FORMAT))
     with locked(path.parent):
-        rows = _read_both(path, packed_path, columns, keys) if packed else _read_text(path, columns)
+        rows = _read_both(path, packed_path, columns, keys) if packed else _read_text(path, columns, keys)
         known = read_records(path)
         # Where a user's file holds the data of a set that comes with the project, that set's row stays as it is.
         parts = [part[of_own_data(part) == own] for own in (True, False) for part in (rows, new)]

@@ -51,6 +51,23 @@ def sha256_of(path):
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def check_apart(output, inputs, remedy):
+    """Refuse to write over what is read.
+
+    Args:
+        output: a path, or None; inputs: {what it is called: path, name or None}; remedy: how to name another output.
+
+    Raises:
+        InputError: the output is one of the inputs, or lies in a folder that is one.
+    """
+    for name, path in inputs.items() if output is not None else ():
+        if path is not None and Path(path).exists():
+            read, written = Path(path).resolve(), Path(output).resolve()
+            same = written.exists() and written.samefile(read)  # under another name, too
+            if same or (read.is_dir() and read in written.parents):
+                raise InputError(f"{output} would write over {name} {path}: {remedy}")
+
+
 def write_npz(path, arrays, elsewhere=ELSEWHERE, compressed=True):
     """Write {name: array} as .npz, atomically; `elsewhere` and errors as of `write_atomically`.
 

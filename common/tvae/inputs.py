@@ -67,6 +67,15 @@ def text_mask(shape):
 BUILT_IN_MASKS = {"text": text_mask}
 
 
+def _visible(picture):
+    """The grey levels (H, W), 0 to 255, of a Picture on black: what is transparent marks nothing."""
+    grey = picture.pixels if picture.pixels.ndim == 2 else picture.pixels.mean(-1)
+    if picture.alpha is None:
+        return grey
+    opaque = np.iinfo(picture.dtype).max if np.issubdtype(picture.dtype, np.integer) else 1.0
+    return grey * (picture.alpha / opaque)
+
+
 def load_mask(path, shape):
     """Which pixels of an image of `shape` (H, W, ...) a picture marks white: they are missing. (H, W) bool.
 
@@ -77,8 +86,7 @@ def load_mask(path, shape):
         InputError: it is no picture, of another size, or marks no pixel or all.
     """
     make = _made(path, BUILT_IN_MASKS)
-    marks = pictures.read(path).pixels if make is None else make(shape)
-    marks = marks if marks.ndim == 2 else marks.mean(-1)
+    marks = _visible(pictures.read(path)) if make is None else make(shape)
     if marks.shape != tuple(shape[:2]):
         sizes = " and ".join("x".join(map(str, size)) for size in (marks.shape, shape[:2]))
         raise InputError(f"{path} and the image are of different sizes, {sizes}: make them equal")

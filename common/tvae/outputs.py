@@ -4,7 +4,7 @@ import os
 
 from common.data import pictures
 from common.errors import InputError
-from common.runs.storage import write_atomically
+from common.runs.storage import check_apart, write_atomically
 from common.tvae import rivals
 
 KEYS = ["epoch"]
@@ -84,9 +84,7 @@ def check_output(path, given, like):
         raise InputError(f"{path.parent} is no folder: make it, or name another --output")
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(f"{path} cannot be written: name another --output")
-    for option, source in given.items():
-        if source is not None and path.exists() and source.exists() and path.samefile(source):
-            raise InputError(f"--output {path} would write over {option}: name another file")
+    check_apart(path, given, "name another --output")
 
 
 def scores(run, rows):

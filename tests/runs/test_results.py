@@ -131,6 +131,8 @@ def test_an_older_table_gets_the_new_columns(tmp_path):
     ("content", "message"),
     [
         (b"name,other\n", "other columns"),
+        # Without a key two rows of one run would be taken for one.
+        (b"run,dataset,value,trained_at,evaluated_at\nabc,a,1,c,c\nabc,a,2,c,c\n", "other columns"),
         (b"", "damaged"),
         (b"\xff\xfe\x00", "damaged"),
         (b"run,dataset,part,value,trained_at,evaluated_at\nabc,a,x,1.", "damaged.*ends within a row"),
@@ -143,6 +145,9 @@ def test_a_damaged_table_is_named_and_left_as_it_is(tmp_path, content, message):
     with pytest.raises(InputError, match=f"t.csv.*{message}"):
         put(path, [row()])
     assert path.read_bytes() == content
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match="cannot be read .*: make it a file that you may read"):  # it is not damaged
+        put(tmp_path / "folder.csv", [row()])
     (tmp_path / "u.csv.gz").write_bytes(gzip.compress(b"name,value")[:8])
     with pytest.raises(InputError, match="damaged"):
         put(tmp_path / "u.csv", [row()], packed=True)

@@ -73,3 +73,14 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path, lock):
     (tmp_path / ".lock").mkdir()  # as where nothing can be written
     with pytest.raises(InputError, match="cannot write to .*: choose another --results-dir"), lock(tmp_path):
         raise AssertionError
+
+
+def test_nothing_is_written_over_what_is_read(tmp_path):
+    data, other = tmp_path / "data.npz", tmp_path / "other.npz"
+    data.touch()
+    (tmp_path / "link.npz").symlink_to(data)
+    storage.check_apart(None, {"--dataset": data}, "name another")
+    storage.check_apart(other, {"--dataset": data, "--tdb": None, "--limits": "missing.csv"}, "name another")
+    for output, read in ((data, data), (tmp_path / "link.npz", data), (other, tmp_path), (data, tmp_path / "link.npz")):
+        with pytest.raises(InputError, match="would write over --dataset .*: name another"):
+            storage.check_apart(output, {"--dataset": read}, "name another")

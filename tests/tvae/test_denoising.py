@@ -148,6 +148,11 @@ def test_a_mask_is_white_where_pixels_are_missing(tmp_path):
         Image.fromarray(array).save(path)
         missing = inputs.load_mask(path, (6, 7, 3))
         assert missing.dtype == bool and np.argwhere(missing).tolist() == [[2, 3], [2, 4]]
+    erased = np.stack(
+        [np.full_like(marks, 255)] * 3 + [marks], -1
+    )  # white all over, and transparent but for two pixels
+    Image.fromarray(erased).save(path)
+    np.testing.assert_array_equal(inputs.load_mask(path, (6, 7, 3)), missing)
     image = np.zeros((6, 7, 3), np.float32)
     run = dataclasses.replace(RUN, sigma=None, mask=denoising.mask_fingerprint(missing))
     _, observed = denoising.observe(run, image, missing)
