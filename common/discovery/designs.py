@@ -13,7 +13,8 @@ import numpy as np
 
 from common.discovery import alloys, calphad, runs
 from common.discovery.records import file_fingerprint
-from common.discovery.specifications import Specification, read_specification
+from common.discovery.specification_files import read_specification
+from common.discovery.specifications import Specification
 from common.runs.identity import Record, label
 from common.runs.storage import commit, write_settings
 

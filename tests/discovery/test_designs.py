@@ -13,7 +13,7 @@ from toy import TDB as TOY
 
 from common.discovery import alloys, calphad, design_report, designs
 from common.discovery.alloying import ELEMENTS
-from common.discovery.specifications import read_specification
+from common.discovery.specification_files import read_specification
 from common.runs import results
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from common.discovery import alloys, specifications
+from common.discovery import alloys
 from common.discovery.alloying import ELEMENTS
 from common.discovery.calphad import PHASES, TEMPERATURES
-from common.discovery.specifications import NOT_FOUND, Limit, read_specification
+from common.discovery.specification_files import read_specification
+from common.discovery.specifications import NOT_FOUND, Limit
 from common.errors import InputError
 
 TEXT = """
@@ -143,7 +144,10 @@ def test_known_alloys_are_judged_by_their_diagrams(wanted):
         ("{ min = 870 }", "{ min = true }", "not a number"),
         ("{ min = 5, max = 60 }", "{ min = 70, max = 60 }", "min above its max"),
         ('"MG2SI_B"', '"MG2SI"', "did you mean MG2SI_B"),
+        ('"MG2SI_B"', '"MgZn2"', "did you mean LC14_ZN2MG"),  # and not MG2ZN11, the nearest word
+        ('"MG2SI_B"', '"Al2Cu"', "did you mean THETA_AL2CU"),
         ('["MG2SI_B", "theta_al2cu"]', "7", "must say of which"),
+        ("[[phases]]", "liquidus = { max = 860 }\n[[phases]]", "the solidus must be above what the liquidus"),
         ("temperature = 455", "", "at which temperature"),
         ("temperature = 455", "temperature = 20", "not a number from 330"),
         ("[[phases]]\nof = [", "[phases]\nof = [", "cannot be read as TOML"),
@@ -183,4 +187,4 @@ def test_what_asks_for_nothing_is_refused(tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples" / "specifications").glob("*.toml")), ids=lambda p: p.stem)
 def test_worked_specifications_can_be_read(path):
-    assert specifications.read_specification(path).cost is not None
+    assert read_specification(path).cost is not None
