@@ -134,10 +134,13 @@ def in_words(table, wanted):
     if kept:
         price = f", cost {best['cost']:.3g}" if wanted.cost else ""
         return f"{wanted.name}: {kept} of {len(table)} alloys keep all limits; the first is {shown} wt%{price}"
-    return (
-        f"{wanted.name}: no alloy of {len(table)} keeps all limits. The nearest miss, {shown} wt%, breaks "
-        f"{best['breaks']} (margins stand in its row)"
-    )
+    broken = []
+    for limit in wanted.limits:
+        margin = best[f"margin to {limit} [{limit.unit}]"]
+        if not margin >= 0:
+            broken.append(f"{limit} " + ("(not found)" if np.isnan(margin) else f"by {-margin:.3g} {limit.unit}"))
+    words = f"{wanted.name}: no alloy of {len(table)} keeps all limits. The nearest miss, {shown} wt%, breaks "
+    return words + "; ".join(broken)
 
 
 def table_row(job, found):
@@ -201,7 +204,7 @@ def answer(found, data, tdb, folder):
         folder: of the results of this script; the answer has a folder of its own there.
 
     Returns:
-        the answer in words.
+        where it is, in words; what was found is said at once, before minutes of solidification.
     """
     wanted, jobs = found[0][0].record.specification, [job.record for job, _ in found]
     name = re.sub(r"\W+", "_", wanted.name)[:30]
@@ -209,17 +212,18 @@ def answer(found, data, tdb, folder):
     table = ranked(found, data)
     chosen = finalists(table)
     write_settings(own / "settings.json", {job.digest: job.stored() for job in jobs})
-    write_table(own / "alloys.csv", table)  # before minutes of solidification
+    write_table(own / "alloys.csv", table)
+    print(in_words(table, wanted), flush=True)
     made = solidified(wanted, tdb, compositions_of(chosen), own / "finalists.json")
     write_table(own / "alloys.csv", with_casting(table, chosen, made))
     draw(chosen, made, wanted, own / "diagrams.png")
     failed = [str(rank) for rank, (_, solid) in zip(chosen["rank"], made["as_cast"]) if solid is None]
     note = (
-        f"\nsolidification was not computed to its end for rank {', '.join(failed)}: its cells are empty"
+        f"solidification was not computed to its end for rank {', '.join(failed)}: its cells are empty\n"
         if failed
         else ""
     )
-    return f"{in_words(table, wanted)}{note}\nall of them, and the best diagrams: {own}"
+    return f"{note}all of them, and the best diagrams: {own}"
 
 
 def headline(results_dir):
