@@ -40,7 +40,7 @@ class Record:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.type is float and value is not None:  # 1 and 1.0 are one setting
+            if field.type in (float, float | None) and value is not None:  # 1 and 1.0 are one setting
                 object.__setattr__(self, field.name, float(value))
             elif isinstance(value, list):
                 object.__setattr__(self, field.name, tuple(value))

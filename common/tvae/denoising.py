@@ -39,8 +39,6 @@ class DenoisingRun(Record):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.sigma is not None:
-            object.__setattr__(self, "sigma", float(self.sigma))
         if not self.warm_stride:
             object.__setattr__(self, "warm_epochs", 0)
 

@@ -55,7 +55,7 @@ class Evolution:
         selection: of parents: "best" (the top states), "fitness" (in proportion to it, for each data point), "uniform".
         mutation: "floyd_flip" (one bit, another one in each child of a parent), "flip" (the same distribution by
             sorting H numbers, which takes longer; other draws), "sparse_flips" (about `flips` bits, keeping the
-            expected number of ones) or "crossover" (one-point, of every pair of parents, then one flip).
+            expected number of ones) or "crossover" (one-point, of each parent and its neighbour, then one flip).
     """
 
     num_parents: int = 5
@@ -129,7 +129,7 @@ class Evolution:
         seed_cross, seed_flip = tf.unstack(tf.random.split(seed, 2))
         if self.mutation == "crossover":
             point = tf.random.stateless_uniform((batch, number, 1), seed_cross, 1, max(2, length), tf.int32)
-            # Each parent meets the next one; as many children come of it as of mutation alone.
+            # Each parent meets the one before it; as many children come of it as of mutation alone.
             parents = tf.where(tf.range(length) < point, parents, tf.roll(parents, 1, 1))
         if self.mutation == "sparse_flips":
             uniform = tf.random.stateless_uniform(

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from conftest import ROOT
-from hypervae.toy import BODIES, SmallBody, bars
+from hypervae.toy import BODIES, SmallBody, bars, hypervae
 
-from common.hypervae import density, outliers
+from common.hypervae import adaptation, density, outliers
 from common.hypervae.adaptation import (
     FIT_RATE,
     JUDGED_BY,
@@ -100,6 +100,25 @@ def test_a_fit_does_not_see_images_that_only_fill_a_task_up(model):
     fitted = [model.fit_q_u(tf.constant(x), 8, tf.constant([0, 3]), mask).mean() for x in (TASKS, other)]
     np.testing.assert_allclose(*fitted, atol=1e-5)
     assert np.abs(fitted[0] - model.infer_u(tf.constant(TASKS), mask).mean()).max() > 0.01
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_an_image_that_is_repeated_counts_once_against_the_prior(number, monkeypatch):
+    """What u minimises, sum_i -ELBO(x_i|theta(u)) - log N(u; 0, I), is over the task's own images."""
+    own, images, seed = hypervae(), tf.constant(TASKS[:, :number]), tf.constant([5, 0])
+    seen = []
+
+    def adam(loss, start, *_):
+        seen.append(loss(start, seed))
+        return start
+
+    monkeypatch.setattr(adaptation, "adam", adam)
+    monkeypatch.setattr(tf, "function", lambda **_: lambda program: program)
+    u = UFitter(own)(images)
+    # q(z|x) is so narrow that a draw does not matter.
+    lengths = density.code_length(own.body, own.generate(u), images, seed)
+    expected = tf.reduce_sum(lengths.neg_elbo, 1) - density.standard_normal(u).log_prob(u)
+    np.testing.assert_allclose(seen[0], expected, rtol=1e-4)
 
 
 def test_evaluations_take_the_fitted_posterior(model):

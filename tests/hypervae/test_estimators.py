@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import often
-from hypervae.toy import bars
+from hypervae.toy import Rule, bars, level_of, marked, of_one_level
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from common.errors import InputError
+from common.hypervae import estimators, scoring
 from common.hypervae.estimators import HyperVAEDensity, HyperVAEDetector
 
 SMALL = dict(n_tasks=2, latent_dim=2, hyper_latent_dim=2, num_samples=1)
@@ -69,6 +70,18 @@ def test_what_is_called_an_outlier_is_what_its_p_value_says(images, rate):
     for x in (images, random):
         np.testing.assert_array_equal(fitted.predict(x) == -1, fitted.p_values(x) <= rate)
     assert np.mean(-fitted.normal_scores_ < fitted.offset_) <= rate
+
+
+def test_a_detectors_rule_and_its_threshold_see_the_parts_that_are_theirs(monkeypatch):
+    """The validation part fits the rule and makes the average VAE; the test part alone says what scores are large."""
+    fitted_to, averaged = [], []
+    monkeypatch.setattr(HyperVAEDetector, "_train", lambda self, X, y: setattr(self, "model_", None) or marked())
+    monkeypatch.setattr(scoring, "statistics", lambda model, x, *_: averaged.append(x) or level_of)
+    own_rule = lambda table, seed: fitted_to.append(table["level"]) or Rule(table)  # noqa: E731
+    monkeypatch.setattr(estimators, "own_rule", own_rule)
+    fitted = clone(DETECTOR).fit(marked().x)
+    assert [of_one_level(own, 2, 7) for own in (*fitted_to, *averaged)] == [True, True]
+    assert of_one_level(fitted.normal_scores_, 3, 8) and fitted.offset_ == -3
 
 
 def test_a_detector_of_another_rule_is_refused(images, tmp_path):

@@ -2,11 +2,12 @@
 
 import argparse
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import often
-from hypervae.toy import bars, settings, still
+from hypervae.toy import bars, marked, of_one_level, settings, still
 from sklearn.metrics import adjusted_rand_score
 
 from common.hypervae import found_tasks, options
@@ -54,6 +55,25 @@ def test_labels_are_not_looked_at_and_what_is_kept_costs_least(args):
     best = min(trials, key=lambda trial: trial["held_out_nats"])
     assert best["number"] == kept.num_classes and best["round"] in (0, 1)
     assert found_tasks.agreement(bars(), kept) == pytest.approx(adjusted_rand_score(bars().y, kept.y))
+
+
+def test_numbers_and_rounds_are_judged_by_the_validation_part_alone(monkeypatch):
+    """Of numbers, and then of rounds, the last one that made it cheaper is kept; no image of the test part says so."""
+    nats, judged_by, sorted_from = iter([5.0, 4.0, 6.0, 3.0, 3.5]), [], []
+    mixture = SimpleNamespace(code_lengths=lambda x, seed: judged_by.append(x), mixed=lambda _: np.array([next(nats)]))
+    codes = lambda args, vae, data: {part: np.arange(len(getattr(data, f"x{part}")))[:, None] for part in PARTS}  # noqa: E731
+    labels = [{part: np.full(len(getattr(marked(), f"x{part}")), i) for part in PARTS} for i in range(2)]
+    sort = lambda mixture, data, of_part, y, nearest: sorted_from.append(len(set(y))) or labels.pop(0)  # noqa: E731
+    monkeypatch.setattr(found_tasks, "_codes_of_parts", codes)
+    monkeypatch.setattr(found_tasks, "trained", lambda *_: SimpleNamespace(model=None))
+    monkeypatch.setattr(found_tasks.task_mixture, "of_dataset", lambda *_: mixture)
+    monkeypatch.setattr(found_tasks, "_sorted_anew", sort)
+    first = labels[0]
+    found = found_tasks.AutoTasks(VAE, SHORT, (2, 3, 4, 5)).find(None, marked())
+    assert len(judged_by) == 5 and all(of_one_level(x, 2, 7) for x in judged_by)
+    tried = [(trial["number"], trial["round"], trial["held_out_nats"]) for trial in found["trials"]]
+    assert tried == [(2, 0, 5), (3, 0, 4), (4, 0, 6), (1, 1, 3), (2, 2, 3.5)] and sorted_from == [3, 1]
+    assert all(found[f"y{part}"] == first[part].tolist() for part in PARTS)
 
 
 PARTS = found_tasks.PARTS

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.stats import chisquare
 
 from common.errors import InputError
 from common.hypervae import density
@@ -27,23 +28,32 @@ def perturbed(model, scale=0.1):
 
 
 @pytest.mark.parametrize(
-    "generator, body", [("layerwise", "conv"), ("block", "conv"), ("layerwise", "matrix"), ("concatenation", "conv")]
+    "generator, body",
+    [
+        ("layerwise", "conv"),
+        ("block", "conv"),
+        ("layerwise", "matrix"),
+        ("concatenation", "conv"),
+        ("layerwise", "conv_logistic"),
+    ],
 )
 def test_a_generated_vae_equals_its_weights_in_place_and_survives_saving(tmp_path, generator, body):
     model = HyperVAE(summary="mean", generator=generator, body=body, **SMALL)
-    model = perturbed(model) if body == "conv" else perturbed(model, 0.03)
-    theta, _ = model.weights_for(X)
-    vae = model.vae_for(X[1])
+    model = perturbed(model, 0.03) if body == "matrix" else perturbed(model)
+    white = model.body.white
+    x, near = white * X, dict(atol=1e-5 * white)
+    theta, _ = model.weights_for(x)
+    vae = model.vae_for(x[1])
     assert type(vae) is VAE
     z = tf.random.stateless_normal((2, 6, 3), (0, 2))
     inside = model.decode(z, theta).mean()[1]
-    np.testing.assert_allclose(vae.decode(z[1]).mean(), inside, atol=1e-5)
-    np.testing.assert_allclose(vae.encode(X[1]).mean(), model.encode(X, theta).mean()[1], atol=1e-5)
-    np.testing.assert_allclose(vae(X[1]), model(X[1]), atol=1e-5)
-    assert np.abs(vae(X[1]) - model.vae_for(X[0])(X[1])).max() > 1e-4  # another task, another VAE
+    np.testing.assert_allclose(vae.decode(z[1]).mean(), inside, **near)
+    np.testing.assert_allclose(vae.encode(x[1]).mean(), model.encode(x, theta).mean()[1], atol=1e-5)
+    np.testing.assert_allclose(vae(x[1]), model(x[1]), **near)
+    assert np.abs(vae(x[1]) - model.vae_for(x[0])(x[1])).max() > 1e-4 * white  # another task, another VAE
     vae.save(tmp_path / "one.keras")
     loaded = keras.saving.load_model(tmp_path / "one.keras")
-    np.testing.assert_array_equal(loaded(X[1]), vae(X[1]))
+    np.testing.assert_array_equal(loaded(x[1]), vae(x[1]))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +96,32 @@ def test_the_mean_summary_is_the_mean_of_the_encoders_outputs():
     q = model.infer_u(X).distribution
     np.testing.assert_allclose(q.loc, np.mean([a.loc for a in alone], 0), atol=1e-5)
     np.testing.assert_allclose(np.log(q.scale), np.mean([np.log(a.scale) for a in alone], 0), atol=1e-5)
+
+
+def test_the_set_summary_knows_mean_maximum_and_size():
+    """Through a dense layer; of the same images twice the size alone is another."""
+    model = perturbed(HyperVAE(summary="set", **SMALL))
+    own = {name: w.value for name, w in model.theta.items()}
+    kernel, bias = (weight.numpy() for weight in model.pooling.weights)
+    for x in (X, X[:, :1], tf.concat([X, X], 1)):
+        features = model.body.features(own, x).numpy()
+        seen = np.concatenate([features.mean(1), features.max(1), np.full((2, 1), np.log(x.shape[1]))], 1)
+        pooled = np.maximum(seen @ kernel + bias, 0).astype(np.float32)
+        expected, q_u = density.posterior(*model.body.heads(own, pooled)), model.infer_u(x)
+        np.testing.assert_allclose(q_u.mean(), expected.mean(), atol=1e-5)
+        np.testing.assert_allclose(q_u.stddev(), expected.stddev(), rtol=1e-4)
+    assert np.abs(model.infer_u(X).mean() - q_u.mean()).max() > 1e-3
+
+
+@pytest.mark.parametrize("targets, most", [("all", 4), ("others", 3)])
+def test_a_training_steps_sets_are_of_any_size_up_to_the_whole_task(targets, most):
+    """All sizes alike often, the first images of each task; where others are coded, one at least is left for that."""
+    member, _ = HyperVAE(summary="set", targets=targets, **SMALL)._context((2_000, 4), tf.constant([0, 1]))
+    sizes = member.numpy().sum(1)
+    np.testing.assert_array_equal(member, np.arange(4) < sizes[:, None])
+    found, counts = np.unique(sizes, return_counts=True)
+    np.testing.assert_array_equal(found, np.arange(1, most + 1))
+    assert chisquare(counts).pvalue > 1e-3
 
 
 def test_a_wider_models_vaes_are_as_wide():

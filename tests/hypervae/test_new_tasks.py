@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import tensorflow as tf
-from hypervae.toy import SmallBody, bars, settings
+from hypervae.toy import SmallBody, bars, hypervae, settings
 
 from common.data import datasets
 from common.errors import InputError
@@ -30,6 +30,7 @@ from common.hypervae.bodies import BODIES, ConvBody
 from common.hypervae.density import ImportanceSampling, nll_subset
 from common.hypervae.grouping import Heap
 from common.hypervae.hypervae import HyperVAE
+from common.hypervae.task_mixture import TaskMixture
 from common.hypervae.training import build_model, fit_or_load
 from common.runs import results
 
@@ -77,6 +78,26 @@ def test_less_told_costs_more(trained_bars):
     }
     assert nats["by_label"] < nats["unsorted"]
     assert 1e-6 < abs(nats["by_label_drawn"] - nats["by_label"]) < nats["unsorted"] - nats["by_label"]
+
+
+@pytest.mark.parametrize("way, size", [("by_label", 100), ("by_label_5", 5)])
+def test_who_makes_u_of_test_images_pays_for_it_in_both_lengths(way, size):
+    """KL(u)/n stands in -ELBO, and beside the importance-sampled likelihood of Table 1, which has none."""
+    model, data = hypervae(), bars()
+    (record,) = told.plan(settings(summary="mean", generator="layerwise"), "test", FEW, [way])
+    found = told.measure(record, model, data, compiled=False)
+    plain = density.evaluate(
+        model,
+        data.x_test,
+        data.y_test,
+        record.evaluation_seed,
+        task_size=size,
+        num_importance_samples=4,
+        compiled=False,
+    )
+    assert plain["kl_u"] > 0.01
+    assert found["nll_is"] == pytest.approx(plain["nll_is"] + plain["kl_u"], rel=1e-6)
+    assert found["neg_elbo"] == pytest.approx(plain["reconstruction"] + plain["kl_z"] + plain["kl_u"], rel=1e-6)
 
 
 def test_told_the_class_hypervae_takes_u_from_its_training_images(trained_bars, monkeypatch):
@@ -136,6 +157,40 @@ def test_a_heap_of_two_clear_tasks_is_sorted_and_paid_for(trained_bars):
     assert heap.nats() <= plain + 1e-9  # bits that come back cost nothing
     one = Heap(trained_bars, data.x[chosen], compiled=False).group(1)
     assert plain < one.nats()
+
+
+def test_a_heaps_nats_are_the_mixture_of_its_groups_and_what_they_cost(trained_bars):
+    """-mean log sum_k p_k exp(-length_k) + (sum_k KL(u_k) + K ln(N + 1)) / N, or the group of each image in full."""
+    x = bars().x[bars().y != 1][:31]
+    heap = Heap(trained_bars, x, compiled=False).group(3, rounds=0)  # of two tasks: two groups code images alike
+    shares, number = np.bincount(heap.assigned) / len(x), len(set(heap.assigned))
+    assert number == 3
+    q_u = [trained_bars.infer_u(tf.cast(x[heap.assigned == k][None], tf.float32)) for k in range(number)]
+    kl_u = sum(float(density.kl_to_prior(q)[0]) for q in q_u)
+    overhead = (kl_u + number * np.log(len(x) + 1)) / len(x)
+    own = heap.lengths - heap.lengths.min(0)
+    bits_back = heap.lengths.min(0) - np.log((shares[:, None] * np.exp(-own)).sum(0))
+    assert heap.nats() == pytest.approx(bits_back.mean() + overhead, rel=1e-6)
+    plain = [heap.lengths[k, i] - np.log(shares[k]) for i, k in enumerate(heap.assigned)]
+    assert heap.nats(bits_back=False) == pytest.approx(np.mean(plain) + overhead, rel=1e-6)
+    assert heap.nats() < heap.nats(bits_back=False) - 0.01
+
+
+def test_a_heap_reports_other_draws_than_those_that_sorted_it_and_u_is_drawn(trained_bars, monkeypatch):
+    """KL(u) is the price of a draw of q(u|group); draws of z that chose the groups would be lucky ones."""
+    codes, seeds, generate = [], [], trained_bars.generate
+    code_lengths = TaskMixture.code_lengths
+    spy = lambda mixture, x, seed, number: seeds.append(seed) or code_lengths(mixture, x, seed, number)  # noqa: E731
+    monkeypatch.setattr(TaskMixture, "code_lengths", spy)
+    monkeypatch.setattr(type(trained_bars), "generate", lambda _, u: codes.append(np.asarray(u)) or generate(u))
+    x = bars().x[bars().y != 1][:31]
+    heap = Heap(trained_bars, x, seed=4, num_samples=3, compiled=False).group(2, rounds=2)
+    assert len(seeds) == 3 and seeds[-1] not in seeds[:-1]
+    q_u = [trained_bars.infer_u(tf.cast(x[heap.assigned == k][None], tf.float32)) for k in range(2)]
+    off = [np.abs((codes[-1][k] - q.mean()) / q.stddev()) for k, q in enumerate(q_u)]
+    assert 0.01 < np.min(off) and np.max(off) < 5
+    expected = code_lengths(trained_bars.mixture_of_codes(codes[-1], heap.shares, heap._coder), x, seeds[-1], 3)
+    np.testing.assert_allclose(heap.lengths, expected, rtol=1e-6)
 
 
 def test_images_of_equal_length_go_to_the_larger_group(trained_bars, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from hypervae.toy import hypervae, still
+from hypervae.toy import Rule, hypervae, level_of, marked, of_one_level, still
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, spearmanr
 from sklearn.base import clone
@@ -206,31 +206,7 @@ def test_likelihood_regret_is_what_a_fitted_posterior_saves():
     assert not outliers.likelihood_regret(model, steps=0)(images, (0, 0))["likelihood_regret"].any()
 
 
-PARTS = {"": 1, "_validation": 2, "_test": 3}  # a level that says of which part an image is; outliers have 4
-
-
-def marked():
-    """A Dataset whose images say of which part they are."""
-    parts = {f"x{part}": np.full((5 + level, 8, 8, 1), level, np.uint8) for part, level in PARTS.items()}
-    labels = {f"y{part}": np.zeros(5 + level, int) for part, level in PARTS.items()}
-    return datasets.Dataset("m", **parts, **labels, class_names=())
-
-
 OUTLIERS = np.full((4, 8, 8, 1), 4, np.uint8)
-
-
-def level_of(x, *_):
-    return pd.DataFrame({"level": np.asarray(x).mean((1, 2, 3))})
-
-
-class Rule:
-    """Stands for a rule that is fitted to a table."""
-
-    def __init__(self, table):
-        self.held_out = table["level"].to_numpy()
-
-    def __call__(self, table):
-        return table["level"].to_numpy()
 
 
 class AverageVAE:
@@ -242,11 +218,6 @@ class AverageVAE:
     def average_vae(self, x):
         AverageVAE.averaged = x
         return "average"
-
-
-def of_one_level(values, level, number):
-    values = np.asarray(values)
-    return len(values) == number and bool(np.all(values == level))
 
 
 @pytest.mark.parametrize("kind", ["usual", "combined"])

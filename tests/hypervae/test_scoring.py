@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from conftest import assert_refused
-from hypervae.toy import bars, still
+from hypervae.toy import Rule, bars, level_of, marked, of_one_level, settings, still
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -38,6 +38,22 @@ def test_of_normal_images_no_more_are_called_outliers_than_allowed(normal, rate)
     """Each normal image in turn is the one that is scored; the others calibrate."""
     called = [scorer_of(normal[:i] + normal[i + 1 :])([one])["p_value"][0] <= rate for i, one in enumerate(normal)]
     assert np.mean(called) <= rate + 1e-9
+
+
+def test_a_calibration_sees_the_parts_that_are_its_own(monkeypatch, tmp_path):
+    """The rule and the average VAE come from the validation part, normal scores from the test part; so from a file."""
+    fitted_to, averaged = [], []
+    monkeypatch.setattr(scoring, "statistics", lambda model, x, *_: averaged.append(x) or level_of)
+    own_rule = lambda table, seed: fitted_to.append(table["level"]) or Rule(table)  # noqa: E731
+    monkeypatch.setattr(scoring, "own_rule", own_rule)
+    record = scoring.Calibration(settings(), num_samples=1)
+    for _ in range(2):
+        scorer = scoring.calibrated(record, None, marked(), tmp_path)
+        assert of_one_level(scorer.normal, 3, 8)
+    assert len(fitted_to) == len(averaged) == 2 and all(of_one_level(own, 2, 7) for own in (*fitted_to, *averaged))
+    few = scoring.Calibration(settings(), num_samples=1, most=5)
+    assert of_one_level(scoring.calibrated(few, None, marked(), tmp_path).normal, 3, 5)
+    assert of_one_level(averaged[-1], 2, 5)
 
 
 def test_an_image_is_binarized_alike_whatever_stands_beside_it():

@@ -104,6 +104,29 @@ def test_epochs_are_chosen_by_rows_that_the_companion_has_not_seen(regressor, di
     np.testing.assert_array_equal(regressor.predict(diabetes[0]), best.predict(diabetes[0]))
 
 
+def test_error_bars_come_from_rows_that_the_companion_has_not_seen(diabetes, monkeypatch):
+    """sigma_, held_out_rmse_ and coverage_ by hand; the first member, which has seen all rows, says something else."""
+    plain, seen = ImplicitHypernetRegressor._trained, []
+
+    def trained(self, run, measures, x, y, rows):
+        model = plain(self, run, measures, x, y, rows)
+        held = np.array([row for row in rows[0] if row not in rows[1]])
+        seen.append((model.predict_samples(np.stack([x[held]] * 2), 2), y[held]))
+        assert len(held) == 15 and len(rows[1]) == 135 and set(rows[0]) == set(range(150))
+        return model
+
+    monkeypatch.setattr(ImplicitHypernetRegressor, "_trained", trained)
+    found = clone(REGRESSOR).set_params(epochs=1).fit(*diabetes)
+    ((samples, y),) = seen
+    (full, own), halves = samples.swapaxes(0, 1), (slice(0, None, 2), slice(1, None, 2))
+    sigma = calibration.best_sigma(own, y)
+    assert found.sigma_ == sigma and abs(calibration.best_sigma(full, y) - sigma) > 1e-3
+    assert found.held_out_rmse_ == pytest.approx(np.sqrt(np.mean((own.mean(0) - y) ** 2)))
+    sigmas = [calibration.best_sigma(own[:, half], y[half]) for half in halves]
+    covered = [calibration.coverage(own[:, half], y[half], sigma) for half, sigma in zip(halves, sigmas[::-1])]
+    assert found.coverage_ == pytest.approx(np.mean(covered))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

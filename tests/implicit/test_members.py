@@ -1,8 +1,12 @@
 """What the models that are trained side by side may see, and what they are measured on."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 
 from common.data import tabular
+from common.implicit import calibration, regression
 from common.implicit.members import Members, statistics
 
 
@@ -62,3 +66,23 @@ def test_rows_of_standard_splits_keep_their_order(tmp_path):
     train, test = tabular.standard_splits(40)
     np.testing.assert_array_equal(table.train_index, train)
     np.testing.assert_array_equal(table.test_index, test)
+
+
+def test_a_splits_sigma_and_early_stop_come_from_its_companion_alone():
+    """Members 0 and 1 are measured on test rows, 2 and 3 are their companions; test rows choose nothing."""
+    rng = np.random.default_rng(0)
+    y, sizes = rng.normal(size=(4, 50)), np.array([1.0, 2.0, 5.0, 9.0])  # of each member's errors
+    samples = y + sizes[:, None] * rng.normal(size=(3, 4, 50))
+    epochs = np.arange(1, 101)
+    lowest = np.array([70, 20, 30, 60])  # the epoch of each member's smallest error
+    curve = [{"epoch": epoch, "rmse": sizes + np.abs(epoch - lowest)} for epoch in epochs]
+    found = regression._measures(samples, SimpleNamespace(splits=2, y=y), curve, settled=90)
+    for k, own in enumerate(found):
+        sigma = calibration.best_sigma(samples[:, 2 + k], y[2 + k])
+        assert own["sigma"] == sigma and sigma / sizes[2 + k] == pytest.approx(1, abs=0.5)
+        assert own["log_likelihood"] == calibration.log_likelihood(samples[:, k], y[k], sigma).mean()
+        assert own["coverage_90"] == calibration.coverage(samples[:, k], y[k], sigma)
+        last = np.mean([abs(epoch - lowest) for epoch in range(91, 101)], 0)
+        assert (own["rmse"], own["rmse_held_out"]) == pytest.approx((sizes[k] + last[k], sizes[2 + k] + last[2 + k]))
+        stopped = sizes[k] + abs(lowest[2 + k] - lowest[k])
+        assert own["rmse_early_stopped"] == pytest.approx(stopped, abs=1)  # the held-out curve is smoothed

@@ -26,6 +26,7 @@ class Evaluation(Record):
     training: Training
     part: str
     limit: int | None = None
+    scale: float | None = None
     note: str = label(default="")
 
 
@@ -34,7 +35,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 trainings = st.builds(
     Training, texts, texts, st.integers(0, 2**40), numbers, st.lists(st.integers(0, 999), max_size=3).map(tuple)
 )
-evaluations = st.builds(Evaluation, trainings, texts, st.none() | st.integers(0, 9), texts)
+evaluations = st.builds(Evaluation, trainings, texts, st.none() | st.integers(0, 9), st.none() | numbers, texts)
 
 
 def changed(value):
@@ -74,7 +75,10 @@ def test_the_stored_record_has_the_records_digest(record):
 
 
 def test_one_and_one_point_zero_are_one_setting():
-    assert Training("a", "f", 0, 1, [2, 3]).digest == Training("b", "f", 0, 1.0, (2, 3)).digest
+    one, same = Training("a", "f", 0, 1, [2, 3]), Training("b", "f", 0, 1.0, (2, 3))
+    assert one.digest == same.digest
+    assert Evaluation(one, "test", scale=10).digest == Evaluation(same, "test", scale=10.0).digest
+    assert Evaluation(one, "test", limit=10).stored()["scale"] is None
 
 
 def test_what_json_cannot_hold_exactly_is_no_setting():

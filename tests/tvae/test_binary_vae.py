@@ -115,6 +115,41 @@ def test_children_of_a_parent_differ_from_it_in_one_bit_each_another_one(mutatio
     assert (flips.sum(-1) == 1).all() and (flips.any(2).sum(-1) == 4).all()
 
 
+def test_each_parent_is_crossed_with_its_neighbour_at_one_point_before_bits_flip():
+    """Up to the point the bits are a parent's own, then those of the one before it; the first follows the last."""
+    length, parents = 9, tf.constant((np.random.default_rng(0).random((200, 3, 9)) < 0.5).astype(np.float32))
+    children = Evolution(3, 4, mutation="crossover").children(parents, 1.0, tf.constant([0, 1]))
+    children, parents = np.reshape(children, (200, 3, 4, length)), parents.numpy()
+    crossed = (children.mean(2) > 0.5).astype(float)  # another child has another bit flipped: most are as they were
+    flips = children != crossed[:, :, None]
+    assert (flips.sum(-1) == 1).all() and (flips.any(2).sum(-1) == 4).all()
+    points = np.arange(1, length)
+    mixed = np.where(np.arange(length) < points[:, None], parents[:, :, None], np.roll(parents, 1, 1)[:, :, None])
+    fits = (mixed == crossed[:, :, None]).all(-1)  # by point; several do where the two have bits in common
+    assert fits.any(-1).all()
+    assert (crossed != parents).any(-1).mean() > 0.8
+    alone = fits[fits.sum(-1) == 1]
+    assert chisquare(alone.sum(0)[1:-1]).pvalue > 1e-3 and alone.any(0).all()
+
+
+@pytest.mark.parametrize(
+    "selection, values, shares",
+    [
+        ("fitness", [-3.0, -1.0, -2.0], [3, 5, 4]),
+        ("fitness", [3.0, 1.0, 2.0], [3, 1, 2]),
+        ("fitness", [-4.0, 4.0, 0.0], [1, 3, 2]),
+        ("uniform", [-3.0, -1.0, -2.0], [1, 1, 1]),
+        ("best", [-3.0, -1.0, -2.0], [0, 1, 1]),
+    ],
+)
+def test_parents_are_chosen_as_their_selection_says(selection, values, shares):
+    """In proportion to fitness: the log-joint less twice the least one of a data point, where that is negative."""
+    pool = tf.tile(tf.eye(3)[None], (4000, 1, 1))
+    chosen = Evolution(2, 1, selection=selection).parents(pool, tf.tile([values], (4000, 1)), tf.constant([0, 1]))
+    counts, expected = chosen.numpy().sum((0, 1)), 8000 * np.array(shares) / sum(shares)
+    assert (counts == expected).all() if selection == "best" else chisquare(counts, expected).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("ones", [0, 1, 3, 12, 20])
 def test_sparse_flips_move_the_number_of_ones_toward_the_wanted_one(ones):
     parents = tf.constant(np.arange(20) < ones, tf.float64)[None, None]
