@@ -23,29 +23,36 @@ PAPER_METHODS = ("VI", "PBP", "Dropout", "VMG", "SGD", "hypernet")
 REGRESSION_MEASURES = ["rmse", "rmse_held_out", "rmse_early_stopped", "log_likelihood", "coverage_90", "sigma"]
 PROTOCOL = ["fingerprint", "recipe", "num_splits"]  # whose SGD and hypernetworks are compared
 CHOICE = [*PROTOCOL, "method", "num_samples"]  # of all else, held-out rows choose
-DIFFERENCES = ["dataset", "recipe", "num_samples", "splits", "mean", "standard_error", "low", "high"]
-DIFFERENCES += [f"{name}_by_split" for name in ("sgd", "hypernet", "mean", "low", "high")]
-REGRESSION_TEXT = """\
-Test RMSE (mean over the last 20 epochs, of short runs the last fifth), log-likelihood (nats a row) and coverage of the
-90 % interval (percent); mean over splits +- standard error (standard deviation). Of the settings tried with a method on
-a table, and of their numbers of epochs, the one with the least error on rows held out of its companions' training, over
-all splits, stands here: a test row of one split is a held-out row of others, and has a say there (see the differences
-below). sigma comes from a split's own held-out rows, never from its test rows; "stopped" is the test RMSE at the epoch
-of that run that each companion's held-out rows choose (before the last epochs, errors are those of the mean of ten
-draws).
+DIFFERENCES = ["dataset", "recipe", "num_samples", "splits", "sgd", "hypernet", "mean", "standard_error", "low", "high"]
+DIFFERENCES += [f"{name}_pooled" for name in ("sgd", "hypernet", "mean", "low", "high")]
+BY_SPLIT = "each split choosing by its own held-out rows"
+POOLED = "pooled choice"
+DIFFERENCES_TEXT = """\
+Settings and numbers of epochs are chosen among all that was tried with a method on a table (see below). Two rules:
+each split chooses by its own held-out rows, a tenth of the rows, so that none of its test rows has a say; or the
+held-out rows of all splits together choose one setting for all (pooled choice), where a test row of one split is a
+held-out row of others, and has a say. What is compared here, the verdict and the headline are by the first rule; the
+second stands beside it.
+
+Hypernetwork minus SGD in test RMSE, split by split. The splits of a table share most of their rows, so that the plain
+standard error of the mean is too small. The interval allows for it (Nadeau & Bengio 2003: variance of the mean (1/n +
+n_test / n_train) s^2, t distribution with n - 1 degrees of freedom).
 """
 BESIDE_PAPER_TEXT = """\
-Test RMSE, mean +- standard deviation over splits, beside the paper's Table 1, whose "standard errors" are standard
-deviations in size:
+Test RMSE, mean +- standard deviation over splits, each of which chooses by its own held-out rows, beside the paper's
+Table 1, whose "standard errors" are standard deviations in size:
 """
-DIFFERENCES_TEXT = """\
-Hypernetwork minus SGD, split by split. The splits of a table share most of their rows, so that the plain standard error
-of the mean is too small. The interval allows for it (Nadeau & Bengio 2003: variance of the mean (1/n + n_test /
-n_train) s^2, t distribution with n - 1 degrees of freedom). In the last three columns each split chooses settings and
-epochs by its own held-out rows alone, so that none of its test rows has a say; a tenth of the rows then chooses.
+REGRESSION_TEXT = """\
+The pooled choice: of the settings tried with a method on a table, and of their numbers of epochs, the one with the
+least error on rows held out of its companions' training, over all splits, stands here; test rows have a say in it, as
+said above. Test RMSE (mean over the last 20 epochs, of short runs the last fifth), log-likelihood (nats a row) and
+coverage of the 90 % interval (percent); mean over splits +- standard error (standard deviation). sigma comes from a
+split's own held-out rows, never from its test rows; "stopped" is the test RMSE at the epoch of that run that each
+companion's held-out rows choose (before the last epochs, errors are those of the mean of ten draws).
 """
 TRIALS_TEXT = """\
-For each number of epochs the RMSE on held-out rows and on test rows; * is what the held-out rows of a table chose.
+For each number of epochs the RMSE on held-out rows and on test rows; * is the pooled choice, of the held-out
+rows of all splits.
 """
 
 
@@ -63,19 +70,19 @@ def _regression_section(rows, summary):
     differences = regression_differences(rows, summary)
     return "\n".join(
         [
-            REGRESSION_TEXT,
-            regression_table(summary),
-            BESIDE_PAPER_TEXT,
-            beside_paper(summary),
             DIFFERENCES_TEXT,
             differences_table(differences),
-            verdict(differences),
+            f"{verdict(differences)} {verdict(differences, pooled=True)}\n",
+            BESIDE_PAPER_TEXT,
+            beside_paper(rows, summary),
+            REGRESSION_TEXT,
+            regression_table(summary),
         ]
     )
 
 
 def headline(results_dir):
-    """Rows [result, measure, ours, compared with, paper] on the paper's own tables."""
+    """Rows [result, measure, ours, compared with, paper] on the paper's own tables, one for each rule of choice."""
     found = []
     rows, summary = _regressions(results_dir)
     if len(rows):
@@ -84,12 +91,14 @@ def headline(results_dir):
         # One protocol for each table: the most splits, then the most draws.
         own = own.sort_values(["splits", "num_samples"], kind="stable").drop_duplicates("dataset", keep="last")
         if len(own):
-            below, above = int((own["high"] < 0).sum()), int((own["low"] > 0).sum())
-            measure = f"tables of {len(own)} with a lower RMSE (corrected 95 % interval clear of 0)"
             theirs = [PAPER_REGRESSION[name][-2:] for name in own["dataset"]]
             lower = sum(float(hypernet.split()[0]) <= float(sgd.split()[0]) for sgd, hypernet in theirs)
             paper = f"{lower} of these {len(own)} with a lower mean, or the same"
-            found.append(["Regression by hypernetworks", measure, str(below), f"SGD {above}", paper])
+            for rule, suffix in ((BY_SPLIT, ""), (POOLED, "_pooled")):
+                measure = f"tables of {len(own)} with a lower mean RMSE (corrected 95 % interval clear of 0), {rule}"
+                mean, low, high = (own[f"{name}{suffix}"] for name in ("mean", "low", "high"))
+                ours, sgd = f"{(mean < 0).sum()} ({(high < 0).sum()})", f"SGD {(mean > 0).sum()} ({(low > 0).sum()})"
+                found.append(["Regression by hypernetworks", measure, ours, sgd, paper])
     return found
 
 
@@ -104,7 +113,8 @@ def summarise_regression(rows, records):
     """Mean, standard deviation and standard error over the splits of each experiment (first over seeds, where there are
     several).
 
-    Of a method's experiments on a table the one with the least error on held-out rows of all splits is `chosen`.
+    Of a method's experiments on a table the one with the least error on held-out rows of all splits is `chosen` (the
+    pooled choice).
 
     Args:
         rows: of table1.csv, as `read_rows` gives them.
@@ -136,7 +146,7 @@ def _with_error(row, measure, decimals):
 
 
 def regression_table(summary):
-    """Markdown: what held-out rows chose."""
+    """Markdown: the pooled choice."""
     body = []
     for _, row in summary[summary["chosen"]].iterrows():
         digits = _digits(row["rmse_mean"])
@@ -160,16 +170,17 @@ def regression_table(summary):
     return markdown_table([*header, "setting"], body)
 
 
-def beside_paper(summary):
-    """Markdown: test RMSE of the chosen settings beside the paper's Table 1, for the tables that stand there."""
+def beside_paper(rows, summary):
+    """Markdown: test RMSE where each split chooses beside the paper's Table 1, for the tables that stand there."""
     body = []
-    chosen = summary[summary["chosen"] & summary["dataset"].isin(PAPER_REGRESSION)]
-    for (_, recipe, _), own in chosen.groupby(PROTOCOL, sort=False):
+    names = summary.drop_duplicates("fingerprint").set_index("fingerprint")["dataset"]
+    by_split = chosen_in_each_split(rows, summary).groupby(CHOICE, sort=False).agg(["mean", "std"]).reset_index()
+    by_split = by_split.assign(dataset=by_split["fingerprint"].map(names))
+    by_split = by_split[by_split["dataset"].isin(PAPER_REGRESSION)].sort_values("dataset", kind="stable")
+    for (_, recipe, _), own in by_split.groupby(PROTOCOL, sort=False):
         name, cells = own["dataset"].iloc[0], {"sgd": [""], "hypernet": [""]}
-        for method, rows in own.groupby("method"):
-            cells[method] = [
-                plus_minus(row.rmse_mean, row.rmse_std, _digits(row.rmse_mean)) for row in rows.itertuples()
-            ]
+        for method, part in own.groupby("method"):
+            cells[method] = [plus_minus(row.mean, row.std, _digits(row.mean)) for row in part.itertuples(index=False)]
         body += [[name, recipe, *cells["sgd"], hypernet, *PAPER_REGRESSION[name]] for hypernet in cells["hypernet"]]
     header = ["data", "recipe", "SGD", "hypernet", *(f"paper: {name}" for name in PAPER_METHODS)]
     return markdown_table(header, body)
@@ -203,55 +214,60 @@ def chosen_in_each_split(rows, summary):
 
 
 def regression_differences(rows, summary):
-    """Test RMSE of each chosen hypernetwork minus that of the chosen SGD, over their common splits.
+    """Test RMSE of hypernetworks minus that of SGD, over their common splits, each of which chooses among settings.
 
     Returns:
-        dataset, recipe, num_samples, splits, mean, standard_error, low, high (see `corrected_interval`), and where each
-        split chooses (see `chosen_in_each_split`) sgd_by_split, hypernet_by_split, mean_by_split, low_by_split,
-        high_by_split; one row a pair.
+        dataset, recipe, num_samples, splits, then by the choice of each split (see `chosen_in_each_split`) sgd,
+        hypernet, mean, standard_error, low, high (see `corrected_interval`), and by the pooled choice sgd_pooled,
+        hypernet_pooled, mean_pooled, low_pooled, high_pooled; one row a pair.
     """
     rmse, by_split = rows.groupby(["experiment", "split"])["rmse"].mean(), chosen_in_each_split(rows, summary)
     found = []
     for _, own in summary[summary["chosen"]].groupby(PROTOCOL, sort=False):
         sgd, hypernets = (own[own["method"] == method] for method in ("sgd", "hypernet"))
         for hypernet in hypernets.itertuples() if len(sgd) else ():
-            difference = (rmse[hypernet.experiment] - rmse[sgd["experiment"].item()]).dropna()
-            if len(difference) < 2:
+            pairs = [
+                [by_split.loc[tuple(row[name] for name in CHOICE)] for row in (sgd.iloc[0], hypernet._asdict())],
+                [rmse[sgd["experiment"].item()], rmse[hypernet.experiment]],
+            ]
+            apart, pooled = ((theirs[1] - theirs[0]).dropna() for theirs in pairs)
+            if min(len(apart), len(pooled)) < 2:
                 continue
             sizes = (hypernet.num_train, hypernet.num_test)
-            both = [by_split.loc[tuple(row[name] for name in CHOICE)] for row in (sgd.iloc[0], hypernet._asdict())]
-            apart = (both[1] - both[0]).dropna()
-            shared = [hypernet.dataset, hypernet.recipe, hypernet.num_samples, len(difference)]
-            pooled = [difference.mean(), scipy.stats.sem(difference), *corrected_interval(difference, *sizes)]
-            errors = [own[apart.index].mean() for own in both]
-            found.append([*shared, *pooled, *errors, apart.mean(), *corrected_interval(apart, *sizes)])
+            cells = [hypernet.dataset, hypernet.recipe, hypernet.num_samples, len(apart)]
+            cells += [*(errors[apart.index].mean() for errors in pairs[0]), apart.mean(), scipy.stats.sem(apart)]
+            cells += [*corrected_interval(apart, *sizes), *(errors[pooled.index].mean() for errors in pairs[1])]
+            found.append([*cells, pooled.mean(), *corrected_interval(pooled, *sizes)])
     return pd.DataFrame(found, columns=DIFFERENCES)
 
 
-def verdict(differences):
-    """One sentence on how many differences stand."""
-    clear = differences[(differences["high"] < 0) | (differences["low"] > 0)]
-    if clear.empty:
-        return f"Of {len(differences)} differences none is clear of 0."
+def verdict(differences, pooled=False):
+    """One sentence on how many differences stand, by the choice of each split or by the pooled choice."""
+    low, high = (differences[f"{name}_pooled" if pooled else name] for name in ("low", "high"))
+    clear = differences[(high < 0) | (low > 0)]
     names = ", ".join(f"{row.dataset} ({row.recipe})" for row in clear.itertuples())
-    return f"Of {len(differences)} differences {len(clear)} are clear of 0: {names}."
+    which = f"Of {len(differences)} differences" + f" by the {POOLED}" * pooled
+    return f"{which} none is clear of 0." if clear.empty else f"{which} {len(clear)} are clear of 0: {names}."
 
 
 def differences_table(differences):
-    """Markdown of `regression_differences`."""
-    body = [
-        [row.dataset, row.recipe, row.num_samples, row.splits, f"{row.mean:+.2g}", f"{row.standard_error:.2g}"]
-        + [f"{row.low:+.2g} to {row.high:+.2g}"]
-        + [f"{error:.{_digits(error)}f}" for error in (row.sgd_by_split, row.hypernet_by_split)]
-        + [f"{row.mean_by_split:+.2g} ({row.low_by_split:+.2g} to {row.high_by_split:+.2g})"]
-        for row in differences.itertuples()
-    ]
-    header = ["data", "recipe", "draws", "splits", "difference", "plain standard error", "corrected 95 % interval"]
-    return markdown_table([*header, "each split choosing: SGD", "hypernetwork", "difference (corrected 95 %)"], body)
+    """Markdown of `regression_differences`; bold: the lower mean where each split chooses."""
+    body = []
+    for row in differences.itertuples():
+        errors = [f"{error:.{_digits(error)}f}" for error in (row.sgd, row.hypernet)]
+        if errors[0] != errors[1]:
+            errors[row.mean < 0] = f"**{errors[row.mean < 0]}**"
+        cells = [row.dataset, row.recipe, row.num_samples, row.splits, *errors, f"{row.mean:+.2g}"]
+        cells += [f"{row.standard_error:.2g}", f"{row.low:+.2g} to {row.high:+.2g}"]
+        cells += [f"{error:.{_digits(error)}f}" for error in (row.sgd_pooled, row.hypernet_pooled)]
+        body.append([*cells, f"{row.mean_pooled:+.2g} ({row.low_pooled:+.2g} to {row.high_pooled:+.2g})"])
+    header = ["data", "recipe", "draws", "splits", "each split choosing: SGD", "hypernetwork", "difference"]
+    header += ["plain standard error", "corrected 95 % interval", f"{POOLED}: SGD", "hypernetwork"]
+    return markdown_table([*header, "difference (corrected 95 %)"], body)
 
 
 def regression_trials(summary):
-    """Markdown: error on held-out and on test rows of every setting, by epochs; * is what the held-out rows chose."""
+    """Markdown: error on held-out and on test rows of every setting, by epochs; * is the pooled choice."""
     body = []
     groups = [*CHOICE, "dataset", "setting"]
     for key, own in summary.groupby(groups, sort=False):

@@ -62,10 +62,31 @@ def test_each_split_can_choose_by_its_own_held_out_rows_alone(tmp_path):
     rows, summary = put(tmp_path, *parts)
     assert summary.loc[summary["chosen"], "epochs"].tolist() == [30, 30]
     found = regression_report.regression_differences(rows, summary).iloc[0]
-    assert (found["sgd_by_split"], found["hypernet_by_split"]) == (2.5, 7.0)
-    assert found["mean"] == 4.0 and found["mean_by_split"] == 4.5
+    assert (found["sgd"], found["hypernet"], found["sgd_pooled"], found["hypernet_pooled"]) == (2.5, 7.0, 1.5, 5.5)
+    assert found["mean"] == 4.5 and found["mean_pooled"] == 4.0
     expected = regression_report.corrected_interval(np.array([4.0, 5.0]), 90, 10)
-    assert (found["low_by_split"], found["high_by_split"]) == pytest.approx(expected)
+    assert (found["low"], found["high"]) == pytest.approx(expected)
+
+
+def test_the_headline_and_the_verdict_are_by_the_choice_of_each_split(tmp_path):
+    """Over all splits 100 epochs are chosen, where the hypernetwork is ahead; each split alone chooses 30, SGD's."""
+    held_out = {30: [0.4, 0.4, 9.0], 100: [0.5, 0.5, 0.5]}
+    rmse = {("sgd", 30): 1.0, ("sgd", 100): 3.0, ("hypernet", 30): 2.0, ("hypernet", 100): 2.0}
+    noise = np.array([0.0, 0.01, 0.02])
+    parts = []
+    for (method, epochs), error in rmse.items():
+        own = regression_rows(regression_run(method, epochs=epochs, dataset="boston"), error + noise)
+        parts.append([row | {"rmse_held_out": value} for row, value in zip(own, held_out[epochs])])
+    rows, summary = put(tmp_path, *parts)
+    assert summary.loc[summary["chosen"], "epochs"].tolist() == [100, 100]
+    found = regression_report.regression_differences(rows, summary)
+    assert found["mean"].item() == pytest.approx((1 + 1 - 1) / 3) and found["mean_pooled"].item() == pytest.approx(-1)
+    assert regression_report.verdict(found) == "Of 1 differences none is clear of 0."
+    assert regression_report.verdict(found, pooled=True).startswith("Of 1 differences by the pooled choice 1 are clear")
+    clean, pooled = regression_report.headline(tmp_path)
+    assert clean[1].endswith("each split choosing by its own held-out rows") and clean[2:4] == ["0 (0)", "SGD 1 (0)"]
+    assert pooled[1].endswith("pooled choice") and pooled[2:4] == ["1 (1)", "SGD 0 (0)"]
+    assert "| **1.68** | 2.01 |" in regression_report.differences_table(found)
 
 
 def test_protocols_are_never_averaged(tmp_path):
@@ -108,8 +129,8 @@ def test_headline_counts_tables_whose_difference_stands(tmp_path):
             run = regression_run(method, dataset=name, fingerprint=name)
             parts.append(regression_rows(run, value + noise * (1 if method == "sgd" else -1)))
     put(tmp_path, *parts)
-    (row,) = regression_report.headline(tmp_path)
-    assert row[1].startswith("tables of 2 ") and row[2:4] == ["1", "SGD 0"]
+    row, _ = regression_report.headline(tmp_path)
+    assert row[1].startswith("tables of 2 ") and row[2:4] == ["1 (1)", "SGD 0 (0)"]
     titles = [title for title, _ in regression_report.sections(tmp_path)]
     assert titles == ["Regression by implicit hypernetworks", "Regression: all that was tried"]
     body = regression_report.sections(tmp_path)[0][1]
