@@ -132,6 +132,9 @@ def unseen_jobs(args, loaded):
                 records = unseen.plan(settings, chooser, data.fingerprint(), likelihood, args.adaptation)
                 if records:
                     jobs.append((args, settings, name, fold, records))
+                elif args.peer:  # it was asked for
+                    which = f"{told.family(settings)} has none of these"
+                    raise InputError(f"{which}: choose another --adaptation, or leave it out of --peer")
     if not jobs:
         raise InputError("these models have none of these --adaptation: choose another --adaptation, or --peer")
     return jobs

@@ -386,6 +386,7 @@ def test_new_tasks(tmp_path, call, small_networks, uncompiled, untraced_training
     [
         (["--table", "generate", "--peer", "cvae"], "none of these models"),
         (["--table", "unseen", "--peer", "vae", "--adaptation", "fitted"], "choose another --adaptation"),
+        (["--table", "unseen", "--peer", "vae", "hypervae", "--adaptation", "fitted"], "vae has none of these"),
         (["--table", "told", "--adaptation", "none"], "--adaptation"),
         (["--model", "vae"], "give --peer"),
         # Of several tables the last one's refusal comes before the first one's trainings.
