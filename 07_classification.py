@@ -20,8 +20,8 @@ EXAMPLES = """examples:
 little more than a plain network. --generator dense is the paper's: millions of parameters, so that by default one draw
 serves a whole step. Writes RESULTS_DIR/07_classification/; what was interrupted goes on where it was.
 
-With --predict predictions.csv says of each new image its class, how likely that is, and whether it is known: among the
-held-out test images that are as sure, no more than --max-error are wrong. A second call trains nothing."""
+With --predict predictions.csv says of each new image its class, how likely that is, and whether it is known: of images
+that are as sure no more than --max-error are wrong, with 90 % confidence. A second call trains nothing."""
 SHOWN = [
     "dataset", "architecture", "method", "generator", "seed", "error_percent", "nll", "ece", "ood_auc",
     "num_parameters", "seconds",

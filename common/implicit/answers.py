@@ -113,12 +113,13 @@ def of_images(args, pair, pile, names):
             "class": np.array(classes)[found.argmax(1)],
             "probability": found.max(1),
             "entropy (nats)": entropy,
-            f"known (at most {args.max_error:.2%} wrong)": entropy <= limit,
+            f"known (at most {args.max_error:.2%} wrong)": entropy <= limit,  # with confidence, see the words
         }
     )
     words = (
         f"{data.name}: {len(y):,} images to learn from; of {len(y_test):,} held-out ones {known:.0f} % are "
-        f"known at an entropy of at most {limit:.3g} nats, {wrong:.2f} % of these wrongly; "
+        f"known at an entropy of at most {limit:.3g} nats, {wrong:.2f} % of these wrongly (they set that limit; of new "
+        f"ones like them at most {args.max_error:.2%}, with {calibration.CONFIDENCE:.0%} confidence); "
         f"of {len(pile):,} new ones {100 * np.mean(entropy <= limit):.0f} % are known"
     )
     held_out = fingerprint(x_test, y_test)  # they set the threshold

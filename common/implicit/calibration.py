@@ -2,8 +2,11 @@
 
 import numpy as np
 import scipy
+import scipy.stats
 
 NUM_BINS = 15  # of confidence, for the expected calibration error
+CONFIDENCE = 0.9  # of a bound on the share of wrong images
+STEPS = np.arange(1, 21) / 20  # shares of the images, at which limits of the entropy are tested
 
 
 def log_likelihood(samples, y, sigma):
@@ -72,18 +75,23 @@ def entropy(probabilities):
     return -np.sum(probabilities * np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)), -1)
 
 
-def entropy_limit(probabilities, y, max_error):
-    """The largest entropy up to which no more than a share `max_error` of the images is wrong, of (N, classes), (N,).
+def entropy_limit(probabilities, y, max_error, confidence=CONFIDENCE):
+    """The largest entropy up to which new images are wrong in a share of at most `max_error`, with some confidence.
 
-    Of n images up to it one more counts as wrong, which a new image might be: (1 + wrong) / (1 + n) is what is bounded.
-    -inf where no entropy is small enough.
+    Learn-then-Test (Angelopoulos et al. 2021): limits that let in a twentieth, two ... all of the images, (N, classes)
+    and (N,), are tested one after the other by a binomial test, each at 1 - confidence, up to the first that fails. The
+    first is one that could pass if none were wrong. -inf where it fails.
     """
-    entropies = entropy(probabilities)
-    order = np.argsort(entropies, kind="stable")
-    wrong = np.cumsum((probabilities.argmax(1) != y)[order])
-    last = np.append(np.diff(entropies[order]) > 0, True)  # of those with one entropy
-    fits = last & ((1 + wrong) / (2 + np.arange(len(y))) <= max_error)
-    return float(entropies[order][np.flatnonzero(fits)[-1]]) if fits.any() else -np.inf
+    entropies, wrong = entropy(probabilities), probabilities.argmax(1) != y
+    found = -np.inf
+    for limit in np.quantile(entropies, STEPS, method="inverted_cdf"):
+        kept = entropies <= limit
+        if (1 - max_error) ** kept.sum() > 1 - confidence:
+            continue
+        if scipy.stats.binomtest(int(wrong[kept].sum()), int(kept.sum()), max_error, "less").pvalue > 1 - confidence:
+            break
+        found = float(limit)
+    return found
 
 
 def accuracy_rejection(probabilities, y):
