@@ -58,6 +58,8 @@ reproduce: .venv/.installed alloys/main30_100.npz
 	$(RUN) 09_new_tasks.py --data-dir $(DATA_DIR) --dataset mnist fashion_mnist omniglot --table told --iterations 2000 \
 	  --num-importance-samples 0 --peer vae_wide hypervae hypervae_auto_tasks hypervae_random_tasks
 	$(NEW_TASKS) --dataset mnist fashion_mnist omniglot --table unseen --iterations 2000
+	$(NEW_TASKS) --seeds 0 --dataset mnist --table unseen --iterations 2000 --peer vae_wide --learning-rate 0.004 \
+	  --adaptation none finetuned
 	$(if $(wildcard $(DATA_DIR)/omniglot_characters/*.npz),$(NEW_TASKS) --table characters $(CHARACTERS))
 	$(RUN) 10_compress.py table --dataset mnist fashion_mnist omniglot --data-dir $(DATA_DIR)
 	$(RUN) 11_explore.py --dataset mnist --data-dir $(DATA_DIR) --screenshot
