@@ -69,6 +69,7 @@ def characters_headline(rows, records):
     """Of characters.csv: HyperVAE given DRAWINGS drawings beside the best other model, the VAEs told nothing."""
     lines = [line for line in lines_by_size(rows, records, "num_context", "nll_is") if line["part"] == "test"]
     nats = [(line["mean"].get(DRAWINGS, line["mean"].get(0)), line["method"], line) for line in lines]
+    nats = [own for own in nats if own[0] is not None]
     nats.sort(key=lambda own: own[0], reverse=True)  # the best is last, and so stays
     found = {own[1].removesuffix("_fitted") in unseen_report.ALL: own for own in nats}
     if len(found) < 2:
