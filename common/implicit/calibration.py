@@ -2,7 +2,6 @@
 
 import numpy as np
 import scipy
-import scipy.stats
 
 NUM_BINS = 15  # of confidence, for the expected calibration error
 CONFIDENCE = 0.9  # of a bound on the share of wrong images
